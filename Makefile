@@ -1,0 +1,68 @@
+# Everything a person does with this checkout. `make` lists it.
+# A machine needs Python 3.11 to 3.13 and make; the rest goes into .venv.
+
+PYTHON ?= python3
+# Python of `make test-minimum`: 3.11 or 3.12, since the oldest supported versions have no packages for 3.13.
+MINIMUM_PYTHON ?= $(PYTHON)
+# Test processes side by side. Each takes up to 6 GB for the largest backbones.
+WORKERS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+MINIMUM := .venv-minimum
+PIP_INSTALL := -m pip install --disable-pip-version-check --quiet
+QUICK := not slow and not gpu and not network
+
+# TensorFlow's notes about the CPU would bury what the commands say.
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart lint test test-fast test-minimum docs docs-serve clean
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+quickstart: $(VENV)/.installed ## Install, then train and test a classifier on the example images
+	$(BIN)/python examples/quickstart.py
+
+lint: $(VENV)/.installed-test ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint ## Check style and types, then run all tests and doctests
+	$(BIN)/pytest -n $(WORKERS)
+
+test-fast: lint ## The same without the slow tests
+	$(BIN)/pytest -n $(WORKERS) -m "$(QUICK)"
+
+test-minimum: $(MINIMUM)/.installed ## Run the quick tests on the oldest supported versions
+	$(MINIMUM)/bin/pytest -n $(WORKERS) -m "$(QUICK)"
+
+docs: $(VENV)/.installed-docs ## Build the documentation into site/
+	$(BIN)/mkdocs build --strict
+
+docs-serve: $(VENV)/.installed-docs ## Show the documentation in a browser while you write it
+	$(BIN)/mkdocs serve
+
+clean: ## Remove the environments and everything that was built
+	rm -rf $(VENV) $(MINIMUM) build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is written after its install succeeded, and is out of date once setup.cfg is newer.
+# The package is installed editable, so that the environment runs the code in the checkout.
+
+$(VENV)/.installed: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python $(PIP_INSTALL) --editable .
+	touch $@
+
+$(VENV)/.installed-%: $(VENV)/.installed
+	$(BIN)/python $(PIP_INSTALL) --editable ".[$*]"
+	touch $@
+
+$(MINIMUM)/.installed: setup.cfg pyproject.toml tools/minimum_requirements.py
+	$(MINIMUM_PYTHON) -m venv --clear $(MINIMUM)
+	$(MINIMUM)/bin/python tools/minimum_requirements.py > $(MINIMUM)/constraints.txt
+	$(MINIMUM)/bin/python $(PIP_INSTALL) --constraint $(MINIMUM)/constraints.txt --editable ".[test]"
+	touch $@

@@ -1,0 +1,105 @@
+"""Imports inside the package point downwards: from what users call to what it is made of, never back or sideways."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "transferkit"
+
+# From top to bottom. Rooms in one row do not import each other; the row above joins them.
+LAYERS = (
+    ("cli",),
+    ("classifier",),
+    ("inspection", "saving"),
+    ("training",),
+    ("models",),
+    ("data", "backbones", "evaluation"),
+    ("exceptions",),
+    ("_utils", "_version"),
+)
+LEVELS = {room: level for level, rooms in enumerate(reversed(LAYERS)) for room in rooms}
+
+# tf.* stays where data are streamed and files are written; everything else works with keras and keras.ops.
+ROOMS_WITH_TENSORFLOW = {"data", "saving"}
+MODULES = sorted(path.relative_to(PACKAGE.parent).as_posix() for path in PACKAGE.rglob("*.py"))
+
+
+def imported_names(source, package):
+    """Full dotted name of everything that `source` imports, anywhere in it. `package` resolves relative imports."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            module = ".".join([*parents, *filter(None, [node.module])])
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def forbidden_imports(source, module):
+    """What a module, such as `transferkit.data.source`, must not import but does."""
+    room = module.split(".")[1]
+    for name in imported_names(source, module.rpartition(".")[0]):
+        library, _, rest = name.partition(".")
+        if library == "transferkit":
+            target = rest.partition(".")[0]
+            if target != room and LEVELS.get(target, len(LAYERS)) >= LEVELS[room]:
+                yield name
+        elif library in forbidden_libraries(room):
+            yield name
+
+
+def forbidden_libraries(room):
+    if room == "evaluation":
+        return {"tensorflow", "keras"}
+    return set() if room in ROOMS_WITH_TENSORFLOW else {"tensorflow"}
+
+
+def module_name(path):
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path != "transferkit/__init__.py"])
+def test_imports_point_downwards(path):
+    source = (PACKAGE.parent / path).read_text(encoding="utf-8")
+    module = module_name(path)
+    assert module.split(".")[1] in LEVELS, f"{path} is in a room without a place in LAYERS"
+    # A room's own `__init__.py` is inside the room, one level below its name.
+    module = f"{module}.__init__" if path.endswith("/__init__.py") else module
+    assert list(forbidden_imports(source, module)) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("transferkit.data.source", "from transferkit.models.heads import Head"),
+        ("transferkit.data.source", "from transferkit.backbones.backbone import Backbone"),
+        ("transferkit.data.source", "def late():\n    import transferkit.training.loop"),
+        ("transferkit.data.source", "from ..evaluation import metrics"),
+        ("transferkit.data.source", "from transferkit import TransferClassifier"),
+        ("transferkit.data.source", "import transferkit"),
+        ("transferkit.exceptions", "from .data import source"),
+        ("transferkit.models.heads", "import tensorflow as tf"),
+        ("transferkit.evaluation.metrics", "import keras"),
+        ("transferkit.evaluation.metrics", "from keras import ops"),
+    ],
+)
+def test_an_import_that_points_elsewhere_is_found(module, source):
+    assert len(list(forbidden_imports(source, module))) == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("transferkit.classifier", "from transferkit.data.source import as_source"),
+        ("transferkit.classifier", "from transferkit import saving"),
+        ("transferkit.classifier", "from . import models"),
+        ("transferkit.data.source", "from transferkit.data.readers import read_pixels"),
+        ("transferkit.data.source", "from .readers import read_pixels"),
+        ("transferkit.data.datasets", "import tensorflow as tf"),
+        ("transferkit.exceptions", "from transferkit._utils.text import plural"),
+        ("transferkit.models.heads", "from keras import layers"),
+    ],
+)
+def test_an_import_that_points_downwards_passes(module, source):
+    assert list(forbidden_imports(source, module)) == []
