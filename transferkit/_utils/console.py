@@ -1,0 +1,67 @@
+"""The one place that tells people what is going on: progress bars on a terminal, one line a step elsewhere."""
+
+import logging
+import sys
+import time
+from contextlib import contextmanager
+
+from rich.console import Console as RichConsole
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from transferkit._utils.text import plural
+
+_WORTH_A_LINE = 1.0  # seconds
+
+logger = logging.getLogger("transferkit")
+
+
+class Console:
+    """Shows steps and notes to a person.
+
+    Args:
+        verbose: `"auto"` or `1`: progress bars with the time left on a terminal or in a notebook, one line a step
+            elsewhere. `2`: one line a step everywhere. `0`: nothing at all; notes still go to the `transferkit` logger.
+    """
+
+    def __init__(self, verbose="auto"):
+        if verbose not in ("auto", 0, 1, 2):
+            raise ValueError(f"`verbose` must be 'auto', 0, 1 or 2. Received: verbose={verbose!r}.")
+        self.is_silent = verbose == 0
+        self._rich = RichConsole(file=sys.stdout, highlight=False)
+        self._has_bars = verbose in ("auto", 1) and (self._rich.is_terminal or self._rich.is_jupyter)
+
+    def note(self, text):
+        """Says something worth knowing that is not an error."""
+        logger.info(text)
+        if not self.is_silent:
+            print(text, file=sys.stdout, flush=True)
+
+    @contextmanager
+    def step(self, title, total, unit="image"):
+        """Shows the progress of one step of `total` units. Steps that took less than a second leave no line.
+
+        Yields:
+            A function to call with the number of units done since its last call.
+        """
+        start = time.perf_counter()
+        with self._bar(title, total) as advance:
+            yield advance
+        seconds = time.perf_counter() - start
+        if seconds >= _WORTH_A_LINE:
+            rate = f" ({total / seconds:,.0f} a second)" if total >= 10 * seconds else ""
+            self.note(f"{title}: {plural(total, unit)} in {_duration(seconds)}{rate}")
+
+    @contextmanager
+    def _bar(self, title, total):
+        if self.is_silent or not self._has_bars:
+            yield lambda count: None
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+                   TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())  # fmt: skip
+        with Progress(*columns, console=self._rich, transient=True) as progress:
+            task = progress.add_task(title, total=total)
+            yield lambda count: progress.advance(task, count)
+
+
+def _duration(seconds):
+    return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {seconds % 60:.0f} s"

@@ -1,0 +1,22 @@
+"""Words for messages."""
+
+
+def plural(count, noun):
+    """Counts a noun: `1 image`, `1,204 images`, `3 classes`."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count:,} {noun}es" if noun.endswith("s") else f"{count:,} {noun}s"
+
+
+def listing(items, most=10):
+    """Joins items by commas, the first `most` of them."""
+    items = [str(item) for item in items]
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + more
+
+
+def bullets(lines, most=20):
+    """Puts each line on a line of its own, indented, the first `most` of them."""
+    lines = list(lines)
+    more = [f"… and {len(lines) - most} more"] if len(lines) > most else []
+    return "\n".join(f"  {line}" for line in lines[:most] + more)

@@ -1,0 +1,161 @@
+"""From one image, wherever it is, to RGB pixels. Training and prediction read through here, so they see the same."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from transferkit._utils.text import plural
+from transferkit.exceptions import ImageReadError
+
+_BACKGROUND = "white"
+
+
+def read_pixels(image):
+    """Reads one image.
+
+    Args:
+        image: Path, PIL image, or array `(height, width)` or `(height, width, 1 or 3)` in `[0, 255]`.
+
+    Returns:
+        RGB pixels `(height, width, 3)` in `[0, 255]`, float32 for a float array and uint8 for everything else.
+
+    Raises:
+        OSError: If a file cannot be decoded. Pillow's other errors pass through.
+    """
+    if isinstance(image, np.ndarray):
+        return to_rgb_array(image if image.ndim == 3 else image[..., np.newaxis])
+    if isinstance(image, Image.Image):
+        return _rgb(image)
+    with Image.open(image) as opened:
+        return _rgb(opened)
+
+
+def to_rgb_array(array):
+    """Brings arrays `(…, height, width, 1 or 3)` to three channels, as uint8 or, from floats, float32."""
+    array = array.astype("float32" if array.dtype.kind == "f" else "uint8", copy=False)
+    return np.repeat(array, 3, axis=-1) if array.shape[-1] == 1 else array
+
+
+def _rgb(image):
+    """Turns a PIL image upright and into RGB; what is transparent becomes white; 16 bits are scaled to 8."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):
+        return to_rgb_array(
+            np.clip(np.asarray(image, "float32")[..., np.newaxis] / 257, 0, 255).round().astype("uint8")
+        )
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, _BACKGROUND), image)
+    return np.asarray(image.convert("RGB"))
+
+
+def check_pixels(array, name="`x`"):
+    """Checks that an array `(…, height, width, channels)` holds pixels as the library takes them.
+
+    Raises:
+        TypeError: If it holds no numbers.
+        ValueError: If it has neither 1 nor 3 channels, NaN or infinite values, or values outside `[0, 255]`, or if it
+            is float and its largest value is at most 1.
+    """
+    if array.dtype.kind not in "buif":
+        raise TypeError(f"{name} must hold numbers. Received: dtype {array.dtype}.")
+    if array.shape[-1] not in (1, 3):
+        raise ValueError(
+            f"{name} must have 1 (gray) or 3 (RGB) channels, last in its shape. "
+            f"Received: {array.shape[-1]} channels, shape {array.shape}."
+        )
+    if array.size == 0:
+        raise ValueError(f"{name} is empty. Received: shape {array.shape}.")
+    if array.dtype.kind in "iuf" and array.dtype != np.uint8:
+        _check_range(float(array.min()), float(array.max()), array.dtype.kind == "f", name)
+
+
+def _check_range(low, high, is_float, name):
+    if not np.isfinite([low, high]).all():
+        raise ValueError(f"{name} holds NaN or infinite values. Expected pixels in [0, 255].")
+    if low < 0 or high > 255:
+        raise ValueError(
+            f"{name} must hold raw pixels in [0, 255]. Received: values from {low:g} to {high:g}. "
+            "Do not normalise images: the model scales its own input."
+        )
+    if is_float and 0 < high <= 1:
+        raise ValueError(
+            f"{name} must hold raw pixels in [0, 255]. Received: floats with maximum {high:g}, "
+            "so they were probably scaled, for instance by `rescale=1/255`. Leave that out, or multiply by 255: "
+            "the model scales its own input."
+        )
+
+
+def find_unreadable(source, advance=lambda count: None):
+    """Decodes every image file of a source once and collects those that fail.
+
+    Args:
+        source: A `Source`. Images that are in memory already are only looked at if they are PIL images.
+        advance: Called with 1 for every image done.
+
+    Returns:
+        List of `(index, name, reason)`, in order.
+    """
+    indices = [] if source.is_uniform else range(len(source))
+
+    def reason(index):
+        try:
+            _try_decoding(source.images[index])
+        except Exception as error:  # whatever a decoder raises on broken data means the same here
+            return _plain_reason(error)
+        finally:
+            advance(1)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        reasons = list(pool.map(reason, indices, chunksize=16))
+    return [(index, source.name(index), why) for index, why in zip(indices, reasons, strict=True) if why]
+
+
+def _try_decoding(image):
+    """Decodes all of an image. A JPEG is decoded at an eighth of its size: every byte is read, but fewer pixels made."""
+    if isinstance(image, np.ndarray):
+        return
+    if isinstance(image, Image.Image):
+        image.load()
+        return
+    with Image.open(image) as opened:
+        opened.draft("RGB", (1, 1))
+        opened.load()
+
+
+def _plain_reason(error):
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "not an image that Pillow can identify"
+    return str(error) or type(error).__name__
+
+
+def keep_readable(source, on_bad_image, console):
+    """Checks that every image of a source can be read.
+
+    Args:
+        source: A `Source`.
+        on_bad_image: `"raise"`, or `"skip"` to go on without the unreadable ones.
+        console: Told about the progress, and about the images that are skipped.
+
+    Returns:
+        The source, without its unreadable images.
+
+    Raises:
+        ImageReadError: With all unreadable images, for `"raise"` or if none is left.
+    """
+    if source.is_uniform:
+        return source
+    with console.step("Checking images", len(source)) as advance:
+        failures = find_unreadable(source, advance)
+    if not failures:
+        return source
+    error = ImageReadError(failures, len(source))
+    if on_bad_image == "raise" or len(failures) == len(source):
+        raise error
+    console.note(
+        f"Skipped {len(failures):,} of {plural(len(source), 'image')} that could not be read:\n{error.listing}"
+    )
+    bad = {index for index, _, _ in failures}
+    return source.take([index for index in range(len(source)) if index not in bad])
