@@ -1,0 +1,43 @@
+"""Numbers about predictions. NumPy in, numbers out."""
+
+import numpy as np
+from scipy.stats import binomtest
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+
+def accuracy_interval(num_correct, num_images, confidence=0.95):
+    """Confidence interval of an accuracy (Wilson, JASA 1927).
+
+    Args:
+        num_correct: Number of correct predictions.
+        num_images: Number of predictions.
+        confidence: Confidence level.
+
+    Returns:
+        `(low, high)`, both in `[0, 1]`.
+
+    Example:
+        >>> low, high = accuracy_interval(85, 100)
+        >>> print(f"{low:.3f} to {high:.3f}")
+        0.767 to 0.907
+    """
+    interval = binomtest(int(num_correct), int(num_images)).proportion_ci(confidence, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def class_metrics(labels, predictions, num_classes):
+    """Precision, recall, F1 and support of each class, and the confusion matrix.
+
+    Args:
+        labels: True codes `(n,)`.
+        predictions: Predicted codes `(n,)`.
+        num_classes: Number of classes.
+
+    Returns:
+        `(precision, recall, f1, support, confusion)`: four arrays `(num_classes,)`, and the counts
+        `(num_classes, num_classes)` with true classes in rows and predicted ones in columns. What would be divided by
+        zero is 0.
+    """
+    codes = np.arange(num_classes)
+    scores = precision_recall_fscore_support(labels, predictions, labels=codes, zero_division=0)
+    return (*scores, confusion_matrix(labels, predictions, labels=codes))
