@@ -8,8 +8,8 @@ from transferkit.data.readers import read_pixels, to_rgb_array
 def make_dataset(source, image_size, batch_size, interpolation):
     """Streams the images of a source in order, in batches, as RGB pixels in `[0, 255]`.
 
-    Images of one array travel at their own size and as they are; others are read, resized to `image_size` and batched as
-    float32. Only a few batches are in memory at a time.
+    Images of one array travel at their own size and as they are; others are read, resized to `image_size` and batched
+    as float32. Only a few batches are in memory at a time.
 
     Args:
         source: A `Source`.

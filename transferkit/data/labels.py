@@ -73,7 +73,7 @@ def _codes_among(labels, class_names):
     unknown = sorted({label for label in labels.tolist() if label not in order}, key=natural_key)
     if unknown:
         raise ValueError(
-            f"{'These labels were' if len(unknown) > 1 else 'This label was'} not among the classes of the training data: "
-            f"{listing(map(repr, unknown))}. Known classes: {listing(map(repr, class_names.tolist()), 20)}."
+            f"Labels that are not among the classes of the training data: {listing(map(repr, unknown))}. "
+            f"Known classes: {listing(map(repr, class_names.tolist()), 20)}."
         )
     return np.array([order[label] for label in labels.tolist()], dtype="int64")

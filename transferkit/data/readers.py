@@ -114,7 +114,7 @@ def find_unreadable(source, advance=lambda count: None):
 
 
 def _try_decoding(image):
-    """Decodes all of an image. A JPEG is decoded at an eighth of its size: every byte is read, but fewer pixels made."""
+    """Decodes all of an image; a JPEG at an eighth of its size, which reads every byte but makes fewer pixels."""
     if isinstance(image, np.ndarray):
         return
     if isinstance(image, Image.Image):

@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from transferkit.data.readers import find_unreadable, keep_readable, read_pixels
+from transferkit.data.source import as_source
+from transferkit.exceptions import ImageReadError
+
+
+@pytest.fixture
+def spoiled(tmp_path, images):
+    """Ten JPEG files, of which the third is cut short and the sixth is text."""
+    rng = np.random.default_rng(0)
+    paths = [tmp_path / f"{number}.jpg" for number in range(10)]
+    for path in paths:
+        Image.fromarray(rng.integers(0, 255, (64, 64, 3), dtype="uint8")).save(path)
+    paths[2].write_bytes(paths[2].read_bytes()[:1500])
+    paths[5].write_text("no image")
+    return as_source(paths, [0, 1] * 5)
+
+
+def test_a_file_an_array_and_a_pil_image_give_the_same_pixels(images, image_paths):
+    for image, path in zip(images, image_paths, strict=True):
+        assert np.array_equal(read_pixels(path), image)
+        assert np.array_equal(read_pixels(image), image)
+        assert np.array_equal(read_pixels(Image.fromarray(image)), image)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "1", "CMYK", "YCbCr", "LA", "RGBA", "PA", "I;16", "F"])
+def test_every_mode_becomes_rgb_in_8_bits(mode):
+    gray = Image.fromarray(np.arange(0, 250, 10, dtype="uint8").reshape(5, 5))
+    image = Image.fromarray(np.asarray(gray, "uint16") * 257) if mode == "I;16" else gray.convert(mode)
+    pixels = read_pixels(image)
+    assert pixels.shape == (5, 5, 3)
+    assert pixels.dtype == "uint8"
+    if mode != "1":
+        assert np.abs(pixels.astype(int) - np.asarray(gray)[..., None]).max() <= 2
+
+
+def test_transparent_pixels_are_white():
+    assert (read_pixels(Image.new("RGBA", (2, 2), (255, 0, 0, 0))) == 255).all()
+
+
+def test_the_orientation_in_a_photo_is_applied(tmp_path):
+    image = Image.fromarray(np.arange(24, dtype="uint8").reshape(2, 4, 3) * 10)
+    exif = image.getexif()
+    exif[0x0112] = 6  # the camera was held upright: turn by 90 degrees to see it as taken
+    image.save(tmp_path / "photo.png", exif=exif)
+    assert read_pixels(tmp_path / "photo.png").shape == (4, 2, 3)
+
+
+def test_gray_arrays_get_three_equal_channels():
+    pixels = read_pixels(np.full((4, 5), 7.0))
+    assert pixels.shape == (4, 5, 3)
+    assert pixels.dtype == "float32"
+    assert (pixels == 7).all()
+
+
+def test_all_unreadable_files_are_found_with_a_reason(spoiled):
+    failures = find_unreadable(spoiled)
+    assert [index for index, _, _ in failures] == [2, 5]
+    assert "truncated" in failures[0][2]
+    assert failures[1][2] == "not an image that Pillow can identify"
+
+
+def test_unreadable_files_are_raised_together(spoiled, quiet):
+    with pytest.raises(
+        ImageReadError, match=r"(?s)2 of 10 images could not be read.*2\.jpg.*5\.jpg.*on_bad_image"
+    ) as info:
+        keep_readable(spoiled, "raise", quiet)
+    assert [index for index, _, _ in info.value.failures] == [2, 5]
+
+
+def test_unreadable_files_can_be_skipped(spoiled, quiet):
+    kept = keep_readable(spoiled, "skip", quiet)
+    assert len(kept) == 8
+    assert kept.labels.tolist() == [0, 1, 1, 0, 0, 1, 0, 1]
+    assert not find_unreadable(kept)
+
+
+def test_nothing_readable_is_an_error_even_if_skipping(spoiled, quiet):
+    with pytest.raises(ImageReadError):
+        keep_readable(spoiled.take([2, 5]), "skip", quiet)
+
+
+def test_the_array_of_the_caller_is_not_changed(images):
+    for dtype in ("uint8", "float32", "int64"):
+        array = images.astype(dtype)
+        before = array.copy()
+        read_pixels(array[0])
+        assert np.array_equal(array, before)

@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from transferkit.data.source import as_source
+
+
+def test_a_class_folder_gives_sorted_paths_and_labels(image_folder):
+    source = as_source(image_folder, needs_labels=True)
+    assert len(source) == 24
+    assert source.class_names.tolist() == ["blue", "green", "red"]
+    assert source.labels.tolist() == [0] * 8 + [1] * 8 + [2] * 8
+    assert source.paths == sorted(source.paths)
+
+
+def test_every_kind_of_input_gives_the_same_labels(images, labels, image_paths):
+    kinds = {
+        "array": images,
+        "list of paths": image_paths,
+        "array of paths": np.array(image_paths),
+        "PIL images": [Image.fromarray(image) for image in images],
+        "list of arrays": list(images),
+    }
+    for name, x in kinds.items():
+        source = as_source(x, labels)
+        assert source.class_names.tolist() == ["blue", "green", "red"], name
+        assert source.class_names[source.labels].tolist() == labels.tolist(), name
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((5, 8, 9, 3), (5, 8, 9, 3)),
+        ((5, 8, 9, 1), (5, 8, 9, 1)),
+        ((5, 8, 9), (5, 8, 9, 1)),
+        ((8, 9, 3), (1, 8, 9, 3)),
+        ((8, 9), (1, 8, 9, 1)),
+    ],
+)
+def test_arrays_become_batches_of_images(shape, expected):
+    assert as_source(np.zeros(shape, "uint8")).images.shape == expected
+
+
+def test_a_part_keeps_images_and_labels_together(images, labels, image_paths):
+    for x in (images, image_paths):
+        part = as_source(x, labels).take([5, 2])
+        assert len(part) == 2
+        assert part.class_names[part.labels].tolist() == labels[[5, 2]].tolist()
+        assert part.name(0) == (image_paths[5] if x is image_paths else "image 0")
+
+
+def test_a_pandas_like_column_is_accepted(image_paths, labels):
+    class Column:
+        def __init__(self, values):
+            self.values = values
+
+        def to_numpy(self):
+            return np.array(self.values, object)
+
+    source = as_source(Column(image_paths), Column(labels.tolist()))
+    assert source.paths == image_paths
+
+
+@pytest.mark.parametrize(
+    ("x", "error", "message"),
+    [
+        ([], ValueError, "holds no images"),
+        (np.zeros((2, 8, 8, 4)), ValueError, r"must have 1 \(gray\) or 3 \(RGB\) channels.*Received: 4 channels"),
+        (np.zeros((2, 8, 8, 3, 1)), ValueError, "Received: an array of shape"),
+        (np.zeros((0, 8, 8, 3)), ValueError, "empty"),
+        (np.full((2, 8, 8, 3), np.nan), ValueError, "NaN or infinite"),
+        (np.full((2, 8, 8, 3), 0.5), ValueError, "rescale=1/255"),
+        (np.full((2, 8, 8, 3), -1.0), ValueError, r"raw pixels in \[0, 255\]"),
+        (np.full((2, 8, 8, 3), 256), ValueError, "values from 256 to 256"),
+        (np.zeros((2, 8, 8, 3), complex), TypeError, "must hold numbers"),
+        ("no/such/file.png", FileNotFoundError, "no/such/file.png"),
+        ([np.zeros((8, 8, 3)), "a.png"], TypeError, "Received: str at position 1"),
+        ([np.zeros(8)], TypeError, r"ndarray of shape \(8,\) at position 0"),
+        ([np.full((8, 8, 3), 0.5)], ValueError, "image 0 must hold raw pixels"),
+        (5, TypeError, "Received: int"),
+    ],
+)
+def test_input_that_cannot_be_images_is_refused(x, error, message):
+    with pytest.raises(error, match=message):
+        as_source(x)
+
+
+def test_all_missing_files_are_listed(image_paths):
+    with pytest.raises(FileNotFoundError, match=r"(?s)2 of 3 image files do not exist:\n  /x/1.png\n  /x/2.png"):
+        as_source(["/x/1.png", image_paths[0], "/x/2.png"])
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="No images were found in folder"):
+        as_source(tmp_path)
+
+
+def test_a_folder_without_classes_can_be_predicted_but_not_trained_on(image_folder):
+    folder = image_folder / "red"
+    assert len(as_source(folder)) == 8
+    with pytest.raises(ValueError, match="no subfolders with images, so there are no labels"):
+        as_source(folder, needs_labels=True)
+
+
+def test_missing_labels_are_refused(images):
+    with pytest.raises(ValueError, match="Labels are missing"):
+        as_source(images, needs_labels=True)
+
+
+def test_black_float_images_are_no_mistake():
+    assert len(as_source(np.zeros((2, 8, 8, 3), "float32"))) == 2
