@@ -14,7 +14,9 @@ _CORNER = "true \\ predicted"
 
 @dataclass(frozen=True, eq=False)
 class EvaluationReport:
-    """How well a classifier did on labelled images. `print(report)` shows a table, `report.to_dict()` gives plain numbers.
+    """How well a classifier did on labelled images.
+
+    `print(report)` shows tables, `report.to_dict()` gives plain numbers.
 
     Attributes:
         class_names: Classes in order, `(num_classes,)`.
