@@ -15,8 +15,8 @@ LAYERS = (
     ("training",),
     ("models",),
     ("data", "backbones", "evaluation"),
-    ("exceptions",),
-    ("_utils", "_version"),
+    ("_utils",),
+    ("exceptions", "_version"),
 )
 LEVELS = {room: level for level, rooms in enumerate(reversed(LAYERS)) for room in rooms}
 
@@ -97,7 +97,7 @@ def test_an_import_that_points_elsewhere_is_found(module, source):
         ("transferkit.data.source", "from transferkit.data.readers import read_pixels"),
         ("transferkit.data.source", "from .readers import read_pixels"),
         ("transferkit.data.datasets", "import tensorflow as tf"),
-        ("transferkit.exceptions", "from transferkit._utils.text import plural"),
+        ("transferkit._utils.console", "from transferkit.exceptions import ArchiveError"),
         ("transferkit.models.heads", "from keras import layers"),
     ],
 )

@@ -1,24 +1,29 @@
-"""Errors that callers may want to catch by kind. Each is also a built-in error, so `except ValueError` keeps working."""
+"""Errors that callers may want to catch by kind. Each is a built-in error as well: `except ValueError` works, too."""
 
-from transferkit._utils.text import bullets, plural
+from collections.abc import Sequence
+
+_SHOWN = 20
 
 
 class ImageReadError(ValueError):
     """Some images could not be read. Raised once for all of them, before anything is computed.
 
     Attributes:
-        failures: Tuple of `(index, name, reason)`, one per unreadable image, in the order given.
+        failures: Tuple of `(index, name, reason)`, one for each unreadable image, in the order given.
         total: Number of images that were tried.
         listing: The first of them in words, one a line.
     """
 
-    def __init__(self, failures, total):
+    def __init__(self, failures: Sequence[tuple[int, str, str]], total: int):
         self.failures = tuple(failures)
         self.total = total
-        self.listing = bullets(f"{name}: {reason}" for _, name, reason in self.failures)
+        lines = [f"  {name}: {reason}" for _, name, reason in self.failures[:_SHOWN]]
+        if len(self.failures) > _SHOWN:
+            lines.append(f"  … and {len(self.failures) - _SHOWN} more, in `error.failures`")
+        self.listing = "\n".join(lines)
         super().__init__(
-            f"{len(self.failures):,} of {plural(total, 'image')} could not be read (`error.failures` has all):\n{self.listing}\n"
-            "Repair or remove them, or pass `on_bad_image='skip'` to `TransferClassifier` to train and evaluate without them."
+            f"{len(self.failures):,} of {total:,} images could not be read:\n{self.listing}\n"
+            "Repair or remove them. `TransferClassifier(on_bad_image='skip')` trains and evaluates without them."
         )
 
     def __reduce__(self):

@@ -1,0 +1,58 @@
+import time
+
+import pytest
+
+from transferkit._utils.console import Console
+
+
+@pytest.fixture
+def every_step_counts(monkeypatch):
+    monkeypatch.setattr("transferkit._utils.console._WORTH_A_LINE", 0.0)
+
+
+def test_a_step_leaves_one_line_where_there_is_no_terminal(capsys, every_step_counts):
+    with Console().step("Computing features", 1200) as advance:
+        advance(600)
+        time.sleep(0.01)
+        advance(600)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("Computing features: 1,200 images in 0.")
+    assert "a second" in lines[0]
+
+
+def test_a_short_step_leaves_no_line(capsys):
+    with Console().step("Predicting", 1):
+        pass
+    assert capsys.readouterr().out == ""
+
+
+def test_silence_is_silent(capsys, every_step_counts):
+    console = Console(0)
+    console.note("hello")
+    with console.step("Working", 3) as advance:
+        advance(3)
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""
+
+
+def test_notes_are_logged_even_in_silence(caplog):
+    with caplog.at_level("INFO", logger="transferkit"):
+        Console(0).note("Ignored folder 'x'.")
+    assert caplog.messages == ["Ignored folder 'x'."]
+
+
+def test_a_terminal_gets_a_bar_with_the_time_left(monkeypatch, capsys, every_step_counts):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    with Console().step("Computing features", 4) as advance:
+        advance(2)
+        time.sleep(0.15)
+    out = capsys.readouterr().out
+    assert "2/4" in out
+    assert "left" in out
+
+
+def test_an_unknown_level_is_refused():
+    with pytest.raises(ValueError, match="`verbose` must be 'auto', 0, 1 or 2. Received: verbose=7"):
+        Console(7)

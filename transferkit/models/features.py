@@ -1,0 +1,39 @@
+"""Runs the frozen part of a classifier over all images of a source, once."""
+
+import keras
+import numpy as np
+
+
+def join(*models):
+    """Joins models in a row into one, sharing their weights, for computing only."""
+    inputs = keras.Input(models[0].input_shape[1:], dtype="float32")
+    x = inputs
+    for model in models:
+        x = model(x, training=False)
+    joined = keras.Model(inputs, x)
+    joined.compile(jit_compile=False)
+    return joined
+
+
+def run_model(model, batches, num_images, advance=lambda count: None):
+    """Computes the output of a model for every batch of a stream.
+
+    Args:
+        model: `keras.Model` with one output.
+        batches: Iterable of image batches, of `num_images` images in all.
+        num_images: How many images will come.
+        advance: Called with the number of images in every batch done.
+
+    Returns:
+        float32 array `(num_images, …)`, in the order of the stream.
+    """
+    outputs = np.empty((num_images, *model.output_shape[1:]), "float32")
+    done = 0
+    for batch in batches:
+        result = np.asarray(model.predict_on_batch(batch))
+        outputs[done : done + len(result)] = result
+        done += len(result)
+        advance(len(result))
+    if done != num_images:
+        raise RuntimeError(f"Expected {num_images} images, got {done}. Did the data change while they were read?")
+    return outputs
