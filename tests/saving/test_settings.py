@@ -1,0 +1,45 @@
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from transferkit import Head, TransferClassifier
+from transferkit.backbones.registry import get_backbone
+from transferkit.saving.settings import backbone_from_json, backbone_to_json, parameters_from_json, parameters_to_json
+
+
+def round_trip(classifier):
+    parameters = classifier.get_params(deep=False)
+    return parameters_from_json(json.loads(json.dumps(parameters_to_json(parameters))))
+
+
+def test_parameters_survive_json():
+    given = {"image_size": (32, 48), "head": Head(units=(8, 4)), "weights": Path("w.h5"), "seed": 3}
+    back = round_trip(TransferClassifier(**given))
+    assert back["image_size"] == (32, 48)
+    assert back["head"] == given["head"]
+    assert back["weights"] == "w.h5"
+    assert back["seed"] == 3
+    assert TransferClassifier(**back).get_params()["head"] == given["head"]
+
+
+def test_an_optimizer_survives_json():
+    back = round_trip(TransferClassifier(optimizer=keras.optimizers.SGD(0.3, momentum=0.5)))
+    assert isinstance(back["optimizer"], keras.optimizers.SGD)
+    assert back["optimizer"].momentum == pytest.approx(0.5)
+
+
+def test_a_registered_backbone_is_known_by_its_name():
+    plain = json.loads(json.dumps(backbone_to_json(get_backbone("efficientnet_lite0"))))
+    assert backbone_from_json(plain, None) == "efficientnet_lite0"
+
+
+def test_any_other_is_made_of_the_saved_network(tiny_backbone):
+    plain = json.loads(json.dumps(backbone_to_json(tiny_backbone)))
+    network = tiny_backbone.build()
+    back = backbone_from_json(plain, network)
+    assert backbone_to_json(back) == plain
+    x = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 3))
+    assert np.array_equal(back.build()(x), network(x))

@@ -1,0 +1,123 @@
+"""One `.keras` file: the model, which plain Keras opens, and `transferkit.json` beside it, which Keras ignores."""
+
+import json
+import os
+import tempfile
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from transferkit._version import __version__
+from transferkit.exceptions import ArchiveError
+
+MEMBER = "transferkit.json"
+FORMAT = 1
+
+
+def write_archive(path, model, settings):
+    """Writes a model and its settings into one file, all or nothing.
+
+    Args:
+        path: Where to; ends in `.keras`. An existing file is replaced, once the new one is complete.
+        model: The `keras.Model`.
+        settings: Dict that JSON can hold.
+
+    Raises:
+        ValueError: If `path` does not end in `.keras`.
+        FileNotFoundError: If its folder does not exist.
+    """
+    path = Path(path)
+    if path.suffix != ".keras":
+        raise ValueError(f"The file name must end in '.keras'. Received: {str(path)!r}.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"The folder {str(path.parent)!r} does not exist. Make it first.")
+    text = json.dumps({"format": FORMAT, "versions": _versions(), **settings}, indent=1, ensure_ascii=False)
+    handle, temporary = tempfile.mkstemp(suffix=".keras", prefix=f".{path.stem}-", dir=path.parent)
+    os.close(handle)
+    try:
+        model.save(temporary)
+        with zipfile.ZipFile(temporary, "a") as archive:
+            archive.writestr(MEMBER, text)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read_archive(path):
+    """Reads what `write_archive` wrote.
+
+    Returns:
+        `(model, settings)`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ArchiveError: If it is damaged, no archive of ours, or of a newer version.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {str(path)!r}.")
+    settings = _read_settings(path)
+    try:
+        model = keras.saving.load_model(path, safe_mode=True)
+    except Exception as error:  # Keras raises many kinds for a model it cannot rebuild
+        raise ArchiveError(
+            f"Keras {keras.__version__} could not rebuild the model in {str(path)!r}, which was written with "
+            f"{_describe_versions(settings)}: {error}"
+        ) from error
+    return model, settings
+
+
+def _read_settings(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+            members = archive.namelist()
+            text = archive.read(MEMBER) if MEMBER in members and not damaged else None
+    except (zipfile.BadZipFile, OSError, EOFError) as error:
+        raise ArchiveError(f"{str(path)!r} is not a .keras file, or it is truncated: {error}") from error
+    if damaged:
+        raise ArchiveError(f"{str(path)!r} is damaged: its member {damaged!r} does not match its checksum.")
+    if text is None:
+        raise ArchiveError(
+            f"{str(path)!r} was not written by `TransferClassifier.save`: it has no {MEMBER}. "
+            "If it is a plain Keras model, open it with `keras.saving.load_model`."
+        )
+    return _parse_settings(text, path)
+
+
+def _parse_settings(text, path):
+    try:
+        settings = json.loads(text)
+        written = int(settings["format"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArchiveError(f"{str(path)!r} is damaged: its {MEMBER} cannot be read: {error}") from error
+    if written > FORMAT:
+        raise ArchiveError(
+            f"{str(path)!r} has format {written}, written with {_describe_versions(settings)}. "
+            f"transferkit {__version__} reads formats up to {FORMAT}. Upgrade transferkit to open it."
+        )
+    return settings
+
+
+def _versions():
+    return {
+        "transferkit": __version__,
+        "keras": keras.__version__,
+        "tensorflow": tf.__version__,
+        "numpy": version("numpy"),
+    }
+
+
+def _describe_versions(settings):
+    return ", ".join(f"{name} {number}" for name, number in settings.get("versions", {}).items())
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
