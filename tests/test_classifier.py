@@ -1,0 +1,352 @@
+"""What a user does, on a tiny backbone."""
+
+import os
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
+
+from transferkit import ArchiveError, Head, ImageReadError, TransferClassifier
+
+
+@pytest.fixture
+def make(tiny_backbone):
+    """Makes an unfitted, silent classifier on the tiny backbone."""
+    return lambda **options: TransferClassifier(tiny_backbone, **{"verbose": 0, **options})
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Files of several sizes and formats."""
+    folder, rng = tmp_path_factory.mktemp("photos"), np.random.default_rng(1)
+    paths = []
+    for number, (size, mode, suffix) in enumerate(
+        [((40, 33, 3), "RGB", "png"), ((16, 16, 3), "RGB", "jpg"), ((9, 70), "L", "png"), ((64, 20, 3), "RGB", "bmp")]
+    ):
+        path = folder / f"{number}.{suffix}"
+        Image.fromarray(rng.integers(0, 255, size, dtype="uint8"), mode=None).convert(mode).save(path)
+        paths.append(str(path))
+    return paths
+
+
+# Fitting and predicting
+
+
+def test_it_learns_to_tell_colours(fitted_classifier, images, labels):
+    assert fitted_classifier.score(images, labels) > 0.9
+    assert fitted_classifier.classes_.tolist() == ["blue", "green", "red"]
+
+
+def test_folders_paths_and_arrays_train_the_same_classifier(
+    make, fitted_classifier, images, labels, image_folder, image_paths
+):
+    expected = fitted_classifier.predict_proba(images)
+    assert make().fit(image_paths, labels).predict_proba(images) == pytest.approx(expected, abs=2e-3)
+    from_folder = make().fit(image_folder)
+    assert from_folder.classes_.tolist() == ["blue", "green", "red"]
+    assert (from_folder.predict(images) == fitted_classifier.predict(images)).all()
+
+
+def test_a_path_its_pixels_and_the_model_agree(fitted_classifier, photos):
+    for path in photos:
+        pixels = np.asarray(Image.open(path).convert("RGB"))
+        expected = fitted_classifier.predict_proba(path)
+        for probabilities in (
+            fitted_classifier.predict_proba(pixels),
+            fitted_classifier.predict_proba(pixels.astype("float32")),
+            fitted_classifier.predict_proba(Image.open(path)),
+            np.asarray(fitted_classifier.model_(pixels[np.newaxis])),
+        ):
+            assert probabilities == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_order_is_kept_whatever_the_batch_size(make, images, labels, photos):
+    classifier = make(batch_size=3).fit(images, labels)
+    one_by_one = np.concatenate([classifier.predict_proba(path) for path in photos])
+    assert classifier.predict_proba(photos) == pytest.approx(one_by_one, abs=1e-5)
+    assert classifier.predict_proba(photos[::-1]) == pytest.approx(one_by_one[::-1], abs=1e-5)
+
+
+@pytest.mark.parametrize("names", [["blue", "green", "red"], [30, 7, 12], [True, False]])
+def test_labels_come_back_as_given(make, images, labels, names):
+    given = [names[["blue", "green", "red"].index(label) % len(names)] for label in labels]
+    classifier = make().fit(images, given)
+    predicted = classifier.predict(images).tolist()
+    assert type(predicted[0]) is type(names[0])
+    assert np.mean([p == g for p, g in zip(predicted, given, strict=True)]) > 0.6
+    assert classifier.classes_.tolist() == sorted(names)
+
+
+def test_one_image_gives_an_array_of_one_label(fitted_classifier, images, image_paths):
+    for x in (image_paths[0], images[0], Image.fromarray(images[0])):
+        assert fitted_classifier.predict(x).shape == (1,)
+        assert fitted_classifier.predict_proba(x).shape == (1, 3)
+
+
+def test_probabilities_are_float32_and_sum_to_one(fitted_classifier, images):
+    probabilities = fitted_classifier.predict_proba(images)
+    assert probabilities.dtype == "float32"
+    assert probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5)
+
+
+def test_gray_images_are_expanded(make, images, labels):
+    gray = images.mean(axis=-1).astype("uint8")
+    classifier = make().fit(gray, labels)
+    assert classifier.predict_proba(gray) == pytest.approx(classifier.predict_proba(gray[..., None]), abs=1e-6)
+
+
+def test_evaluation_agrees_with_the_predictions(fitted_classifier, images, labels, image_folder):
+    report = fitted_classifier.evaluate(images, labels)
+    assert report.accuracy == pytest.approx((fitted_classifier.predict(images) == labels).mean())
+    assert fitted_classifier.evaluate(image_folder).accuracy == report.accuracy
+    assert report.class_names.tolist() == ["blue", "green", "red"]
+
+
+def test_sample_weights_change_the_score(fitted_classifier, images, labels):
+    wrong = labels.copy()
+    wrong[0] = "green" if fitted_classifier.predict(images[:1])[0] != "green" else "red"
+    weights = np.zeros(len(labels))
+    weights[0] = 1
+    assert fitted_classifier.score(images, wrong, sample_weight=weights) == 0
+
+
+def test_files_are_predicted_with_their_paths(fitted_classifier, image_folder, image_paths):
+    predictions = fitted_classifier.predict_files(image_folder / "red")
+    assert [p.path for p in predictions] == sorted(path for path in image_paths if "/red/" in path)
+    first = fitted_classifier.predict_proba(predictions[0].path)[0]
+    assert predictions[0].label == fitted_classifier.predict(predictions[0].path)[0]
+    assert predictions[0].probability == pytest.approx(first.max(), abs=1e-5)
+
+
+def test_the_seed_decides_everything(make, images, labels):
+    head = Head(units=(4,))
+    one, again = (make(head=head, epochs=2).fit(images, labels).predict_proba(images) for _ in range(2))
+    assert np.array_equal(one, again)
+
+
+def test_nothing_that_was_handed_in_is_changed(make, tiny_network, images, labels):
+    weights, pixels = tiny_network.get_weights(), images.astype("float32")
+    before = pixels.copy()
+    make().fit(pixels, labels)
+    assert np.array_equal(pixels, before)
+    assert all(np.array_equal(a, b) for a, b in zip(weights, tiny_network.get_weights(), strict=True))
+    assert tiny_network.trainable
+
+
+# Heads and validation data
+
+
+@pytest.mark.parametrize("pooling", ["avg", "max", "flatten"])
+def test_any_head_can_be_trained(make, images, labels, pooling):
+    head = Head(pooling=pooling, units=(16,), dropout=0.1)
+    classifier = make(head=head, epochs=60, learning_rate=0.01, batch_size=8).fit(images, labels)
+    assert classifier.score(images, labels) > 0.6
+    assert len(classifier.history_["val_loss"]) <= 60
+    names = [layer.name for layer in classifier.model_.get_layer("head").layers]
+    assert names == ["features", "pool", "hidden1", "dropout1", "probabilities"]
+
+
+def test_validation_data_choose_the_strength(make, images, labels, image_folder):
+    classifier = make().fit(images, labels, validation_data=(images, labels))
+    best = int(np.argmin(classifier.history_["val_loss"]))
+    assert classifier.history_["val_accuracy"][best] == classifier.score(images, labels)
+    assert make().fit(images, labels, validation_data=image_folder).history_["val_loss"]
+
+
+def test_the_image_size_can_be_chosen(images, labels):
+    image = keras.Input((None, None, 3))
+    flexible = keras.Model([image], [keras.layers.Conv2D(4, 3)(image)])
+    classifier = TransferClassifier(flexible, image_size=(10, 14), head=Head("flatten", (), dropout=0), verbose=0)
+    classifier.fit(images, labels)
+    assert classifier.image_size_ == (10, 14)
+    assert classifier.model_.get_layer("backbone").input_shape == (None, 10, 14, 3)
+
+
+# The estimator contract of scikit-learn
+
+
+def test_cloning_keeps_the_parameters_and_forgets_the_fit(fitted_classifier):
+    copy = clone(fitted_classifier.set_params())
+    assert copy.get_params()["verbose"] == 0
+    assert not hasattr(copy, "model_")
+    assert copy.backbone.name == "tiny"
+
+
+def test_fit_changes_no_parameter(make, images, labels):
+    classifier = make(head=Head(units=(4,)), epochs=1)
+    before = classifier.get_params()
+    assert classifier.fit(images, labels) is classifier
+    assert classifier.get_params() == before
+
+
+def test_cross_validation_works_on_arrays_of_images_and_of_paths(make, images, labels, image_paths):
+    for x in (images, np.array(image_paths)):
+        scores = cross_val_score(make(), x, labels, cv=3, error_score="raise")
+        assert scores.shape == (3,)
+        assert scores.mean() > 0.5
+
+
+def test_grid_search_chooses_a_head(make, images, labels):
+    grid = {"head": ["logistic", Head(units=(2,))], "epochs": [1]}
+    search = GridSearchCV(make(), grid, cv=2, error_score="raise").fit(images, labels)
+    assert search.best_params_["head"] in grid["head"]
+    assert search.best_estimator_.score(images, labels) > 0.3
+
+
+# Saving and loading
+
+
+def test_a_loaded_classifier_predicts_the_same(fitted_classifier, images, labels, tmp_path):
+    fitted_classifier.save(tmp_path / "colours.keras")
+    loaded = TransferClassifier.load(tmp_path / "colours.keras")
+    assert np.array_equal(loaded.predict_proba(images), fitted_classifier.predict_proba(images))
+    assert loaded.classes_.tolist() == fitted_classifier.classes_.tolist()
+    assert loaded.history_ == fitted_classifier.history_
+    assert loaded.fit(images, labels).score(images, labels) > 0.9
+
+
+@pytest.mark.parametrize("names", [[7, 30], ["ä", "b"], [False, True]])
+def test_classes_keep_their_type_through_a_file(make, images, labels, tmp_path, names):
+    classifier = make().fit(images, [names[int(label == "red")] for label in labels])
+    classifier.save(tmp_path / "x.keras")
+    assert TransferClassifier.load(tmp_path / "x.keras").predict(images[:1]).dtype == classifier.classes_.dtype
+
+
+def test_plain_keras_opens_the_file_in_a_process_without_transferkit(
+    fitted_classifier, images, tmp_path, in_fresh_process
+):
+    fitted_classifier.save(tmp_path / "colours.keras")
+    np.save(tmp_path / "images.npy", images)
+    in_fresh_process(
+        "import sys, keras, numpy as np\n"
+        "folder = sys.argv[1]\n"
+        "model = keras.saving.load_model(folder + '/colours.keras', safe_mode=True)\n"
+        "assert not any(name.startswith('transferkit') for name in sys.modules)\n"
+        "np.save(folder + '/out.npy', model.predict(np.load(folder + '/images.npy'), verbose=0))\n",
+        tmp_path,
+    )
+    assert np.load(tmp_path / "out.npy") == pytest.approx(fitted_classifier.predict_proba(images), abs=1e-5)
+
+
+def test_another_kind_of_file_is_refused(tmp_path):
+    (tmp_path / "x.keras").write_text("no model")
+    with pytest.raises(ArchiveError, match="not a .keras file"):
+        TransferClassifier.load(tmp_path / "x.keras")
+
+
+# Being told
+
+
+def test_silence_is_complete(make, images, labels, image_folder, tmp_path, capfd):
+    (image_folder / "empty").mkdir(exist_ok=True)
+    classifier = make(head=Head(units=(4,)), epochs=2).fit(image_folder)
+    classifier.predict(images)
+    classifier.predict_files(image_folder)
+    classifier.evaluate(image_folder)
+    classifier.save(tmp_path / "x.keras")
+    TransferClassifier.load(tmp_path / "x.keras").predict(images)
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert captured.err == ""
+
+
+def test_what_is_left_out_is_said(make, image_folder, capsys):
+    (image_folder / "empty").mkdir(exist_ok=True)
+    make(verbose=2).fit(image_folder)
+    out = capsys.readouterr().out
+    assert "Ignored folder 'empty': no images in it." in out
+    assert "24 images of 3 classes: blue, green, red" in out
+
+
+# Bad input
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_files", "evaluate", "score"])
+def test_predicting_before_fitting_is_refused(make, images, method):
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        getattr(make(), method)(images)
+
+
+def test_saving_before_fitting_is_refused(make, tmp_path):
+    with pytest.raises(NotFittedError):
+        make().save(tmp_path / "x.keras")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"backbone": "resnet5"}, "Unknown backbone. Received: backbone='resnet5'. Did you mean 'resnet"),
+        ({"image_size": 2.5}, r"`image_size` must be an integer or \(height, width\). Received: image_size=2.5"),
+        ({"image_size": (32,)}, "`image_size` must be"),
+        ({"image_size": 40}, "takes images of .* only"),
+        ({"head": "mlp"}, "`head` must be 'logistic' or a Head. Received: head='mlp'"),
+        ({"on_bad_image": "ignore"}, "`on_bad_image` must be 'raise' or 'skip'"),
+        ({"batch_size": 0}, "`batch_size` must be a positive integer. Received: batch_size=0"),
+        ({"epochs": 1.5}, "`epochs` must be a positive integer"),
+        ({"verbose": "loud"}, "`verbose` must be"),
+        ({"head": Head(), "validation_split": 1.0}, "`validation_split` must be between 0 and 1"),
+        ({"head": Head(), "optimizer": "adamm"}, "Unknown optimizer"),
+    ],
+)
+def test_unusable_parameters_are_refused(make, images, labels, options, message):
+    classifier = make().set_params(**options)
+    with pytest.raises(ValueError, match=message):
+        classifier.fit(images, labels)
+    assert not hasattr(classifier, "model_")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x, y: (x, y[:-1]), "Received: 24 images and 23 labels"),
+        (lambda x, y: (x / 255, y), "rescale=1/255"),
+        (lambda x, y: (np.where(x > 200, np.nan, x), y), "NaN"),
+        (lambda x, y: (np.concatenate([x, x], axis=-1), y), "6 channels"),
+        (lambda x, y: (x, ["red"] * 24), "at least two classes"),
+        (lambda x, y: (x, ["pink", *y[1:]]), "Classes with fewer: pink"),
+        (lambda x, y: (x, None), "Labels are missing"),
+    ],
+)
+def test_unusable_data_are_refused_before_anything_is_computed(make, images, labels, change, message):
+    with pytest.raises(ValueError, match=message):
+        make().fit(*change(images, labels))
+
+
+def test_unreadable_images_are_listed_or_skipped(make, image_paths, labels, tmp_path):
+    broken = [tmp_path / "broken1.png", tmp_path / "broken2.png"]
+    for path in broken:
+        path.write_bytes(b"no image")
+    x, y = [*image_paths, *map(str, broken)], [*labels, "red", "blue"]
+    with pytest.raises(ImageReadError, match=r"(?s)2 of 26 images could not be read.*broken1.*broken2"):
+        make().fit(x, y)
+    classifier = make(on_bad_image="skip").fit(x, y)
+    assert classifier.evaluate(x, y).num_images == 24
+    with pytest.raises(ImageReadError):
+        classifier.predict(x)
+    predictions = classifier.predict_files(x)
+    assert [p.label for p in predictions[-2:]] == [None, None]
+    assert np.isnan(predictions[-1].probability)
+    assert [p.label for p in predictions[:-2]] == classifier.predict(image_paths).tolist()
+
+
+def test_a_failed_fit_keeps_what_was_learnt_before(make, images, labels):
+    classifier = make().fit(images, labels)
+    before = classifier.predict_proba(images)
+    with pytest.raises(ValueError, match="must have the same length"):
+        classifier.fit(images, labels[:-1])
+    assert np.array_equal(classifier.predict_proba(images), before)
+
+
+def test_an_unknown_class_at_evaluation_is_named(fitted_classifier, images):
+    with pytest.raises(ValueError, match=r"'pink'. Known classes: 'blue', 'green', 'red'"):
+        fitted_classifier.evaluate(images[:2], ["red", "pink"])
+
+
+def test_a_missing_weights_file_is_refused(images, labels):
+    with pytest.raises(FileNotFoundError, match="`weights` is not a file. Received: weights='no.h5'"):
+        TransferClassifier("efficientnet_lite0", weights="no.h5", image_size=32, verbose=0).fit(images, labels)

@@ -1,0 +1,60 @@
+"""Transfer learning of image classifiers with Keras 3: raw pixels in, probabilities out.
+
+The public names are loaded when they are first used: `import transferkit` alone does not import TensorFlow.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from transferkit._version import __version__
+
+if TYPE_CHECKING:
+    from transferkit.backbones.backbone import Backbone
+    from transferkit.backbones.custom import backbone_from_model
+    from transferkit.backbones.registry import list_backbones, register_backbone
+    from transferkit.backbones.stages import Stage
+    from transferkit.classifier import TransferClassifier
+    from transferkit.evaluation.report import EvaluationReport
+    from transferkit.exceptions import ArchiveError, ImageReadError, WeightsUnavailableError
+    from transferkit.models.heads import Head
+
+__all__ = [
+    "ArchiveError",
+    "Backbone",
+    "EvaluationReport",
+    "Head",
+    "ImageReadError",
+    "Stage",
+    "TransferClassifier",
+    "WeightsUnavailableError",
+    "__version__",
+    "backbone_from_model",
+    "list_backbones",
+    "register_backbone",
+]
+
+_HOMES = {
+    "ArchiveError": "exceptions",
+    "Backbone": "backbones.backbone",
+    "EvaluationReport": "evaluation.report",
+    "Head": "models.heads",
+    "ImageReadError": "exceptions",
+    "Stage": "backbones.stages",
+    "TransferClassifier": "classifier",
+    "WeightsUnavailableError": "exceptions",
+    "backbone_from_model": "backbones.custom",
+    "list_backbones": "backbones.registry",
+    "register_backbone": "backbones.registry",
+}
+
+
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError(f"module 'transferkit' has no attribute {name!r}")
+    value = getattr(import_module(f"transferkit.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted(__all__)
