@@ -44,8 +44,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
     """An image classifier on top of a pretrained network.
 
     Takes raw pixels or files, gives labels; scaling and resizing are part of the model. The backbone stays as it is:
-    its features are computed once for each image, and a head is fitted to them. It is a scikit-learn estimator: `clone`,
-    `cross_val_score` and `GridSearchCV` work on arrays of images and on arrays of paths.
+    its features are computed once for each image, and a head is fitted to them. It is a scikit-learn estimator:
+    `clone`, `cross_val_score` and `GridSearchCV` work on arrays of images and on arrays of paths.
 
     Args:
         backbone: Name of a pretrained network from `list_backbones()`, a `Backbone`, or a functional `keras.Model` from

@@ -73,6 +73,7 @@ def test_a_pandas_like_column_is_accepted(image_paths, labels):
         (np.full((2, 8, 8, 3), -1.0), ValueError, r"raw pixels in \[0, 255\]"),
         (np.full((2, 8, 8, 3), 256), ValueError, "values from 256 to 256"),
         (np.zeros((2, 8, 8, 3), complex), TypeError, "must hold numbers"),
+        (np.zeros((2, 8, 8, 3), bool), TypeError, "Received: dtype bool"),
         ("no/such/file.png", FileNotFoundError, "no/such/file.png"),
         ([np.zeros((8, 8, 3)), "a.png"], TypeError, "Received: str at position 1"),
         ([np.zeros(8)], TypeError, r"ndarray of shape \(8,\) at position 0"),

@@ -22,6 +22,11 @@ def test_outputs_come_in_order_and_progress_is_told(doubler):
     assert seen == [3, 3, 1]
 
 
+def test_values_that_are_no_numbers_are_refused(doubler):
+    with pytest.raises(ValueError, match="NaN or infinite values"):
+        run_model(join(doubler), [np.full((3, 2), 3e38, "float32")], 3)
+
+
 def test_missing_images_are_noticed(doubler):
     with pytest.raises(RuntimeError, match="Expected 5 images, got 3"):
         run_model(join(doubler), [np.zeros((3, 2))], 5)

@@ -83,6 +83,13 @@ def test_a_constant_feature_is_ignored(data):
     assert path.kernel[:-1] == pytest.approx(plain.kernel, abs=1e-3 * float(np.abs(plain.kernel).max()))
 
 
+def test_features_that_say_nothing_give_the_shares_of_the_classes():
+    y = np.repeat([0, 1], [30, 10])
+    path = fit_logistic_path(np.full((40, 3), 5, "float32"), y, 2)
+    assert np.abs(path.kernel).max() == 0
+    assert softmax(path.bias)[0] == pytest.approx(0.75, abs=0.02)
+
+
 def test_two_images_a_class_are_enough():
     x = np.array([[0, 0], [0, 1], [9, 9], [9, 8]], "float32")
     path = fit_logistic_path(x, np.array([0, 0, 1, 1]), 2)

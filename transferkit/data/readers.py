@@ -55,11 +55,11 @@ def check_pixels(array, name="`x`"):
     """Checks that an array `(…, height, width, channels)` holds pixels as the library takes them.
 
     Raises:
-        TypeError: If it holds no numbers.
+        TypeError: If it holds no numbers; true and false are none.
         ValueError: If it has neither 1 nor 3 channels, NaN or infinite values, or values outside `[0, 255]`, or if it
             is float and its largest value is at most 1.
     """
-    if array.dtype.kind not in "buif":
+    if array.dtype.kind not in "uif":
         raise TypeError(f"{name} must hold numbers. Received: dtype {array.dtype}.")
     if array.shape[-1] not in (1, 3):
         raise ValueError(

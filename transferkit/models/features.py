@@ -26,6 +26,9 @@ def run_model(model, batches, num_images, advance=lambda count: None):
 
     Returns:
         float32 array `(num_images, …)`, in the order of the stream.
+
+    Raises:
+        ValueError: If the model gives NaN or infinite values.
     """
     outputs = np.empty((num_images, *model.output_shape[1:]), "float32")
     done = 0
@@ -36,4 +39,9 @@ def run_model(model, batches, num_images, advance=lambda count: None):
         advance(len(result))
     if done != num_images:
         raise RuntimeError(f"Expected {num_images} images, got {done}. Did the data change while they were read?")
+    if not np.isfinite(outputs).all():
+        raise ValueError(
+            "The network gave NaN or infinite values for some images. Are its weights right? "
+            "Random ones (`weights=None`) can do that in a deep network."
+        )
     return outputs
