@@ -15,6 +15,12 @@ def join(*models):
     return joined
 
 
+def _padded(batch, size):
+    """Fills a last, smaller batch up: tracing the model again for its size would take longer."""
+    missing = size - len(batch)
+    return keras.ops.concatenate([batch, keras.ops.repeat(batch[-1:], missing, axis=0)]) if missing > 0 else batch
+
+
 def run_model(model, batches, num_images, advance=lambda count: None):
     """Computes the output of a model for every batch of a stream.
 
@@ -31,12 +37,13 @@ def run_model(model, batches, num_images, advance=lambda count: None):
         ValueError: If the model gives NaN or infinite values.
     """
     outputs = np.empty((num_images, *model.output_shape[1:]), "float32")
-    done = 0
+    done, full = 0, None
     for batch in batches:
-        result = np.asarray(model.predict_on_batch(batch))
-        outputs[done : done + len(result)] = result
-        done += len(result)
-        advance(len(result))
+        count = len(batch)
+        full = full or count
+        outputs[done : done + count] = np.asarray(model.predict_on_batch(_padded(batch, full)))[:count]
+        done += count
+        advance(count)
     if done != num_images:
         raise RuntimeError(f"Expected {num_images} images, got {done}. Did the data change while they were read?")
     if not np.isfinite(outputs).all():

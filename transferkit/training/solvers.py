@@ -8,13 +8,15 @@ Every strength and every fold works on the same feature matrix. Two things follo
   one large matrix product instead of many thin ones.
 """
 
+import os
 import warnings
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 from sklearn.model_selection import StratifiedKFold
+from threadpoolctl import ThreadpoolController
 
 STRENGTHS = tuple(float(strength) for strength in np.logspace(1, -3.5, 10))
 
@@ -22,7 +24,7 @@ _BLOCK_FLOATS = 1 << 22  # logits held at once while the rows are walked through
 _STACK_FLOATS = 1 << 21  # variables of the problems that are solved side by side
 _PATIENCE = 2  # weaker strengths tried after the best one before the path ends
 _LOG_SHARPNESS = (-2.0, 4.0)  # range of the logarithm of 1 / temperature
-_CURVATURE = 0.1  # typical p (1 - p): what a direction's variance is worth in curvature
+_CURVATURE = 0.05  # typical p (1 - p): what a direction's variance is worth in curvature
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def fit_logistic_path(features, labels, num_classes, *, strengths=STRENGTHS, fol
         judge = partial(_validate, axes.rotate(validation[0]), validation[1])
     training_rows = np.vstack([~held_out, np.ones((1, len(labels)), bool)])
 
-    weights = np.zeros((len(training_rows), rotated.shape[1] + 1, num_classes), "float32")
+    weights = np.zeros((len(training_rows), num_classes, rotated.shape[1] + 1), "float32")
     tried, best = [], None
     for strength in strengths:
         weights = _solve(rotated, labels, training_rows, weights, strength, axes.variances)
@@ -128,9 +130,9 @@ class _Axes:
         return rotated
 
     def unrotate(self, weights):
-        """Weights on the axes, with the intercept last, as kernel and bias for plain features."""
-        kernel = (self.directions @ weights[:-1]) / self.scale[:, None]
-        return kernel.astype("float32"), (weights[-1] - self.mean @ kernel).astype("float32")
+        """Weights `(num_classes, rank + 1)` on the axes, the intercept last, as kernel and bias for plain features."""
+        kernel = (self.directions @ weights[:, :-1].T) / self.scale[:, None]
+        return kernel.astype("float32"), (weights[:, -1] - self.mean @ kernel).astype("float32")
 
 
 def _principal_axes(features):
@@ -185,39 +187,57 @@ def _minimize(rotated, labels, training_rows, start, stretch, penalty):
 
     def loss_and_gradient(flat):
         stretched = flat.reshape(shape).astype("float32")
-        loss, gradient = _data_term(rotated, labels, row_weights, stretched * stretch[:, None])
-        gradient = gradient * stretch[:, None] + penalty[:, None] * stretched
-        loss += 0.5 * float(np.einsum("prk,r,prk->", stretched, penalty, stretched, dtype="float64"))
+        loss, gradient = _data_term(rotated, labels, row_weights, stretched * stretch)
+        gradient = gradient * stretch + penalty * stretched
+        loss += 0.5 * float(np.einsum("pkr,r,pkr->", stretched, penalty, stretched, dtype="float64"))
         return loss, gradient.ravel().astype("float64")
 
-    flat = (start / stretch[:, None]).ravel().astype("float64")
-    options = {"maxiter": 200, "ftol": 1e-7, "gtol": 1e-5}
-    result = minimize(loss_and_gradient, flat, jac=True, method="L-BFGS-B", options=options)
-    return result.x.reshape(shape).astype("float32") * stretch[:, None]
+    flat = (start / stretch).ravel().astype("float64")
+    options = {"maxiter": 200, "ftol": 1e-6, "gtol": 1e-5}
+    with _one_thread_in_scipy():
+        result = minimize(loss_and_gradient, flat, jac=True, method="L-BFGS-B", options=options)
+    return result.x.reshape(shape).astype("float32") * stretch
+
+
+def _one_thread_in_scipy():
+    """Keeps SciPy's BLAS to one thread for a while; NumPy's keeps its own.
+
+    Each brings a pool of threads that spin for a moment after their work. L-BFGS goes back and forth between the two,
+    and on few cores they then wait for each other: up to 25 times slower.
+    """
+    return _scipy_blas().limit(limits=1)
+
+
+@cache
+def _scipy_blas():
+    controller = ThreadpoolController()
+    paths = [library["filepath"] for library in controller.info()]
+    return controller.select(filepath=[path for path in paths if f"{os.sep}scipy" in path])
 
 
 def _data_term(rotated, labels, row_weights, weights):
-    """Weighted log loss, summed over the problems, and its gradient by the weights `(problems, rank + 1, classes)`."""
-    problems, width, classes = weights.shape
-    wide = np.ascontiguousarray(weights.transpose(1, 0, 2).reshape(width, problems * classes))
+    """Weighted log loss, summed over the problems, and its gradient by the weights `(problems, classes, rank + 1)`.
+
+    Rows of features run along the last axis of everything, so that sums over the few classes are fast.
+    """
+    problems, classes, width = weights.shape
+    wide = weights.reshape(problems * classes, width)
     gradient = np.zeros_like(wide)
     loss = 0.0
     for rows in _blocks(len(rotated), problems * classes):
-        logits = (rotated[rows] @ wide[:-1] + wide[-1]).reshape(-1, problems, classes)
-        logits -= logits.max(axis=2, keepdims=True)
-        target = np.take_along_axis(logits, labels[rows, None, None], axis=2)[..., 0]
-        probabilities = np.exp(logits, out=logits)
-        normaliser = probabilities.sum(axis=2)
-        block_weights = row_weights[:, rows].T
-        loss += float(np.sum((np.log(normaliser) - target) * block_weights, dtype="float64"))
-        residual = probabilities
-        residual *= (block_weights / normaliser)[..., None]
-        hit = np.take_along_axis(residual, labels[rows, None, None], axis=2) - block_weights[..., None]
-        np.put_along_axis(residual, labels[rows, None, None], hit, axis=2)
-        residual = residual.reshape(len(target), -1)
-        gradient[:-1] += rotated[rows].T @ residual
-        gradient[-1] += residual.sum(axis=0)
-    return loss, gradient.reshape(width, problems, classes).transpose(1, 0, 2)
+        codes, positions = labels[rows], np.arange(rows.stop - rows.start)
+        logits = (wide[:, :-1] @ rotated[rows].T + wide[:, -1:]).reshape(problems, classes, -1)
+        logits -= logits.max(axis=1, keepdims=True)
+        target = logits[:, codes, positions]
+        residual = np.exp(logits, out=logits)
+        normaliser = residual.sum(axis=1)
+        loss += float(np.sum((np.log(normaliser) - target) * row_weights[:, rows], dtype="float64"))
+        residual *= (row_weights[:, rows] / normaliser)[:, None]
+        residual[:, codes, positions] -= row_weights[:, rows]
+        residual = residual.reshape(problems * classes, -1)
+        gradient[:, :-1] += residual @ rotated[rows]
+        gradient[:, -1] += residual.sum(axis=1)
+    return loss, gradient.reshape(weights.shape)
 
 
 def _fold_masks(labels, folds, seed):
@@ -234,15 +254,19 @@ def _fold_masks(labels, folds, seed):
 
 def _cross_validate(rotated, labels, held_out, weights):
     """Judges the weights of each fold on the rows it did not see, all folds together."""
-    logits = np.empty((len(labels), weights.shape[2]), "float32")
+    logits = np.empty((len(labels), weights.shape[1]), "float32")
     for rows, fold_weights in zip(held_out, weights, strict=False):
-        logits[rows] = rotated[rows] @ fold_weights[:-1] + fold_weights[-1]
+        logits[rows] = _logits(rotated[rows], fold_weights)
     return _judge(logits, labels)
 
 
 def _validate(rotated, labels, weights):
     """Judges the weights that were fitted to all rows on other data."""
-    return _judge(rotated @ weights[-1][:-1] + weights[-1][-1], labels)
+    return _judge(_logits(rotated, weights[-1]), labels)
+
+
+def _logits(rotated, weights):
+    return rotated @ weights[:, :-1].T + weights[:, -1]
 
 
 def _judge(logits, labels):

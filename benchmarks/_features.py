@@ -1,0 +1,52 @@
+"""Features of arrays of images under a resizing rule, kept in a folder so that each is computed once."""
+
+import hashlib
+import inspect
+import tempfile
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+from _common import tell, timed
+
+from transferkit.backbones import efficientnet_lite, preprocessing
+from transferkit.data.datasets import make_dataset
+from transferkit.data.source import as_source
+from transferkit.models.features import join, run_model
+from transferkit.models.heads import build_pooling
+
+BACKBONE = efficientnet_lite.EFFICIENTNET_LITE0
+CACHE = Path(tempfile.gettempdir()) / "transferkit-benchmarks"
+
+
+def add_cache_argument(parser):
+    """Adds the argument that names the folder of the cached features."""
+    parser.add_argument("--cache", type=Path, default=CACHE, help="folder that features are kept in")
+
+
+def load_features(images, interpolation, cache):
+    """Returns the pooled features `(n, 1280)` of the default backbone, from the cache or computed now."""
+    path = cache / f"{interpolation}-{_fingerprint(images, interpolation)}.npy"
+    if not path.exists():
+        features, seconds = timed(compute_features, images, interpolation)
+        tell(f"{interpolation}: features of {len(images):,} images in {seconds:.0f} s")
+        cache.mkdir(parents=True, exist_ok=True)
+        np.save(path, features)
+    return np.load(path)
+
+
+def compute_features(images, interpolation):
+    """Computes the features as `TransferClassifier.fit` does, images resized by `interpolation`, antialiased."""
+    with mock.patch.object(preprocessing, "INTERPOLATION", interpolation):
+        first = BACKBONE.build_preprocessing()
+    network = BACKBONE.build()
+    extractor = join(first, network, build_pooling("avg", network.output_shape[1:]))
+    batches = make_dataset(as_source(images), BACKBONE.image_size, 32, interpolation)
+    return run_model(extractor, batches, len(images))
+
+
+def _fingerprint(images, interpolation):
+    """Changes with the images, the rule, the weights and the code that makes the features."""
+    code = inspect.getsource(preprocessing) + inspect.getsource(efficientnet_lite)
+    facts = f"{interpolation} {efficientnet_lite.WEIGHTS_SHA256} {images.shape} {images.dtype} {code}"
+    return hashlib.sha256(facts.encode() + images.tobytes()).hexdigest()[:16]

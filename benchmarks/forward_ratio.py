@@ -1,0 +1,114 @@
+"""The cost of fitting the default head, over the cost of one plain forward pass.
+
+The forward pass is a keras.Model built by hand: resizing, scaling, the same backbone, global average pooling;
+`.predict` on the images, after first batches that are not timed, so that nothing is traced in the passes that are.
+`fit` is all of `TransferClassifier(verbose=0).fit(x, y)`, with reading the weights, building the models and tracing
+them. Both run in turn in one process, on the same uint8 images of CIFAR-10; the pairs are repeated, and the ratio
+is that of the medians. What `fit` spends on computing features and on the logistic path is timed inside it; the
+rest is building and checking.
+
+    python benchmarks/forward_ratio.py --repeats 3
+"""
+
+from contextlib import contextmanager
+from unittest import mock
+
+from _common import (
+    add_data_arguments,
+    draw_per_class,
+    load_cifar10,
+    make_parser,
+    markdown_table,
+    median,
+    publish,
+    tell,
+    timed,
+)
+
+TARGET = 1.25
+BATCH_SIZE = 32
+
+
+def build_forward_model():
+    """Builds what has to be computed for every image, and nothing more."""
+    import keras
+
+    from transferkit.backbones.efficientnet_lite import build_efficientnet_lite0
+
+    pixels = keras.Input((None, None, 3))
+    x = keras.layers.Resizing(224, 224, interpolation="bicubic", antialias=True)(pixels)
+    x = keras.layers.Rescaling(1 / 128, -127 / 128)(x)
+    x = build_efficientnet_lite0(weights="imagenet")(x, training=False)
+    model = keras.Model(pixels, keras.layers.GlobalAveragePooling2D()(x))
+    model.compile(jit_compile=False)  # XLA cannot resize with antialiasing
+    return model
+
+
+@contextmanager
+def stopwatch(module, name):
+    """Yields a list that gets the seconds of every call of `module.name` inside the block."""
+    function, calls = getattr(module, name), []
+
+    def stopped(*args, **kwargs):
+        result, seconds = timed(function, *args, **kwargs)
+        calls.append(seconds)
+        return result
+
+    with mock.patch.object(module, name, stopped):
+        yield calls
+
+
+def time_fit(x, y):
+    """Times `fit` and the two steps of it that grow with the number of images."""
+    from transferkit import TransferClassifier, classifier
+    from transferkit.backbones.efficientnet_lite import imagenet_weights
+    from transferkit.training import heads
+
+    imagenet_weights.cache_clear()  # the forward model has read them already; `fit` pays for itself
+    with stopwatch(classifier, "run_model") as features, stopwatch(heads, "fit_logistic_path") as head:
+        _, seconds = timed(TransferClassifier(verbose=0).fit, x, y)
+    return {"fit": seconds, "features": sum(features), "head": sum(head), "rest": seconds - sum(features) - sum(head)}
+
+
+def time_pairs(x, y, repeats):
+    """Times the forward pass and `fit` in turn."""
+    model = build_forward_model()
+    model.predict(x[: BATCH_SIZE + len(x) % BATCH_SIZE], batch_size=BATCH_SIZE, verbose=0)  # traces both batch sizes
+    pairs = []
+    for repeat in range(repeats):
+        _, forward = timed(model.predict, x, batch_size=BATCH_SIZE, verbose=0)
+        pairs.append({"forward": forward, **time_fit(x, y)})
+        tell(f"{len(x):,} images, repeat {repeat + 1} of {repeats}: {pairs[-1]}")
+    return pairs
+
+
+def table_row(num_images, pairs):
+    """Medians of one number of images, and the ratio of every pair."""
+    seconds = {key: median(pairs, key) for key in pairs[0]}
+    ratio = seconds["fit"] / seconds["forward"]
+    each = ", ".join(f"{pair['fit'] / pair['forward']:.2f}" for pair in pairs)
+    parts = " + ".join(f"{seconds[key]:.1f}" for key in ("features", "head", "rest"))
+    verdict = "met" if ratio <= TARGET else "missed"
+    forward, fit = (f"{seconds[key]:.1f}" for key in ("forward", "fit"))
+    return [f"{num_images:,}", forward, fit, f"{ratio:.2f}", each, parts, verdict]
+
+
+def main():
+    parser = make_parser(__doc__)
+    add_data_arguments(parser)
+    parser.add_argument("--counts", type=int, nargs="+", default=[600, 10_000], help="numbers of images")
+    parser.add_argument("--repeats", type=int, default=3)
+    args = parser.parse_args()
+    data = load_cifar10(args.data, args.per_class)
+    records = {}
+    for count in args.counts:
+        rows, _ = draw_per_class(data.y_train, count // 10, seed=0)
+        records[count] = time_pairs(data.x_train[rows], data.y_train[rows], args.repeats)
+    header = ["images", "forward pass, s", "fit, s", "ratio", "ratio of each pair",
+              "fit: features + logistic path + rest, s", f"at most {TARGET}"]  # fmt: skip
+    table = markdown_table(header, [table_row(count, pairs) for count, pairs in records.items()])
+    publish(__file__, __doc__, args, [table, f"Images: {data.origin}. Medians of {args.repeats}."], records)
+
+
+if __name__ == "__main__":
+    main()
