@@ -1,0 +1,116 @@
+import keras
+import numpy as np
+import pytest
+
+from transferkit.backbones.stages import Stage, exact_cuts, find_stages, is_exact_cut, split_model, stage_layers
+
+STAGES = (Stage("stem"), Stage("block1", "block1_conv"), Stage("block2", after="block1_add"), Stage("top", "top_conv"))
+
+
+def build_residual_network():
+    """A stem, a block that adds its input to its output, a block that halves the size inside a model, and a top."""
+    layers = keras.layers
+    image = keras.Input((16, 16, 3), name="image")
+    x = layers.Conv2D(4, 3, strides=2, padding="same", name="stem_conv")(image)
+    shortcut = x
+    x = layers.Conv2D(4, 3, padding="same", name="block1_conv")(x)
+    x = layers.BatchNormalization(name="block1_bn")(x)
+    x = layers.Conv2D(4, 3, padding="same", name="block1_conv2")(x)
+    x = layers.Add(name="block1_add")([x, shortcut])
+    x = keras.Sequential([layers.Conv2D(6, 2, strides=2), layers.LayerNormalization()], name="block2")(x)
+    x = layers.Conv2D(8, 1, name="top_conv")(x)
+    return keras.Model(image, x, name="residual")
+
+
+@pytest.fixture
+def network():
+    return build_residual_network()
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(0).normal(size=(2, 16, 16, 3)).astype("float32")
+
+
+def names(layers):
+    return [layer.name for layer in layers]
+
+
+def test_every_layer_belongs_to_the_first_stage_that_needs_it(network):
+    members = stage_layers(network, STAGES)
+    assert {name: names(layers) for name, layers in members.items()} == {
+        "stem": ["image", "stem_conv"],
+        "block1": ["block1_conv", "block1_bn", "block1_conv2", "block1_add"],
+        "block2": ["block2"],
+        "top": ["top_conv"],
+    }
+
+
+def test_a_cut_is_exact_where_one_tensor_crosses(network):
+    assert exact_cuts(network, STAGES) == ("block1", "block2", "top")
+
+
+def test_a_cut_inside_a_residual_block_is_not_exact(network):
+    assert not is_exact_cut(network, Stage("half", "block1_conv2"))
+
+
+def test_the_image_is_no_cut(network):
+    assert not is_exact_cut(network, STAGES[0])
+
+
+@pytest.mark.parametrize("name", ["block1", "block2", "top"])
+def test_front_and_back_compute_what_the_whole_does(network, images, name):
+    front, back = split_model(network, STAGES, name)
+    np.testing.assert_allclose(back(front(images)), network(images), rtol=1e-6, atol=1e-6)
+
+
+def test_front_and_back_share_their_weights_with_the_whole(network, images):
+    front, back = split_model(network, STAGES, "block2")
+    assert {id(weight) for weight in front.weights + back.weights} == {id(weight) for weight in network.weights}
+    network.get_layer("stem_conv").kernel.assign_add(keras.ops.ones((3, 3, 3, 4)))
+    np.testing.assert_allclose(back(front(images)), network(images), rtol=1e-6, atol=1e-6)
+
+
+def test_splitting_leaves_the_stages_of_the_whole_as_they_were(network):
+    before = {name: names(layers) for name, layers in stage_layers(network, STAGES).items()}
+    split_model(network, STAGES, "block1")
+    split_model(network, STAGES, "top")
+    assert {name: names(layers) for name, layers in stage_layers(network, STAGES).items()} == before
+    assert exact_cuts(network, STAGES) == ("block1", "block2", "top")
+
+
+def test_a_cut_that_is_not_exact_is_refused_and_the_exact_ones_are_named(network):
+    stages = (Stage("first"), Stage("half", "block1_conv2"), Stage("top", "top_conv"))
+    message = "'residual' cannot be cut exactly before stage 'half': more than one tensor .* Exact cuts: top"
+    with pytest.raises(ValueError, match=message):
+        split_model(network, stages, "half")
+
+
+def test_a_network_without_exact_cuts_says_so(network):
+    with pytest.raises(ValueError, match="Exact cuts: none"):
+        split_model(network, (Stage("first"), Stage("half", "block1_conv2")), "half")
+
+
+def test_stages_are_found_where_the_feature_maps_shrink(network):
+    stages = find_stages(network)
+    assert [stage.name for stage in stages] == ["stage1", "stage2"]
+    assert stages[0] == Stage("stage1")
+    assert len(exact_cuts(network, stages)) == 1
+
+
+def test_found_stages_cover_every_weight_once(network):
+    members = stage_layers(network, find_stages(network))
+    weights = [id(weight) for layers in members.values() for layer in layers for weight in layer.weights]
+    assert sorted(weights) == sorted(id(weight) for weight in network.weights)
+
+
+def test_a_network_that_never_shrinks_is_one_stage():
+    image = keras.Input((8, 8, 3))
+    network = keras.Model(image, keras.layers.Conv2D(4, 3, padding="same")(image))
+    assert find_stages(network) == (Stage("stage1"),)
+
+
+def test_stages_are_found_in_a_network_for_images_of_any_size():
+    image = keras.Input((None, None, 3))
+    network = keras.Model(image, keras.layers.Conv2D(4, 3, strides=2)(image))
+    assert find_stages(network) == (Stage("stage1"),)

@@ -1,0 +1,153 @@
+"""What the library knows about one pretrained network."""
+
+import os
+import re
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import keras
+
+from transferkit.backbones.preprocessing import build_preprocessing, check_scaling
+from transferkit.backbones.stages import Stage
+from transferkit.exceptions import WeightsUnavailableError
+
+BUNDLED = "efficientnet_lite0"
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A pretrained network as data: how to build it, what it expects, and how it is divided.
+
+    Args:
+        name: Name in the registry.
+        builder: `builder(input_shape=(height, width, 3), weights=None | "imagenet")` returns the network without
+            its classifier, as a functional `keras.Model`.
+        image_size: `(height, width)` it was trained at, in pixels.
+        scaling: Input scaling it was trained with; see `build_preprocessing`.
+        stages: Its stages, from the image to the features. They cover every weight once.
+        min_image_size: Smallest height and width it takes, in pixels.
+        num_parameters: Number of weights without the classifier.
+        imagenet_top1: Published ImageNet top-1 accuracy of the weights, in percent, or `None`.
+        license: SPDX identifier of the licence of the weights.
+        paper: Reference to the paper.
+        weights_origin: Where the weights come from.
+        weights_file: File that Keras keeps the weights in, without the classifier.
+        weights_hash: Its MD5 or SHA-256 as Keras publishes it, or `None` where it publishes none.
+    """
+
+    name: str
+    builder: Callable[..., keras.Model] = field(repr=False)
+    image_size: tuple[int, int]
+    scaling: str
+    stages: tuple[Stage, ...] = field(repr=False)
+    min_image_size: int = 32
+    num_parameters: int | None = None
+    imagenet_top1: float | None = None
+    license: str = "unknown"
+    paper: str = ""
+    weights_origin: str = ""
+    weights_file: str | None = None
+    weights_hash: str | None = None
+
+    def __post_init__(self):
+        check_scaling(self.scaling)
+
+    def check_image_size(self, image_size):
+        """Raises `ValueError` if images of `image_size` are too small for this network."""
+        if min(image_size) < self.min_image_size:
+            raise ValueError(
+                f"`image_size` is too small for backbone {self.name!r}. Received: {tuple(image_size)}. "
+                f"Expected at least {self.min_image_size} pixels on each side."
+            )
+
+    def build_preprocessing(self, image_size=None):
+        """Builds the model from raw pixels of any size to what this network expects."""
+        return build_preprocessing(self.scaling, image_size or self.image_size)
+
+    def build(self, image_size=None, weights="imagenet"):
+        """Builds the network, without its classifier and without input scaling.
+
+        Args:
+            image_size: `(height, width)` in pixels; default: the size it was trained at.
+            weights: `"imagenet"`, the path of a weights file without classifier, or `None` for random weights.
+
+        Returns:
+            A functional `keras.Model` named `"backbone"`.
+
+        Raises:
+            WeightsUnavailableError: If the weights are not here and cannot be downloaded.
+            FileNotFoundError: If `weights` is a path that does not exist.
+            ValueError: If the file does not fit the network or `image_size` is too small for it.
+        """
+        image_size = image_size or self.image_size
+        self.check_image_size(image_size)
+        if weights == "imagenet":
+            return self._rename(self._build_pretrained(image_size))
+        path = _existing_file(weights)
+        model = self.builder(input_shape=(*image_size, 3), weights=None)
+        if path is not None:
+            _load_weights(model, path, self.name)
+        return self._rename(model)
+
+    def _build_pretrained(self, image_size):
+        try:
+            return self.builder(input_shape=(*image_size, 3), weights="imagenet")
+        except WeightsUnavailableError:
+            raise
+        except Exception as error:  # Keras raises a bare Exception when a download fails
+            if "URL fetch failure" not in str(error):
+                raise
+            raise WeightsUnavailableError(self._download_advice(error)) from error
+
+    def _download_advice(self, error):
+        folder = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
+        # For some sizes MobileNets have a file of their own: the address in Keras' message is right for all.
+        address = re.search(r"URL fetch failure on (\S+):", str(error))
+        file = address[1].rsplit("/", 1)[-1] if address else self.weights_file
+        digest = self.weights_hash if file == self.weights_file else None
+        return (
+            f"The ImageNet weights of {self.name!r} could not be downloaded: {error}\n"
+            f"  file:          {file}\n"
+            f"  expected hash: {digest or '(Keras publishes none for this file)'}\n"
+            f"Fetch that file on a connected machine and put it into {folder}, or pass its path as `weights=`.\n"
+            f"Without a network, {BUNDLED!r} has its ImageNet weights in the package; "
+            "`weights=None` starts from random weights."
+        )
+
+    @staticmethod
+    def _rename(model):
+        model.name = "backbone"
+        return model
+
+
+def name_key(name):
+    """Returns what counts in a name: `EfficientNetB0`, `efficientnet-b0` and `efficientnet_b0` are one backbone."""
+    return re.sub("[^a-z0-9]", "", name.lower())
+
+
+def _existing_file(weights):
+    if weights is None:
+        return None
+    path = Path(weights)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"`weights` is not a file. Received: weights={str(weights)!r}. "
+            "Expected 'imagenet', None (random weights) or the path of a weights file."
+        )
+    return path
+
+
+def _load_weights(model, path, name):
+    try:
+        with warnings.catch_warnings():
+            # Keras warns of weights that stay random, and then refuses such a file anyway.
+            warnings.filterwarnings("ignore", message="Skipping nested container")
+            model.load_weights(path)
+    except (ValueError, OSError, KeyError) as error:
+        raise ValueError(
+            f"The weights in {str(path)!r} do not fit backbone {name!r} without its classifier "
+            f"({model.count_params():,} parameters): {error}"
+        ) from error

@@ -1,0 +1,77 @@
+"""Input scaling: what each pretrained network expects its pixels to be multiplied by and shifted with."""
+
+import keras
+
+# Mean and standard deviation of the ImageNet training pixels, RGB, as fractions of 255 ("torch") and
+# mean in BGR pixel units ("caffe"): the constants the published weights were trained with.
+_IMAGENET_MEAN = (0.485, 0.456, 0.406)
+_IMAGENET_STD = (0.229, 0.224, 0.225)
+_CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
+
+# Measured: `benchmarks/resizing.py`. Bicubic beats bilinear by half a point to a point on enlarged small images.
+INTERPOLATION = "bicubic"
+
+
+def _rescaling(scale, offset):
+    return keras.layers.Rescaling(scale, offset, name="scaling")
+
+
+def _scale_none(pixels):
+    return pixels
+
+
+def _scale_tf(pixels):
+    return _rescaling(1 / 127.5, -1.0)(pixels)
+
+
+def _scale_torch(pixels):
+    scale = [1 / (255 * std) for std in _IMAGENET_STD]
+    offset = [-mean / std for mean, std in zip(_IMAGENET_MEAN, _IMAGENET_STD, strict=True)]
+    return _rescaling(scale, offset)(pixels)
+
+
+def _scale_caffe(pixels):
+    return _rescaling(1.0, [-mean for mean in _CAFFE_MEAN_BGR])(keras.ops.flip(pixels, axis=-1))
+
+
+def _scale_lite(pixels):
+    return _rescaling(1 / 128, -127 / 128)(pixels)
+
+
+_SCALINGS = {
+    "none": _scale_none,
+    "tf": _scale_tf,
+    "torch": _scale_torch,
+    "caffe": _scale_caffe,
+    "lite": _scale_lite,
+}
+
+SCALINGS = tuple(_SCALINGS)
+
+
+def check_scaling(scaling):
+    """Raises `ValueError` unless `scaling` names one of the known input scalings."""
+    if scaling not in _SCALINGS:
+        raise ValueError(
+            f"Unknown input scaling. Received: scaling={scaling!r}. Expected one of {', '.join(map(repr, SCALINGS))}."
+        )
+
+
+def build_preprocessing(scaling, image_size):
+    """Builds the first of the three models: raw RGB pixels of any size in, what the backbone expects out.
+
+    Args:
+        scaling: `"none"` (pixels stay in `[0, 255]`), `"tf"` (`[-1, 1]`), `"torch"` (ImageNet mean and
+            standard deviation), `"caffe"` (BGR, ImageNet mean subtracted) or `"lite"` (`(x - 127) / 128`).
+        image_size: `(height, width)` that images are resized to, in pixels, with antialiasing.
+
+    Returns:
+        A `keras.Model` named `"preprocessing"`: `(batch, any height, any width, 3)` in `[0, 255]` to
+        `(batch, height, width, 3)` float32. Images that have `image_size` already pass the resizing unchanged.
+    """
+    check_scaling(scaling)
+    pixels = keras.Input((None, None, 3), dtype="float32", name="pixels")
+    # Not `keras.layers.Resizing`: where nobody says `training=False`, as in `model(pixels)` and in exports, it tells
+    # all layers after it that they are being trained (Keras 3.15), Dropout and BatchNorm included.
+    resized = keras.ops.image.resize(pixels, tuple(image_size), interpolation=INTERPOLATION, antialias=True)
+    return keras.Model(pixels, _SCALINGS[scaling](resized), name="preprocessing")
