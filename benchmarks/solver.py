@@ -16,7 +16,6 @@ differences are paired. The test images have no part in any of it.
     python benchmarks/solver.py
 """
 
-
 import numpy as np
 from _common import (
     add_data_arguments,
