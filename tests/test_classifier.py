@@ -152,9 +152,10 @@ def test_any_head_can_be_trained(make, images, labels, pooling):
 
 def test_validation_data_choose_the_strength(make, images, labels, image_folder):
     classifier = make().fit(images, labels, validation_data=(images, labels))
-    best = int(np.argmin(classifier.history_["val_loss"]))
-    assert classifier.history_["val_accuracy"][best] == classifier.score(images, labels)
+    assert classifier.score(images, labels) in classifier.history_["val_accuracy"]
     assert make().fit(images, labels, validation_data=image_folder).history_["val_loss"]
+    with pytest.raises(ValueError, match=r"must be a class folder or a pair \(x, y\)"):
+        make().fit(images, labels, validation_data=(images, labels, labels))
 
 
 def test_the_image_size_can_be_chosen(images, labels):
@@ -254,6 +255,29 @@ def test_silence_is_complete(make, images, labels, image_folder, tmp_path, capfd
     assert captured.err == ""
 
 
+def test_many_fits_in_silence_are_silent_too(tmp_path, in_fresh_process):
+    printed = in_fresh_process(
+        "import contextlib, io, sys\n"
+        "import numpy as np\n"
+        "import keras\n"
+        "from transferkit import Head, TransferClassifier\n"
+        "x = np.random.default_rng(0).integers(0, 255, (6, 8, 8, 3)).astype('uint8')\n"
+        "image = keras.Input((8, 8, 3))\n"
+        "network = keras.Model(image, keras.layers.Conv2D(2, 3)(image))\n"
+        "errors = io.StringIO()\n"
+        "with contextlib.redirect_stderr(errors):\n"
+        "    for head in ['logistic'] * 5 + [Head(units=(2,))] * 2:\n"
+        "        TransferClassifier(network, head=head, epochs=1, verbose=0).fit(x, [0, 1] * 3).predict(x)\n"
+        "print(errors.getvalue())\n"
+    )
+    assert printed.strip() == ""
+
+
+def test_the_scaling_of_a_model_handed_in_is_said(tiny_network, images, labels, capsys):
+    TransferClassifier(tiny_network, verbose=2).fit(images, labels)
+    assert "Backbone 'tiny' is a model of yours. Its input scaling is taken to be 'none'" in capsys.readouterr().out
+
+
 def test_what_is_left_out_is_said(make, image_folder, capsys):
     (image_folder / "empty").mkdir(exist_ok=True)
     make(verbose=2).fit(image_folder)
@@ -286,8 +310,9 @@ def test_saving_before_fitting_is_refused(make, tmp_path):
         ({"image_size": 40}, "takes images of .* only"),
         ({"head": "mlp"}, "`head` must be 'logistic' or a Head. Received: head='mlp'"),
         ({"on_bad_image": "ignore"}, "`on_bad_image` must be 'raise' or 'skip'"),
-        ({"batch_size": 0}, "`batch_size` must be a positive integer. Received: batch_size=0"),
-        ({"epochs": 1.5}, "`epochs` must be a positive integer"),
+        ({"batch_size": 0}, "`batch_size` must be an integer from 1. Received: batch_size=0"),
+        ({"epochs": 1.5}, "`epochs` must be an integer from 1"),
+        ({"seed": None}, "`seed` must be an integer from 0"),
         ({"verbose": "loud"}, "`verbose` must be"),
         ({"head": Head(), "validation_split": 1.0}, "`validation_split` must be between 0 and 1"),
         ({"head": Head(), "optimizer": "adamm"}, "Unknown optimizer"),

@@ -14,9 +14,10 @@ from transferkit.backbones.backbone import Backbone
 from transferkit.backbones.preprocessing import INTERPOLATION
 from transferkit.backbones.registry import get_backbone
 from transferkit.data.checks import check_classes
-from transferkit.data.datasets import make_dataset
+from transferkit.data.datasets import stream_images
 from transferkit.data.readers import find_unreadable, keep_readable
 from transferkit.data.source import as_source
+from transferkit.data.splits import check_fraction
 from transferkit.evaluation.report import EvaluationReport, evaluate_probabilities
 from transferkit.exceptions import ImageReadError
 from transferkit.models.assembly import assemble, parts_of
@@ -30,6 +31,7 @@ from transferkit.saving.settings import (
     parameters_to_json,
 )
 from transferkit.training.heads import fit_keras_head, fit_logistic_head
+from transferkit.training.loop import fresh_optimizer
 
 
 class FilePrediction(NamedTuple):
@@ -62,7 +64,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         validation_split: Share of the images that a `Head` is not trained on but stopped by, each class in proportion.
             Not used with `validation_data`, nor by the logistic head, which cross-validates.
         on_bad_image: `"raise"` an `ImageReadError` that lists all images that cannot be read, or `"skip"` them.
-        seed: Seed of everything random. The same seed and data give the same classifier.
+        seed: Seed of folds, splits, the head's first weights, dropout and the order of images. The same seed and data
+            give the same classifier; only the random weights of a backbone with `weights=None` are drawn by Keras.
         verbose: `"auto"` or 1: progress bars on a terminal, one line a step elsewhere; 2: one line a step; 0: nothing.
 
     Attributes:
@@ -130,17 +133,22 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             WeightsUnavailableError: If the pretrained weights cannot be had.
         """
         console = Console(self.verbose)
+        self._check_parameters()
         backbone = get_backbone(self.backbone)
-        image_size = self._check_parameters(backbone)
-        source, validation = self._training_sources(x, y, validation_data, console)
+        image_size = self._choose_image_size(backbone)
+        source, validation_source = self._training_sources(x, y, validation_data, console)
+        self._say_what_is_known(backbone, console)
 
-        preprocessing, network = backbone.build_preprocessing(image_size), backbone.build(image_size, self.weights)
+        preprocessing = backbone.build_preprocessing(image_size)
+        with console.hush():
+            network = backbone.build(image_size, self.weights)
         pooling = build_pooling(self._head.pooling, network.output_shape[1:])
         extractor = join(preprocessing, network, pooling)
         features = self._run(extractor, source, image_size, console, "Computing features")
-        if validation is not None:
-            inputs = self._run(extractor, validation, image_size, console, "Computing validation features")
-            validation = inputs, validation.labels
+        validation = None
+        if validation_source is not None:
+            inputs = self._run(extractor, validation_source, image_size, console, "Computing validation features")
+            validation = inputs, validation_source.labels
         fitted = self._fit_head(features, source, validation, console)
 
         self.model_ = assemble(preprocessing, network, build_head(pooling, fitted.dense))
@@ -267,25 +275,35 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
     def _head(self):
         return LOGISTIC if self.head == "logistic" else self.head
 
-    def _check_parameters(self, backbone):
-        """Checks what needs no data, and returns the image size."""
+    def _check_parameters(self):
+        """Checks what needs neither data nor backbone."""
         if self.head != "logistic" and not isinstance(self.head, Head):
             raise ValueError(f"`head` must be 'logistic' or a Head. Received: head={self.head!r}.")
         if self.on_bad_image not in ("raise", "skip"):
             raise ValueError(f"`on_bad_image` must be 'raise' or 'skip'. Received: on_bad_image={self.on_bad_image!r}.")
-        for name in ("epochs", "batch_size"):
-            if not isinstance(value := getattr(self, name), int | np.integer) or value < 1:
-                raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}.")
+        for name, smallest in {"epochs": 1, "batch_size": 1, "seed": 0}.items():
+            value = getattr(self, name)
+            if not isinstance(value, int | np.integer) or value < smallest:
+                raise ValueError(f"`{name}` must be an integer from {smallest}. Received: {name}={value!r}.")
+        if self.head != "logistic":
+            check_fraction(self.validation_split)
+            fresh_optimizer(self.optimizer, self.learning_rate)
+
+    def _choose_image_size(self, backbone):
         size = backbone.image_size if self.image_size is None else self.image_size
-        size = (size, size) if isinstance(size, int | np.integer) else size
-        if (
-            not isinstance(size, tuple | list)
-            or len(size) != 2
-            or not all(isinstance(n, int | np.integer) for n in size)
-        ):
+        sides = (size, size) if isinstance(size, int | np.integer) else size
+        pair = isinstance(sides, tuple | list) and len(sides) == 2
+        if not pair or not all(isinstance(side, int | np.integer) for side in sides):
             raise ValueError(f"`image_size` must be an integer or (height, width). Received: image_size={size!r}.")
-        backbone.check_image_size(size)
-        return tuple(int(side) for side in size)
+        backbone.check_image_size(sides)
+        return tuple(int(side) for side in sides)
+
+    def _say_what_is_known(self, backbone, console):
+        if isinstance(self.backbone, keras.Model):
+            console.note(
+                f"Backbone {backbone.name!r} is a model of yours. Its input scaling is taken to be "
+                f"{backbone.scaling!r} ('none': pixels in [0, 255]). Otherwise use `backbone_from_model(model, scaling=...)`."
+            )
 
     def _training_sources(self, x, y, validation_data, console):
         source = self._labelled(x, y, console)
@@ -295,8 +313,11 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         )
         if validation_data is None:
             return source, None
-        pair = validation_data if isinstance(validation_data, tuple) else (validation_data, None)
-        return source, self._labelled(*pair, console, class_names=source.class_names)
+        is_folder = isinstance(validation_data, str | os.PathLike)
+        if not is_folder and not (isinstance(validation_data, tuple | list) and len(validation_data) == 2):
+            raise ValueError("`validation_data` must be a class folder or a pair (x, y), without weights.")
+        validation_x, validation_y = (validation_data, None) if is_folder else validation_data
+        return source, self._labelled(validation_x, validation_y, console, class_names=source.class_names)
 
     def _labelled(self, x, y, console, class_names=None):
         source = as_source(x, y, class_names=class_names, needs_labels=True)
@@ -322,6 +343,6 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         return self._run(self.model_, source, self.image_size_, console, "Predicting")
 
     def _run(self, model, source, image_size, console, title):
-        batches = make_dataset(source, image_size, self.batch_size, INTERPOLATION)
+        batches = stream_images(source, image_size, self.batch_size, INTERPOLATION)
         with console.step(title, len(source)) as advance:
             return run_model(model, batches, len(source), advance)

@@ -23,7 +23,7 @@ class ImageReadError(ValueError):
         self.listing = "\n".join(lines)
         super().__init__(
             f"{len(self.failures):,} of {total:,} images could not be read:\n{self.listing}\n"
-            "Repair or remove them. `TransferClassifier(on_bad_image='skip')` trains and evaluates without them."
+            "Repair or remove them. With `on_bad_image='skip'`, `fit`, `evaluate` and `predict_files` pass them over."
         )
 
     def __reduce__(self):

@@ -36,7 +36,16 @@ def test_silence_is_silent(capsys, every_step_counts):
     assert captured.out == captured.err == ""
 
 
-def test_notes_are_logged_even_in_silence(caplog):
+def test_what_others_print_is_kept_back_in_silence_only(capsys):
+    with Console(0).hush():
+        print("Downloading data")
+    assert capsys.readouterr().out == ""
+    with Console(2).hush():
+        print("Downloading data")
+    assert capsys.readouterr().out == "Downloading data\n"
+
+
+def test_notes_are_logged_in_silence(caplog):
     with caplog.at_level("INFO", logger="transferkit"):
         Console(0).note("Ignored folder 'x'.")
     assert caplog.messages == ["Ignored folder 'x'."]

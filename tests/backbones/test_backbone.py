@@ -150,9 +150,20 @@ def test_a_failed_download_names_the_file_for_the_size_asked_for(monkeypatch):
 
 
 def test_other_failures_are_passed_on(monkeypatch):
+    def fail(*args, **kwargs):
+        raise ValueError("Something else")
+
+    monkeypatch.setattr(file_utils, "get_file", fail)
+    with pytest.raises(ValueError, match="Something else"):
+        get_backbone("mobilenet").build((32, 32), weights="imagenet")
+
+
+def test_a_corrupted_download_says_what_to_do(monkeypatch):
     def corrupt(*args, **kwargs):
         raise ValueError("Incomplete or corrupted file detected.")
 
     monkeypatch.setattr(file_utils, "get_file", corrupt)
-    with pytest.raises(ValueError, match="Incomplete or corrupted file detected"):
-        get_backbone("mobilenet").build((32, 32), weights="imagenet")
+    with pytest.raises(
+        WeightsUnavailableError, match=r"corrupted(.|\n)*expected hash: 4d473c1dd8becc155b73f8504c6f6626"
+    ):
+        get_backbone("resnet50").build((32, 32), weights="imagenet")

@@ -144,3 +144,13 @@ def test_a_network_that_keras_names_after_its_width_is_recognised(name):
 
 def test_our_efficientnet_lite0_is_recognised():
     assert backbone_from_model(build_efficientnet_lite0((32, 32, 3))).scaling == "lite"
+
+
+def test_a_built_sequential_model_will_do(images):
+    network = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)])
+    assert np.array_equal(backbone_from_model(network).build()(images), network(images))
+
+
+def test_a_namesake_that_scales_its_own_input_is_not_scaled_twice():
+    assert backbone_from_model(build_network("resnet50", rescaling=True)).scaling == "none"
+    assert backbone_from_model(build_network("resnet50")).scaling == "caffe"

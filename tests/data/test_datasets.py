@@ -1,13 +1,16 @@
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from transferkit.data.datasets import make_dataset, make_feature_dataset
+from transferkit.data.datasets import FeatureBatches, stream_images
 from transferkit.data.source import as_source
 
 
 def batches_of(x, image_size=(10, 12), batch_size=5):
-    return [batch.numpy() for batch in make_dataset(as_source(x), image_size, batch_size, "bicubic")]
+    return [np.asarray(batch) for batch in stream_images(as_source(x), image_size, batch_size, "bicubic")]
 
 
 def test_one_array_travels_as_it_is(images):
@@ -37,18 +40,30 @@ def test_gray_arrays_get_three_channels():
     assert batch.shape == (3, 8, 8, 3)
 
 
-def test_features_come_in_order_or_in_a_new_order_at_every_pass():
+def test_images_are_forgotten_after_use():
+    for make in (lambda: np.zeros((6, 8, 8, 3), "uint8"), lambda: [np.zeros((8, 8 + i, 3), "uint8") for i in range(6)]):
+        images = make()
+        witness = weakref.ref(images if isinstance(images, np.ndarray) else images[0])
+        batches_of(images)
+        del images
+        gc.collect()
+        assert witness() is None
+
+
+def one_pass(batches):
+    parts = [batches[i] for i in range(len(batches))]
+    features, codes = (np.concatenate(part) for part in zip(*parts, strict=True))
+    assert np.array_equal(features[:, 0], 2 * codes)
+    return codes.tolist()
+
+
+def test_features_come_in_order_or_in_a_new_order_in_every_epoch():
     features, labels = np.arange(20, dtype="float32").reshape(10, 2), np.arange(10)
-
-    def one_pass(dataset):
-        parts = list(dataset.as_numpy_iterator())
-        rows, codes = (np.concatenate(part) for part in zip(*parts, strict=True))
-        assert np.array_equal(rows, features[codes])
-        return codes.tolist()
-
-    assert one_pass(make_feature_dataset(features, labels, 4)) == list(range(10))
-    shuffled = make_feature_dataset(features, labels, 4, seed=1)
-    first, second = one_pass(shuffled), one_pass(shuffled)
+    assert one_pass(FeatureBatches(features, labels, 4)) == list(range(10))
+    shuffled = FeatureBatches(features, labels, 4, seed=1)
+    first = one_pass(shuffled)
+    shuffled.on_epoch_end()
+    second = one_pass(shuffled)
     assert sorted(first) == sorted(second) == list(range(10))
     assert first != second
-    assert one_pass(make_feature_dataset(features, labels, 4, seed=1)) == first
+    assert one_pass(FeatureBatches(features, labels, 4, seed=1)) == first

@@ -50,3 +50,14 @@ def test_files_sort_naturally(make_files):
 
 def test_names_with_the_same_numbers_have_one_order():
     assert sorted(["a01", "a1", "b"], key=natural_key) == sorted(["b", "a1", "a01"], key=natural_key)
+
+
+def test_parts_of_a_data_set_are_no_classes(make_files):
+    with pytest.raises(ValueError, match=r"called test and train: they look like parts of a data set"):
+        scan_class_folder(make_files("train/cat/a.png", "test/cat/b.png"))
+
+
+def test_a_link_that_leads_back_up_is_followed_once(make_files):
+    folder = make_files("a/1.png", "b/2.png")
+    (folder / "a" / "up").symlink_to(folder)
+    assert len(find_images(folder)) == 2

@@ -39,15 +39,15 @@ def test_known_classes_give_their_codes():
     ("labels", "message"),
     [
         (["a", "b"], "must have the same length. Received: 3 images and 2 labels"),
-        (["a", 1, "b"], "all integers or all strings, none missing"),
+        (["a", 1, "b"], "labels of type int, str"),
+        (["a", float("nan"), "b"], "all integers or all strings, none missing. Received: labels of type float, str"),
+        ([0.0, 1.0, float("nan")], r"Labels are missing \(NaN\): 1 of 3, the first at position 2"),
         (["a", None, "b"], "labels of type NoneType, str"),
         ([0.5, 1.0, 2.0], "must be integers or strings"),
         (np.eye(3), "For one-hot labels pass `y.argmax"),
     ],
 )
 def test_unusable_labels_are_refused(labels, message):
-    if isinstance(labels, list) and not all(isinstance(label, float) for label in labels):
-        labels = np.array(labels, object)
     with pytest.raises(ValueError, match=message):
         encode_labels(labels, 3)
 
@@ -55,3 +55,9 @@ def test_unusable_labels_are_refused(labels, message):
 def test_an_unknown_label_is_refused_and_the_known_ones_are_named():
     with pytest.raises(ValueError, match=r"not among the classes of the training data: 'x'. Known classes: 'a', 'b'"):
         encode_labels(["a", "x"], 2, class_names=["a", "b"])
+
+
+@pytest.mark.parametrize("labels", ["aba", 3])
+def test_what_is_no_sequence_of_labels_is_refused(labels):
+    with pytest.raises(TypeError, match="`y` must be a sequence of labels, one for each image"):
+        encode_labels(labels, 3)

@@ -37,6 +37,18 @@ def test_every_mode_becomes_rgb_in_8_bits(mode):
         assert np.abs(pixels.astype(int) - np.asarray(gray)[..., None]).max() <= 2
 
 
+@pytest.mark.parametrize(("brightest", "expected"), [(200, 200), (51400, 200)])
+def test_deep_gray_images_keep_their_brightness(brightest, expected):
+    image = Image.fromarray(np.full((4, 4), brightest, "int32"))
+    assert image.mode == "I"
+    assert (read_pixels(image) == expected).all()
+
+
+def test_gray_images_of_floats_between_0_and_1_are_refused():
+    with pytest.raises(ValueError, match="rescale=1/255"):
+        read_pixels(Image.fromarray(np.full((4, 4), 0.5, "float32")))
+
+
 def test_transparent_pixels_are_white():
     assert (read_pixels(Image.new("RGBA", (2, 2), (255, 0, 0, 0))) == 255).all()
 

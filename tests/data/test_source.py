@@ -74,7 +74,10 @@ def test_a_pandas_like_column_is_accepted(image_paths, labels):
         (np.full((2, 8, 8, 3), 256), ValueError, "values from 256 to 256"),
         (np.zeros((2, 8, 8, 3), complex), TypeError, "must hold numbers"),
         (np.zeros((2, 8, 8, 3), bool), TypeError, "Received: dtype bool"),
-        ("no/such/file.png", FileNotFoundError, "no/such/file.png"),
+        (np.zeros((2, 3, 8, 8)), ValueError, r"Move the channels last by `np.moveaxis\(x, -3, -1\)`"),
+        (np.full((2, 8, 8, 3), 65535, "uint16"), ValueError, "Divide 16-bit pixels by 257"),
+        ("no/such/file.png", FileNotFoundError, "1 of 1 path lead to no file or folder"),
+        (iter([1]), TypeError, r"`list\(x\)` a generator into a list"),
         ([np.zeros((8, 8, 3)), "a.png"], TypeError, "Received: str at position 1"),
         ([np.zeros(8)], TypeError, r"ndarray of shape \(8,\) at position 0"),
         ([np.full((8, 8, 3), 0.5)], ValueError, "image 0 must hold raw pixels"),
@@ -87,7 +90,7 @@ def test_input_that_cannot_be_images_is_refused(x, error, message):
 
 
 def test_all_missing_files_are_listed(image_paths):
-    with pytest.raises(FileNotFoundError, match=r"(?s)2 of 3 image files do not exist:\n  /x/1.png\n  /x/2.png"):
+    with pytest.raises(FileNotFoundError, match=r"(?s)2 of 3 paths lead to no file or folder:\n  /x/1.png\n  /x/2.png"):
         as_source(["/x/1.png", image_paths[0], "/x/2.png"])
 
 
@@ -110,3 +113,24 @@ def test_missing_labels_are_refused(images):
 
 def test_black_float_images_are_no_mistake():
     assert len(as_source(np.zeros((2, 8, 8, 3), "float32"))) == 2
+
+
+def test_one_dark_float_image_among_others_is_no_mistake():
+    assert len(as_source([np.full((8, 8, 3), 0.5), np.full((8, 8, 3), 200.0)])) == 2
+
+
+def test_folders_among_paths_are_told_from_missing_files(image_folder):
+    with pytest.raises(ValueError, match=r"(?s)must name image files. 2 folders among them:.*/red\n"):
+        as_source([image_folder / "blue", image_folder / "red"], [0, 1])
+
+
+def test_labels_beside_a_folder_are_refused(image_folder):
+    with pytest.raises(ValueError, match="`y` must be left out for a folder"):
+        as_source(image_folder, [0] * 24)
+
+
+def test_without_need_of_labels_every_image_below_a_folder_counts(tmp_path):
+    (tmp_path / "old").mkdir()
+    for name in ("1.png", "2.png", "old/3.png"):
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+    assert len(as_source(tmp_path)) == 3

@@ -51,7 +51,8 @@ def test_the_seed_decides_the_first_weights():
 
 
 def test_one_width_needs_no_tuple():
-    assert Head(units=32).units == (32,)
+    assert Head(units=32).units == Head(units=np.int64(32)).units == (32,)
+    assert Head(units=()).units == ()
 
 
 @pytest.mark.parametrize(
@@ -59,6 +60,7 @@ def test_one_width_needs_no_tuple():
     [
         ({"pooling": "mean"}, "Unknown `pooling`. Received: 'mean'"),
         ({"units": (0,)}, "`units` must be positive"),
+        ({"activation": "rellu"}, "Unknown `activation`. Received: activation='rellu'"),
         ({"dropout": 1.0}, r"`dropout` must be in \[0, 1\)"),
         ({"l2": -1.0}, "must not be negative"),
     ],

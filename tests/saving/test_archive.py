@@ -51,7 +51,7 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(model, path, monkeyp
         raise OSError("disk full")
 
     monkeypatch.setattr(zipfile.ZipFile, "writestr", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(OSError, match=r"Could not write '.*model.keras': disk full"):
         write_archive(path, model, {})
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == ["model.keras"]
@@ -60,6 +60,9 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(model, path, monkeyp
 def test_another_suffix_and_a_missing_folder_are_refused(model, tmp_path):
     with pytest.raises(ValueError, match="must end in '.keras'"):
         write_archive(tmp_path / "model.h5", model, {})
+    (tmp_path / "folder.keras").mkdir()
+    with pytest.raises(IsADirectoryError, match="is a folder"):
+        write_archive(tmp_path / "folder.keras", model, {})
     with pytest.raises(FileNotFoundError, match="does not exist. Make it first"):
         write_archive(tmp_path / "no" / "model.keras", model, {})
 

@@ -43,3 +43,10 @@ def test_any_other_is_made_of_the_saved_network(tiny_backbone):
     assert backbone_to_json(back) == plain
     x = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 3))
     assert np.array_equal(back.build()(x), network(x))
+
+
+def test_numpy_scalars_become_plain_numbers():
+    back = round_trip(
+        TransferClassifier(batch_size=np.int64(8), learning_rate=np.float32(0.5), image_size=np.int64(32))
+    )
+    assert (back["batch_size"], back["learning_rate"], back["image_size"]) == (8, 0.5, 32)

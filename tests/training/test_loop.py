@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -56,6 +59,33 @@ def test_a_name_gets_the_rate():
     optimizer = fresh_optimizer("RMSprop", 0.02)
     assert isinstance(optimizer, keras.optimizers.RMSprop)
     assert float(optimizer.learning_rate) == pytest.approx(0.02)
+
+
+def test_the_global_seed_of_tensorflow_changes_nothing(data):
+    import tensorflow as tf
+
+    weights = []
+    for seed in (1, 2):
+        tf.random.set_seed(seed)
+        weights.append(fit(data, epochs=2)[0].get_weights()[0])
+    assert np.array_equal(*weights)
+
+
+def test_features_are_forgotten_after_training(data):
+    features, labels = data[0].copy(), data[1]
+    witness = weakref.ref(features)
+    fit((features, labels), epochs=1)
+    del features
+    gc.collect()
+    assert witness() is None
+
+
+@pytest.mark.filterwarnings("ignore:overflow|invalid value:RuntimeWarning")
+def test_training_that_diverges_is_an_error(data):
+    with pytest.raises(
+        ValueError, match=r"diverged: its loss became NaN. Lower `learning_rate`. It was 1e\+12, with SGD"
+    ):
+        fit(data, optimizer=fresh_optimizer("sgd", 1e12))
 
 
 @pytest.mark.parametrize(

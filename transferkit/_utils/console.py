@@ -1,9 +1,10 @@
 """The one place that tells people what is going on: progress bars on a terminal, one line a step elsewhere."""
 
+import io
 import logging
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -20,7 +21,7 @@ class Console:
 
     Args:
         verbose: `"auto"` or `1`: progress bars with the time left on a terminal or in a notebook, one line a step
-            elsewhere. `2`: one line a step everywhere. `0`: nothing at all; notes still go to the `transferkit` logger.
+            elsewhere. `2`: one line a step everywhere. `0`: nothing at all; notes go to the `transferkit` logger.
     """
 
     def __init__(self, verbose="auto"):
@@ -32,9 +33,14 @@ class Console:
 
     def note(self, text):
         """Says something worth knowing that is not an error."""
-        logger.info(text)
-        if not self.is_silent:
+        if self.is_silent:
+            logger.info(text)
+        else:
             print(text, file=sys.stdout, flush=True)
+
+    def hush(self):
+        """Keeps what others print from standard output, in silence only."""
+        return redirect_stdout(io.StringIO()) if self.is_silent else nullcontext()
 
     @contextmanager
     def step(self, title, total, unit="image"):

@@ -2,7 +2,6 @@
 
 import os
 import re
-import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -98,7 +97,7 @@ class Backbone:
         except WeightsUnavailableError:
             raise
         except Exception as error:  # Keras raises a bare Exception when a download fails
-            if "URL fetch failure" not in str(error):
+            if not re.search("URL fetch failure|Incomplete or corrupted", str(error)):
                 raise
             raise WeightsUnavailableError(self._download_advice(error)) from error
 

@@ -29,6 +29,8 @@ def backbone_from_model(model, *, scaling=None, image_size=None, stages=None):
         ValueError: If `model` is not functional, does not take one RGB image, or is a `keras.applications` model built
             with `include_preprocessing=False` and no `scaling` is given.
     """
+    if isinstance(model, keras.Sequential) and model.built:
+        model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
     _check_model(model)
     if not isinstance(model.input, keras.KerasTensor) or not isinstance(model.output, keras.KerasTensor):
         model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)  # one tensor in a list is one tensor
@@ -76,7 +78,7 @@ def _scaling_of_namesake(model):
             f"Model {model.name!r} was built with `include_preprocessing=False`: what it expects cannot be told. "
             "Build it with `include_preprocessing=True`, or give `scaling` to `backbone_from_model`."
         )
-    return namesake.scaling
+    return "none" if _scales_its_input(model) else namesake.scaling
 
 
 def _scales_its_input(model):

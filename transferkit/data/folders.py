@@ -7,6 +7,7 @@ from pathlib import Path
 from transferkit._utils.text import plural
 
 IMAGE_SUFFIXES = frozenset([".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"])
+_SPLITS = frozenset(["train", "training", "val", "valid", "validation", "test", "testing"])
 _IGNORED_FOLDERS = frozenset({"__MACOSX", "__pycache__"})
 
 
@@ -18,6 +19,9 @@ def scan_class_folder(folder):
 
     Args:
         folder: `pathlib.Path` of an existing folder.
+
+    Raises:
+        ValueError: If the subfolders are called `train`, `test` and the like.
 
     Returns:
         `(paths, labels, notes)`: paths as `str`, sorted by class and then by name; the folder name of each; and
@@ -34,6 +38,11 @@ def scan_class_folder(folder):
             notes.append(f"Ignored folder {subfolder.name!r}: no images in it.")
         paths += found
         labels += [subfolder.name] * len(found)
+    if labels and set(map(str.lower, labels)) <= _SPLITS:
+        raise ValueError(
+            f"The subfolders of {str(folder)!r} are called {' and '.join(dict.fromkeys(labels))}: they look like "
+            f"parts of a data set, not like classes. Give one of them, such as {str(folder / labels[-1])!r}."
+        )
     if loose and paths:
         notes.append(f"Ignored {plural(loose, 'image')} directly in {str(folder)!r}: in no class folder.")
     return paths, labels, tuple(notes)
@@ -41,8 +50,12 @@ def scan_class_folder(folder):
 
 def find_images(folder):
     """Returns the paths of all image files below `folder`, as `str`, in natural order. Hidden ones are left out."""
-    found = []
+    found, visited = [], set()
     for parent, subfolders, files in os.walk(folder, followlinks=True):
+        if (place := os.path.realpath(parent)) in visited:  # a link that leads back up
+            subfolders.clear()
+            continue
+        visited.add(place)
         subfolders[:] = [name for name in subfolders if not _is_ignored(name)]
         found += [os.path.join(parent, name) for name in files if _is_image(name)]
     return sorted(found, key=natural_key)

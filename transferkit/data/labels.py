@@ -37,7 +37,9 @@ def encode_labels(labels, num_images, class_names=None, *, ordered=False):
 
 def _as_label_array(labels):
     labels = labels.to_numpy() if hasattr(labels, "to_numpy") else labels
-    array = np.asarray(labels if isinstance(labels, np.ndarray) else list(labels))
+    if isinstance(labels, str) or not hasattr(labels, "__len__"):
+        raise TypeError(f"`y` must be a sequence of labels, one for each image. Received: {labels!r}.")
+    array = labels if isinstance(labels, np.ndarray) else _object_array(labels)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
@@ -47,8 +49,8 @@ def _as_label_array(labels):
         )
     if array.dtype.kind == "O":
         array = _plain_labels(array)
-    if array.dtype.kind == "f" and np.array_equal(array, np.round(array)):
-        array = array.astype("int64")
+    if array.dtype.kind == "f":
+        array = _integers(array)
     if array.dtype.kind not in "iuUb":
         raise ValueError(
             f"Labels must be integers or strings. Received: labels of type {array.dtype}, such as {array[0]!r}."
@@ -56,16 +58,40 @@ def _as_label_array(labels):
     return array
 
 
+def _object_array(labels):
+    """A list as an array that keeps every label as it is; a list of lists as a matrix."""
+    if any(isinstance(label, list | tuple | np.ndarray) for label in labels):
+        return np.asarray(labels)
+    array = np.empty(len(labels), object)
+    array[:] = list(labels)
+    return array
+
+
 def _plain_labels(array):
-    """An object array of only strings or only integers as an array of that type."""
-    kinds = {
-        str if isinstance(label, str) else int if isinstance(label, int | np.integer) else type(label)
-        for label in array
-    }
-    if kinds not in ({str}, {int}):
-        names = ", ".join(sorted(kind.__name__ for kind in kinds))
-        raise ValueError(f"Labels must be all integers or all strings, none missing. Received: labels of type {names}.")
-    return array.astype(kinds.pop())
+    """An object array of only strings, only numbers or only truth values as an array of that type."""
+    kinds = {_kind(label) for label in array}
+    if len(kinds) == 1 and (kind := next(iter(kinds))) in (str, int, float, bool):
+        return array.astype(kind)
+    names = ", ".join(sorted(kind.__name__ for kind in kinds))
+    raise ValueError(f"Labels must be all integers or all strings, none missing. Received: labels of type {names}.")
+
+
+def _kind(label):
+    for kind, numpy_kind in ((str, np.str_), (bool, np.bool_), (int, np.integer), (float, np.floating)):
+        if isinstance(label, kind | numpy_kind):
+            return kind
+    return type(label)
+
+
+def _integers(array):
+    """Whole floats as integers."""
+    missing = np.flatnonzero(np.isnan(array))
+    if len(missing):
+        raise ValueError(
+            f"Labels are missing (NaN): {len(missing)} of {len(array)}, the first at position {missing[0]}."
+        )
+    whole = np.round(array)
+    return whole.astype("int64") if np.array_equal(array, whole) else array
 
 
 def _codes_among(labels, class_names):

@@ -77,8 +77,12 @@ def as_source(x, y=None, *, class_names=None, needs_labels=False):
     Raises:
         ValueError, TypeError, FileNotFoundError: If there is nothing to read, or `x` and `y` do not fit together.
     """
-    if isinstance(x, str | os.PathLike) and y is None and Path(x).is_dir():
-        return _folder_source(Path(x), class_names, needs_labels)
+    if isinstance(x, str | os.PathLike) and Path(x).is_dir():
+        if y is not None:
+            raise ValueError(
+                f"`y` must be left out for a folder: its subfolders are the labels. Received: x={str(x)!r}."
+            )
+        return _class_folder_source(Path(x), class_names) if needs_labels else _folder_source(Path(x))
     images = _as_images(x)
     if len(images) == 0:
         raise ValueError("`x` holds no images. Expected at least one.")
@@ -93,20 +97,28 @@ def as_source(x, y=None, *, class_names=None, needs_labels=False):
     return Source(images, codes, names)
 
 
-def _folder_source(folder, class_names, needs_labels):
+def _class_folder_source(folder, class_names):
     paths, names, notes = scan_class_folder(folder)
     if paths:
         codes, class_names = encode_labels(names, len(paths), class_names, ordered=True)
         return Source(paths, codes, class_names, notes)
-    paths = find_images(folder)
-    if not paths:
-        raise ValueError(f"No images were found in folder {str(folder)!r}, nor in its subfolders.")
-    if needs_labels:
+    if find_images(folder):
         raise ValueError(
             f"Folder {str(folder)!r} has images but no subfolders with images, so there are no labels. "
             "Expected one subfolder for each class, or a list of paths as `x` and labels as `y`."
         )
+    raise _no_images(folder)
+
+
+def _folder_source(folder):
+    paths = find_images(folder)
+    if not paths:
+        raise _no_images(folder)
     return Source(paths)
+
+
+def _no_images(folder):
+    return ValueError(f"No images were found in folder {str(folder)!r}, nor in its subfolders.")
 
 
 def _as_images(x):
@@ -121,7 +133,8 @@ def _as_images(x):
     if hasattr(x, "to_numpy"):  # a pandas Series
         return _as_images(x.to_numpy())
     raise TypeError(
-        f"`x` must be a folder, a path, an array, a PIL image or a sequence of those. Received: {type(x).__name__}."
+        f"`x` must be a folder, a path, an array, a PIL image or a sequence of those. Received: {type(x).__name__}. "
+        "`np.asarray(x)` turns a tensor into an array, `list(x)` a generator into a list."
     )
 
 
@@ -143,9 +156,10 @@ def _as_image_array(array):
 def _as_image_list(items):
     if all(isinstance(item, str | os.PathLike) for item in items):
         return _existing_paths(items)
+    brightest = max((float(item.max()) for item in items if isinstance(item, np.ndarray) and item.size), default=0)
     for index, item in enumerate(items):
         if isinstance(item, np.ndarray) and item.ndim in (2, 3):
-            check_pixels(item if item.ndim == 3 else item[..., np.newaxis], name=f"image {index}")
+            check_pixels(item if item.ndim == 3 else item[..., np.newaxis], f"image {index}", brightest)
         elif not isinstance(item, Image.Image):
             shape = f" of shape {item.shape}" if isinstance(item, np.ndarray) else ""
             raise TypeError(
@@ -158,8 +172,14 @@ def _as_image_list(items):
 def _existing_paths(paths):
     paths = [os.fspath(path) for path in paths]
     missing = [path for path in paths if not os.path.isfile(path)]
-    if missing:
-        raise FileNotFoundError(
-            f"{len(missing)} of {plural(len(paths), 'image file')} do not exist:\n{bullets(missing)}"
+    if not missing:
+        return paths
+    if folders := [path for path in missing if os.path.isdir(path)]:
+        raise ValueError(
+            f"A list of paths must name image files. {plural(len(folders), 'folder')} among them:\n{bullets(folders)}\n"
+            "Give one folder alone as `x`, with one subfolder for each class."
         )
-    return paths
+    raise FileNotFoundError(
+        f"{len(missing)} of {plural(len(paths), 'path')} lead to no file or folder:\n{bullets(missing)}\n"
+        f"They were looked up from {os.getcwd()!r}."
+    )

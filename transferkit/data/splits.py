@@ -17,8 +17,7 @@ def stratified_split(labels, fraction, seed):
     Raises:
         ValueError: If `fraction` is not between 0 and 1.
     """
-    if not 0 < fraction < 1:
-        raise ValueError(f"`validation_split` must be between 0 and 1. Received: validation_split={fraction!r}.")
+    check_fraction(fraction)
     rng = np.random.default_rng(seed)
     second = []
     for code in np.unique(labels):
@@ -27,3 +26,9 @@ def stratified_split(labels, fraction, seed):
         second.append(members[:count])
     second = np.sort(np.concatenate(second))
     return np.setdiff1d(np.arange(len(labels)), second), second
+
+
+def check_fraction(fraction):
+    """Raises `ValueError` unless `fraction` is between 0 and 1."""
+    if not 0 < fraction < 1:
+        raise ValueError(f"`validation_split` must be between 0 and 1. Received: validation_split={fraction!r}.")

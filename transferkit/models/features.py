@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from transferkit._utils.keras import without_retracing_warnings
+
 
 def join(*models):
     """Joins models in a row into one, sharing their weights, for computing only."""
@@ -41,7 +43,8 @@ def run_model(model, batches, num_images, advance=lambda count: None):
     for batch in batches:
         count = len(batch)
         full = full or count
-        outputs[done : done + count] = np.asarray(model.predict_on_batch(_padded(batch, full)))[:count]
+        with without_retracing_warnings():
+            outputs[done : done + count] = np.asarray(model.predict_on_batch(_padded(batch, full)))[:count]
         done += count
         advance(count)
     if done != num_images:

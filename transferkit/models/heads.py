@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import keras
+import numpy as np
 from keras import layers
 
 _POOLINGS = ("avg", "max", "flatten")
@@ -40,14 +41,18 @@ class Head:
     def __post_init__(self):
         if self.pooling not in _POOLINGS:
             raise ValueError(f"Unknown `pooling`. Received: {self.pooling!r}. Expected 'avg', 'max' or 'flatten'.")
-        units = (self.units,) if isinstance(self.units, int) else tuple(self.units)
+        units = np.atleast_1d(np.asarray(self.units, int)).tolist()
         if any(width < 1 for width in units):
             raise ValueError(f"`units` must be positive. Received: units={self.units!r}.")
+        try:
+            keras.activations.get(self.activation)
+        except ValueError as error:
+            raise ValueError(f"Unknown `activation`. Received: activation={self.activation!r}.") from error
         if not 0 <= self.dropout < 1:
             raise ValueError(f"`dropout` must be in [0, 1). Received: dropout={self.dropout!r}.")
         if min(self.l1, self.l2) < 0:
             raise ValueError(f"`l1` and `l2` must not be negative. Received: l1={self.l1!r}, l2={self.l2!r}.")
-        object.__setattr__(self, "units", units)
+        object.__setattr__(self, "units", tuple(units))
 
 
 LOGISTIC = Head(units=(), dropout=0.0)

@@ -2,7 +2,7 @@
 
 import json
 import os
-import tempfile
+import uuid
 import zipfile
 from importlib.metadata import version
 from pathlib import Path
@@ -32,20 +32,23 @@ def write_archive(path, model, settings):
     path = Path(path)
     if path.suffix != ".keras":
         raise ValueError(f"The file name must end in '.keras'. Received: {str(path)!r}.")
+    if path.is_dir():
+        raise IsADirectoryError(f"{str(path)!r} is a folder. Give the name of a file.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"The folder {str(path.parent)!r} does not exist. Make it first.")
     text = json.dumps({"format": FORMAT, "versions": _versions(), **settings}, indent=1, ensure_ascii=False)
-    handle, temporary = tempfile.mkstemp(suffix=".keras", prefix=f".{path.stem}-", dir=path.parent)
-    os.close(handle)
+    temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}.keras")
     try:
         model.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
             archive.writestr(MEMBER, text)
-        os.chmod(temporary, 0o666 & ~_umask())
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        raise OSError(error.errno, f"Could not write {str(path)!r}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def read_archive(path):
@@ -115,9 +118,3 @@ def _versions():
 
 def _describe_versions(settings):
     return ", ".join(f"{name} {number}" for name, number in settings.get("versions", {}).items())
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -4,6 +4,7 @@ import dataclasses
 import os
 
 import keras
+import numpy as np
 
 from transferkit.backbones.custom import backbone_from_model
 from transferkit.backbones.registry import get_backbone, list_backbones
@@ -12,17 +13,17 @@ from transferkit.models.heads import Head
 
 
 def parameters_to_json(parameters):
-    """Turns constructor arguments into what JSON can hold. `backbone` and `weights` are described apart."""
-    plain = {name: value for name, value in parameters.items() if name not in ("backbone", "weights")}
+    """Turns constructor arguments into what JSON can hold, all but `backbone`."""
+    plain = {name: value for name, value in parameters.items() if name != "backbone"}
     if isinstance(plain["head"], Head):
         plain["head"] = dataclasses.asdict(plain["head"])
     if isinstance(plain["optimizer"], keras.optimizers.Optimizer):
         plain["optimizer"] = keras.saving.serialize_keras_object(plain["optimizer"])
-    if plain["image_size"] is not None and not isinstance(plain["image_size"], int):
+    if isinstance(plain["image_size"], tuple | list):
         plain["image_size"] = [int(side) for side in plain["image_size"]]
     weights = parameters["weights"]
     plain["weights"] = os.fspath(weights) if isinstance(weights, os.PathLike) else weights
-    return plain
+    return {name: value.item() if isinstance(value, np.generic) else value for name, value in plain.items()}
 
 
 def parameters_from_json(plain):

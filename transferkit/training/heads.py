@@ -73,7 +73,7 @@ def fit_keras_head(head, features, labels, num_classes, *, validation, validatio
             dense, features, labels, validation=validation, optimizer=optimizer, epochs=epochs,
             batch_size=batch_size, seed=seed, on_epoch=advance,
         )  # fmt: skip
-    best = int(np.argmin(history["val_loss"]))
+    best = int(np.nanargmin(history["val_loss"]))
     console.note(
         f"Best epoch {best + 1} of {len(history['val_loss'])}: "
         f"validation loss {history['val_loss'][best]:.3f}, accuracy {history['val_accuracy'][best]:.3f}"

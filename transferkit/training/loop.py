@@ -1,8 +1,10 @@
 """Trains the dense layers of a head by a Keras optimizer, on features that are computed already."""
 
 import keras
+import numpy as np
 
-from transferkit.data.datasets import make_feature_dataset
+from transferkit._utils.keras import without_retracing_warnings
+from transferkit.data.datasets import FeatureBatches
 
 _PATIENCE = 5  # epochs without a better validation loss before training ends
 
@@ -21,21 +23,35 @@ def fit_dense(model, features, labels, *, validation, optimizer, epochs, batch_s
         seed: Seed of the order of the images.
         on_epoch: Called with 1 after each epoch, and with what is left when training ends early.
 
+    Raises:
+        ValueError: If the loss became NaN before the end of the first epoch.
+
     Returns:
         The history as a dict of lists, one entry an epoch, in Keras' words.
     """
     stopping = keras.callbacks.EarlyStopping("val_loss", patience=_PATIENCE, restore_best_weights=True)
     progress = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: on_epoch(1))
     model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
-    history = model.fit(
-        make_feature_dataset(features, labels, batch_size, seed=seed),
-        validation_data=make_feature_dataset(*validation, batch_size),
-        epochs=epochs,
-        callbacks=[stopping, progress],
-        shuffle=False,  # the dataset does it, by its seed
-        verbose=0,
-    )
-    return {name: [float(value) for value in values] for name, values in history.history.items()}
+    training, held_out = FeatureBatches(features, labels, batch_size, seed), FeatureBatches(*validation, batch_size)
+    try:
+        with without_retracing_warnings():
+            history = model.fit(
+                training,
+                validation_data=held_out,
+                epochs=epochs,
+                callbacks=[stopping, progress, keras.callbacks.TerminateOnNaN()],
+                shuffle=False,  # the batches do it, by their seed
+                verbose=0,
+            ).history
+    finally:
+        training.release()
+        held_out.release()
+    if not np.isfinite(history.get("val_loss", [np.nan])).any():
+        raise ValueError(
+            "Training the head diverged: its loss became NaN. "
+            f"Lower `learning_rate`. It was {float(optimizer.learning_rate):g}, with {type(optimizer).__name__}."
+        )
+    return {name: [float(value) for value in values] for name, values in history.items()}
 
 
 def fresh_optimizer(optimizer, learning_rate):

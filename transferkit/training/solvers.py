@@ -23,6 +23,7 @@ STRENGTHS = tuple(float(strength) for strength in np.logspace(1, -3.5, 10))
 _BLOCK_FLOATS = 1 << 22  # logits held at once while the rows are walked through
 _STACK_FLOATS = 1 << 21  # variables of the problems that are solved side by side
 _PATIENCE = 2  # weaker strengths tried after the best one before the path ends
+_WORTHWHILE = 1e-3  # relative gain in held-out loss below which a weaker strength is no better
 _LOG_SHARPNESS = (-2.0, 4.0)  # range of the logarithm of 1 / temperature
 _CURVATURE = 0.05  # typical p (1 - p): what a direction's variance is worth in curvature
 
@@ -36,7 +37,7 @@ class LogisticPath:
         bias: `(num_classes,)` float32.
         strength: The L2 strength that was chosen.
         strengths: Strengths that were tried, from strong to weak.
-        val_loss: Held-out log loss of each at its temperature, in nats.
+        val_loss: Held-out log loss of each at its temperature, in nats, against Platt's targets (see `_judge`).
         val_accuracy: Held-out accuracy of each.
         temperature: What the logits of each are divided by; that of the chosen one is part of `kernel` and `bias`.
     """
@@ -92,7 +93,7 @@ def fit_logistic_path(features, labels, num_classes, *, strengths=STRENGTHS, fol
         weights = _solve(rotated, labels, training_rows, weights, strength, axes.variances)
         tried.append(_Trial(strength, *judge(weights)))
         on_strength(1)
-        if best is None or tried[-1].val_loss < tried[best].val_loss:
+        if best is None or tried[-1].val_loss < (1 - _WORTHWHILE) * tried[best].val_loss:
             best, best_weights = len(tried) - 1, weights[-1]
         elif best < len(tried) - _PATIENCE:
             break
@@ -138,7 +139,7 @@ class _Axes:
 def _principal_axes(features):
     mean = features.mean(axis=0, dtype="float64")
     scale = np.sqrt(np.maximum(_mean_square_deviation(features, mean), 0))
-    scale[scale < 1e-6 * max(scale.max(), 1e-30)] = np.inf  # a constant feature says nothing: its weights become 0
+    scale[scale <= 1e-6 * np.abs(mean)] = np.inf  # a constant feature says nothing: its weights become 0
     mean, scale = mean.astype("float32"), scale.astype("float32")
     if len(features) < features.shape[1]:
         standardised = (features - mean) / scale
@@ -156,7 +157,7 @@ def _principal_axes(features):
 def _mean_square_deviation(features, mean):
     total = np.zeros(features.shape[1])
     for rows in _blocks(len(features), features.shape[1]):
-        total += np.square(features[rows] - mean.astype("float32")).sum(axis=0, dtype="float64")
+        total += np.square(features[rows] - mean).sum(axis=0)
     return total / len(features)
 
 
@@ -270,14 +271,21 @@ def _logits(rotated, weights):
 
 
 def _judge(logits, labels):
-    """Log loss at the best temperature, accuracy, and that temperature."""
+    """Log loss at the best temperature, accuracy, and that temperature.
+
+    A few held-out images that are all right would have probabilities of 1. So a class of `m` images expects only
+    `(m + 1) / (m + 2)` for itself and shares the rest among the others (Platt, 1999).
+    """
     logits = logits - logits.max(axis=1, keepdims=True)
-    target = logits[np.arange(len(labels)), labels]
+    rest = 1 / (np.bincount(labels, minlength=logits.shape[1]) + 2)[labels]
+    others = logits.shape[1] - 1
+    own = logits[np.arange(len(labels)), labels]
+    expected = own * (1 - rest - rest / others) + logits.sum(axis=1) * (rest / others)
 
     def log_loss(log_sharpness):
         sharpness = np.float32(np.exp(log_sharpness))
         normaliser = np.exp(logits * sharpness).sum(axis=1)
-        return float((np.log(normaliser) - target * sharpness).mean(dtype="float64"))
+        return float((np.log(normaliser) - expected * sharpness).mean(dtype="float64"))
 
     found = minimize_scalar(log_loss, bounds=_LOG_SHARPNESS, method="bounded", options={"xatol": 1e-3})
     return float(found.fun), float((logits.argmax(axis=1) == labels).mean()), float(np.exp(-found.x))
