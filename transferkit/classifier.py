@@ -301,8 +301,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
     def _say_what_is_known(self, backbone, console):
         if isinstance(self.backbone, keras.Model):
             console.note(
-                f"Backbone {backbone.name!r} is a model of yours. Its input scaling is taken to be "
-                f"{backbone.scaling!r} ('none': pixels in [0, 255]). Otherwise use `backbone_from_model(model, scaling=...)`."
+                f"Backbone {backbone.name!r} is a model of yours. Its input scaling is taken to be {backbone.scaling!r}"
+                " ('none': pixels in [0, 255]). If that is wrong, use `backbone_from_model(model, scaling=...)`."
             )
 
     def _training_sources(self, x, y, validation_data, console):
