@@ -1,10 +1,11 @@
 """The cost of fitting the default head, over the cost of one plain forward pass.
 
 The forward pass is a keras.Model built by hand: resizing, scaling, the same backbone, global average pooling;
-`.predict` on the images, after first batches that are not timed, so that nothing is traced in the passes that are.
+`.predict` on the images. It is built anew for every repeat and passes over the images twice: "first" is what one
+pass costs whoever runs it once, since TensorFlow traces the function; "again" has nothing left to trace.
 `fit` is all of `TransferClassifier(verbose=0).fit(x, y)`, with reading the weights, building the models and tracing
-them. Both run in turn in one process, on the same uint8 images of CIFAR-10; the pairs are repeated, and the ratio
-is that of the medians. What `fit` spends on computing features and on the logistic path is timed inside it; the
+them. All run in turn in one process, on the same uint8 images of CIFAR-10; the triples are repeated, and ratios
+are those of the medians. What `fit` spends on computing features and on the logistic path is timed inside it; the
 rest is building and checking.
 
     python benchmarks/forward_ratio.py --repeats 3
@@ -71,13 +72,13 @@ def time_fit(x, y):
 
 
 def time_pairs(x, y, repeats):
-    """Times the forward pass and `fit` in turn."""
-    model = build_forward_model()
-    model.predict(x[: BATCH_SIZE + len(x) % BATCH_SIZE], batch_size=BATCH_SIZE, verbose=0)  # traces both batch sizes
+    """Times the forward passes and `fit` in turn."""
     pairs = []
     for repeat in range(repeats):
-        _, forward = timed(model.predict, x, batch_size=BATCH_SIZE, verbose=0)
-        pairs.append({"forward": forward, **time_fit(x, y)})
+        model = build_forward_model()
+        _, first = timed(model.predict, x, batch_size=BATCH_SIZE, verbose=0)
+        _, again = timed(model.predict, x, batch_size=BATCH_SIZE, verbose=0)
+        pairs.append({"first": first, "again": again, **time_fit(x, y)})
         tell(f"{len(x):,} images, repeat {repeat + 1} of {repeats}: {pairs[-1]}")
     return pairs
 
@@ -85,12 +86,10 @@ def time_pairs(x, y, repeats):
 def table_row(num_images, pairs):
     """Medians of one number of images, and the ratio of every pair."""
     seconds = {key: median(pairs, key) for key in pairs[0]}
-    ratio = seconds["fit"] / seconds["forward"]
-    each = ", ".join(f"{pair['fit'] / pair['forward']:.2f}" for pair in pairs)
+    ratios = [f"{seconds['fit'] / seconds[key]:.2f}" for key in ("first", "again")]
+    each = ", ".join(f"{pair['fit'] / pair['first']:.2f}" for pair in pairs)
     parts = " + ".join(f"{seconds[key]:.1f}" for key in ("features", "head", "rest"))
-    verdict = "met" if ratio <= TARGET else "missed"
-    forward, fit = (f"{seconds[key]:.1f}" for key in ("forward", "fit"))
-    return [f"{num_images:,}", forward, fit, f"{ratio:.2f}", each, parts, verdict]
+    return [f"{num_images:,}", *(f"{seconds[key]:.1f}" for key in ("first", "again", "fit")), *ratios, each, parts]
 
 
 def main():
@@ -104,8 +103,8 @@ def main():
     for count in args.counts:
         rows, _ = draw_per_class(data.y_train, count // 10, seed=0)
         records[count] = time_pairs(data.x_train[rows], data.y_train[rows], args.repeats)
-    header = ["images", "forward pass, s", "fit, s", "ratio", "ratio of each pair",
-              "fit: features + logistic path + rest, s", f"at most {TARGET}"]  # fmt: skip
+    header = ["images", "first pass, s", "again, s", "fit, s", f"fit / first (target {TARGET})", "fit / again",
+              "fit / first, each", "fit: features + logistic path + rest, s"]  # fmt: skip
     table = markdown_table(header, [table_row(count, pairs) for count, pairs in records.items()])
     publish(__file__, __doc__, args, [table, f"Images: {data.origin}. Medians of {args.repeats}."], records)
 
