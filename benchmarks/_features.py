@@ -10,7 +10,7 @@ import numpy as np
 from _common import tell, timed
 
 from transferkit.backbones import efficientnet_lite, preprocessing
-from transferkit.data.datasets import make_dataset
+from transferkit.data.datasets import stream_images
 from transferkit.data.source import as_source
 from transferkit.models.features import join, run_model
 from transferkit.models.heads import build_pooling
@@ -41,7 +41,7 @@ def compute_features(images, interpolation):
         first = BACKBONE.build_preprocessing()
     network = BACKBONE.build()
     extractor = join(first, network, build_pooling("avg", network.output_shape[1:]))
-    batches = make_dataset(as_source(images), BACKBONE.image_size, 32, interpolation)
+    batches = stream_images(as_source(images), BACKBONE.image_size, 32, interpolation)
     return run_model(extractor, batches, len(images))
 
 
