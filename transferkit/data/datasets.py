@@ -35,6 +35,7 @@ def stream_images(source, image_size, batch_size, interpolation):
 
 
 def _resized_batches(box, num_images, image_size, batch_size, interpolation):
+    @tf.autograph.experimental.do_not_convert  # there is nothing to convert
     def load(index):
         pixels = tf.numpy_function(lambda i: read_pixels(box[0][i]).astype("float32"), [index], tf.float32)
         pixels = tf.ensure_shape(pixels, (None, None, 3))
