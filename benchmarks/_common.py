@@ -146,7 +146,9 @@ def publish(script, doc, args, parts, raw):
     args.results.mkdir(parents=True, exist_ok=True)
     path = args.results / Path(script).stem
     path.with_suffix(".md").write_text(text, encoding="utf-8")
-    arguments = {name: value for name, value in vars(args).items() if name != "results"}
+    # The names of folders are enough: where they lie on this machine is nobody's business.
+    given = {name: value for name, value in vars(args).items() if name != "results"}
+    arguments = {name: value.name if isinstance(value, Path) else value for name, value in given.items()}
     record = {"machine": machine, "arguments": arguments, "measured": raw}
     path.with_suffix(".json").write_text(json.dumps(record, indent=1, default=str) + "\n", encoding="utf-8")
 
