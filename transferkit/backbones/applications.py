@@ -11,10 +11,8 @@ from functools import partial
 import keras
 
 from transferkit.backbones.backbone import Backbone
+from transferkit.backbones.preprocessing import IMAGENET_STD
 from transferkit.backbones.stages import Stage
-
-# Standard deviation of the ImageNet training pixels, RGB, as fractions of 255.
-_IMAGENET_STD = (0.229, 0.224, 0.225)
 
 _KERAS_H5 = "{lower}_weights_tf_dim_ordering_tf_kernels_notop.h5"
 _TENSORFLOW_MODELS = "Keras, from those of Google, github.com/tensorflow/models"
@@ -44,7 +42,7 @@ def _build_efficientnet(class_name, input_shape, weights=None):
 def _call_and_divide_by_root_of_std(layer, *args, **kwargs):
     outputs = layer(*args, **kwargs)
     if isinstance(layer, keras.layers.Normalization):
-        outputs = keras.layers.Rescaling([1 / math.sqrt(std) for std in _IMAGENET_STD])(outputs)
+        outputs = keras.layers.Rescaling([1 / math.sqrt(std) for std in IMAGENET_STD])(outputs)
     return outputs
 
 

@@ -5,7 +5,7 @@ import keras
 # Mean and standard deviation of the ImageNet training pixels, RGB, as fractions of 255 ("torch") and
 # mean in BGR pixel units ("caffe"): the constants the published weights were trained with.
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
-_IMAGENET_STD = (0.229, 0.224, 0.225)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 _CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
 
 # Measured: `benchmarks/resizing.py`. Bicubic beats bilinear by half a point to a point on enlarged small images.
@@ -25,8 +25,8 @@ def _scale_tf(pixels):
 
 
 def _scale_torch(pixels):
-    scale = [1 / (255 * std) for std in _IMAGENET_STD]
-    offset = [-mean / std for mean, std in zip(_IMAGENET_MEAN, _IMAGENET_STD, strict=True)]
+    scale = [1 / (255 * std) for std in IMAGENET_STD]
+    offset = [-mean / std for mean, std in zip(_IMAGENET_MEAN, IMAGENET_STD, strict=True)]
     return _rescaling(scale, offset)(pixels)
 
 
