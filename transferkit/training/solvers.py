@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from functools import cache, partial
 
 import numpy as np
-from scipy.optimize import minimize, minimize_scalar
+from scipy.optimize import minimize
 from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import ThreadpoolController
+
+from transferkit.evaluation.calibration import judge_at_best_temperature
 
 STRENGTHS = tuple(float(strength) for strength in np.logspace(1, -3.5, 10))
 
@@ -24,7 +26,6 @@ _BLOCK_FLOATS = 1 << 22  # logits held at once while the rows are walked through
 _STACK_FLOATS = 1 << 21  # variables of the problems that are solved side by side
 _PATIENCE = 2  # weaker strengths tried after the best one before the path ends
 _WORTHWHILE = 1e-3  # relative gain in held-out loss below which a weaker strength is no better
-_LOG_SHARPNESS = (-2.0, 4.0)  # range of the logarithm of 1 / temperature
 _CURVATURE = 0.05  # typical p (1 - p): what a direction's variance is worth in curvature
 
 
@@ -37,7 +38,8 @@ class LogisticPath:
         bias: `(num_classes,)` float32.
         strength: The L2 strength that was chosen.
         strengths: Strengths that were tried, from strong to weak.
-        val_loss: Held-out log loss of each at its temperature, in nats, against Platt's targets (see `_judge`).
+        val_loss: Held-out log loss of each at its temperature, in nats, against Platt's targets
+            (see `judge_at_best_temperature`).
         val_accuracy: Held-out accuracy of each.
         temperature: What the logits of each are divided by; that of the chosen one is part of `kernel` and `bias`.
     """
@@ -51,8 +53,8 @@ class LogisticPath:
     temperature: tuple[float, ...]
 
 
-def fit_logistic_path(features, labels, num_classes, *, strengths=STRENGTHS, folds=5, validation=None, seed=0,
-                      on_strength=lambda count: None):  # fmt: skip
+def fit_logistic_path(features, labels, num_classes, *, class_weights=None, strengths=STRENGTHS, folds=5,
+                      validation=None, seed=0, on_strength=lambda count: None):  # fmt: skip
     """Fits `softmax(features @ kernel + bias)` and chooses its L2 strength on data it was not fitted to.
 
     Minimises the mean log loss plus `strength / 2` times the squared norm of the weights on standardised features, by
@@ -68,6 +70,7 @@ def fit_logistic_path(features, labels, num_classes, *, strengths=STRENGTHS, fol
         features: `(n, num_features)` float32.
         labels: `(n,)` integer codes below `num_classes`, each class at least twice.
         num_classes: Number of classes.
+        class_weights: `(num_classes,)` weights in the loss, held-out loss and accuracy included, or `None`.
         strengths: L2 strengths to try, from strong to weak.
         folds: Number of stratified folds of the cross-validation; fewer if every class has fewer images.
         validation: `(features, labels)` to choose the strength on instead of cross-validation.
@@ -81,11 +84,13 @@ def fit_logistic_path(features, labels, num_classes, *, strengths=STRENGTHS, fol
     rotated = axes.rotate(features)
     if validation is None:
         held_out = _fold_masks(labels, folds, seed)
-        judge = partial(_cross_validate, rotated, labels, held_out)
+        judge = partial(_cross_validate, rotated, labels, held_out, _weights_of(labels, class_weights))
     else:
         held_out = np.zeros((0, len(labels)), bool)
-        judge = partial(_validate, axes.rotate(validation[0]), validation[1])
+        judge = partial(_validate, axes.rotate(validation[0]), validation[1], _weights_of(validation[1], class_weights))
     training_rows = np.vstack([~held_out, np.ones((1, len(labels)), bool)])
+    if class_weights is not None:
+        training_rows = training_rows * _weights_of(labels, class_weights)
 
     weights = np.zeros((len(training_rows), num_classes, rotated.shape[1] + 1), "float32")
     tried, best = [], None
@@ -253,42 +258,25 @@ def _fold_masks(labels, folds, seed):
     return masks
 
 
-def _cross_validate(rotated, labels, held_out, weights):
+def _weights_of(labels, class_weights):
+    return None if class_weights is None else class_weights[labels]
+
+
+def _cross_validate(rotated, labels, held_out, row_weights, weights):
     """Judges the weights of each fold on the rows it did not see, all folds together."""
     logits = np.empty((len(labels), weights.shape[1]), "float32")
     for rows, fold_weights in zip(held_out, weights, strict=False):
         logits[rows] = _logits(rotated[rows], fold_weights)
-    return _judge(logits, labels)
+    return judge_at_best_temperature(logits, labels, row_weights)
 
 
-def _validate(rotated, labels, weights):
+def _validate(rotated, labels, row_weights, weights):
     """Judges the weights that were fitted to all rows on other data."""
-    return _judge(_logits(rotated, weights[-1]), labels)
+    return judge_at_best_temperature(_logits(rotated, weights[-1]), labels, row_weights)
 
 
 def _logits(rotated, weights):
     return rotated @ weights[:, :-1].T + weights[:, -1]
-
-
-def _judge(logits, labels):
-    """Log loss at the best temperature, accuracy, and that temperature.
-
-    A few held-out images that are all right would have probabilities of 1. So a class of `m` images expects only
-    `(m + 1) / (m + 2)` for itself and shares the rest among the others (Platt, 1999).
-    """
-    logits = logits - logits.max(axis=1, keepdims=True)
-    rest = 1 / (np.bincount(labels, minlength=logits.shape[1]) + 2)[labels]
-    others = logits.shape[1] - 1
-    own = logits[np.arange(len(labels)), labels]
-    expected = own * (1 - rest - rest / others) + logits.sum(axis=1) * (rest / others)
-
-    def log_loss(log_sharpness):
-        sharpness = np.float32(np.exp(log_sharpness))
-        normaliser = np.exp(logits * sharpness).sum(axis=1)
-        return float((np.log(normaliser) - expected * sharpness).mean(dtype="float64"))
-
-    found = minimize_scalar(log_loss, bounds=_LOG_SHARPNESS, method="bounded", options={"xatol": 1e-3})
-    return float(found.fun), float((logits.argmax(axis=1) == labels).mean()), float(np.exp(-found.x))
 
 
 def _blocks(rows, width):
