@@ -14,16 +14,20 @@ if TYPE_CHECKING:
     from transferkit.backbones.registry import list_backbones, register_backbone
     from transferkit.backbones.stages import Stage
     from transferkit.classifier import TransferClassifier
+    from transferkit.data.augmentation import Augmentation
     from transferkit.evaluation.report import EvaluationReport
     from transferkit.exceptions import ArchiveError, ImageReadError, WeightsUnavailableError
     from transferkit.models.heads import Head
+    from transferkit.training.phases import Phase
 
 __all__ = [
     "ArchiveError",
+    "Augmentation",
     "Backbone",
     "EvaluationReport",
     "Head",
     "ImageReadError",
+    "Phase",
     "Stage",
     "TransferClassifier",
     "WeightsUnavailableError",
@@ -35,10 +39,12 @@ __all__ = [
 
 _HOMES = {
     "ArchiveError": "exceptions",
+    "Augmentation": "data.augmentation",
     "Backbone": "backbones.backbone",
     "EvaluationReport": "evaluation.report",
     "Head": "models.heads",
     "ImageReadError": "exceptions",
+    "Phase": "training.phases",
     "Stage": "backbones.stages",
     "TransferClassifier": "classifier",
     "WeightsUnavailableError": "exceptions",

@@ -1,37 +1,53 @@
 """The estimator: keeps parameters, calls the steps in order, holds what was learnt."""
 
 import os
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple, Self
 
 import keras
 import numpy as np
+from matplotlib.figure import Figure
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from transferkit._utils.console import Console
+from transferkit._utils.random import python_random_kept
 from transferkit._utils.text import listing, plural
 from transferkit.backbones.backbone import Backbone
 from transferkit.backbones.preprocessing import INTERPOLATION
 from transferkit.backbones.registry import get_backbone
 from transferkit.data.checks import check_classes
-from transferkit.data.datasets import stream_images
+from transferkit.data.datasets import augmented_draws, resized_images, stream_images
+from transferkit.data.generators import is_stream, read_stream
 from transferkit.data.readers import find_unreadable, keep_readable
 from transferkit.data.source import as_source
-from transferkit.data.splits import check_fraction
 from transferkit.evaluation.report import EvaluationReport, evaluate_probabilities
 from transferkit.exceptions import ImageReadError
-from transferkit.models.assembly import assemble, parts_of
-from transferkit.models.features import join, run_model
-from transferkit.models.heads import LOGISTIC, Head, build_head, build_pooling
+from transferkit.inspection.images import draw_grid
+from transferkit.models.assembly import Parts, build_parts, parts_of
+from transferkit.models.features import run_model
+from transferkit.models.heads import LOGISTIC, Head
 from transferkit.saving.archive import read_archive, write_archive
 from transferkit.saving.settings import (
     backbone_from_json,
     backbone_to_json,
+    from_json,
     parameters_from_json,
     parameters_to_json,
+    to_json,
 )
-from transferkit.training.heads import fit_keras_head, fit_logistic_head
-from transferkit.training.loop import fresh_optimizer
+from transferkit.training.fitting import find_learning_rate, train_classifier
+from transferkit.training.parameters import (
+    check_parameters,
+    check_stage_names,
+    find_augmenter,
+    make_settings,
+    plan_phases,
+)
+from transferkit.training.phases import Phase
+from transferkit.training.rate_finder import RateCurve
+from transferkit.training.summary import summarise
 
 
 class FilePrediction(NamedTuple):
@@ -45,9 +61,10 @@ class FilePrediction(NamedTuple):
 class TransferClassifier(ClassifierMixin, BaseEstimator):
     """An image classifier on top of a pretrained network.
 
-    Takes raw pixels or files, gives labels; scaling and resizing are part of the model. The backbone stays as it is:
-    its features are computed once for each image, and a head is fitted to them. It is a scikit-learn estimator:
-    `clone`, `cross_val_score` and `GridSearchCV` work on arrays of images and on arrays of paths.
+    Takes raw pixels or files, gives labels; scaling and resizing are part of the model. By default the backbone stays
+    as it is: its features are computed once for each image, and a head is fitted to them. `schedule` says what else is
+    to train. It is a scikit-learn estimator: `clone`, `cross_val_score` and `GridSearchCV` work on arrays of images and
+    on arrays of paths.
 
     Args:
         backbone: Name of a pretrained network from `list_backbones()`, a `Backbone`, or a functional `keras.Model` from
@@ -57,12 +74,26 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             backbone was trained at.
         head: `"logistic"`: multinomial logistic regression, its L2 strength chosen by cross-validation on the features.
             Or a `Head`: dense layers, trained by `optimizer`.
-        epochs: Epochs at most, for a `Head`; training stops early.
-        batch_size: Images a step, for computing features and for training a `Head`.
-        optimizer: Name of a Keras optimizer, or a `keras.optimizers.Optimizer`, for a `Head`.
-        learning_rate: Rate for an optimizer given by name.
-        validation_split: Share of the images that a `Head` is not trained on but stopped by, each class in proportion.
-            Not used with `validation_data`, nor by the logistic head, which cross-validates.
+        schedule: What trains, and when. `"linear"`: the head alone, on features. `"fine_tune"`: the head, then all.
+            `"gradual"`: the head, then stage by stage from the top. `"head"`: the head alone, by the optimizer.
+            `"all"`: everything from the start. `"auto"`: chosen from the data and the device, and explained. Or a list
+            of `Phase`.
+        epochs: Number of epochs at most of what a named schedule trains by the optimizer. Default: the schedule's own.
+        batch_size: Images a step.
+        gradient_accumulation_steps: Batches whose gradients are averaged for one step, for steps that do not fit into
+            memory at once.
+        optimizer: Name of a Keras optimizer, or a `keras.optimizers.Optimizer`.
+        learning_rate: Rate of phases that state none. Default: the optimizer's own if it is an object, else the
+            schedule's.
+        augmentation: What is done to training images, anew in every epoch: `"light"`, `"medium"`, `"strong"`, an
+            `Augmentation`, an `ImageDataGenerator`, or Keras layers. `"auto"`: `"light"` while the backbone trains.
+            `None`: nothing.
+        class_weight: `"balanced"`, a dict from class to its weight in the loss, or `None`.
+        validation_split: Share of the images that are not trained on but choose the epoch, each class in proportion.
+            Not used with `validation_data`, nor by the logistic head alone, which cross-validates.
+        precision: What the backbone computes in while it trains: `"float32"`, `"bfloat16"`, `"float16"`, or `"auto"`:
+            what a short measurement finds to be the fastest. Head, loss and weights are float32 always.
+        strategy: A `tf.distribute.Strategy` for training on several devices, or `None`.
         on_bad_image: `"raise"` an `ImageReadError` that lists all images that cannot be read, or `"skip"` them.
         seed: Seed of folds, splits, the head's first weights, dropout and the order of images. The same seed and data
             give the same classifier; only the random weights of a backbone with `weights=None` are drawn by Keras.
@@ -73,8 +104,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         model_: The whole classifier as a `keras.Model`: RGB pixels in `[0, 255]`, of any size, to probabilities.
         backbone_: The `Backbone` that was used.
         image_size_: `(height, width)` in pixels.
-        history_: Dict of lists: for the logistic head one entry for each L2 strength that was tried, for a `Head` one
-            for each epoch.
+        history_: Dict of lists. One entry for each epoch, counted over all phases; the logistic head before others is
+            epoch 0. For the logistic head alone, one entry for each L2 strength that was tried.
+        phases_: List of the `Phase` that were run.
 
     Example:
         >>> import numpy as np
@@ -94,11 +126,17 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         weights: str | os.PathLike | None = "imagenet",
         image_size: int | tuple[int, int] | None = None,
         head: str | Head = "logistic",
-        epochs: int = 50,
+        schedule: str | Sequence[Phase] = "linear",
+        epochs: int | None = None,
         batch_size: int = 32,
+        gradient_accumulation_steps: int | None = None,
         optimizer: str | keras.optimizers.Optimizer = "adam",
-        learning_rate: float = 1e-3,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule | None = None,
+        augmentation: Any = "auto",
+        class_weight: str | Mapping | None = None,
         validation_split: float = 0.2,
+        precision: str = "auto",
+        strategy: Any = None,
         on_bad_image: str = "raise",
         seed: int = 0,
         verbose: str | int = "auto",
@@ -107,22 +145,40 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         self.weights = weights
         self.image_size = image_size
         self.head = head
+        self.schedule = schedule
         self.epochs = epochs
         self.batch_size = batch_size
+        self.gradient_accumulation_steps = gradient_accumulation_steps
         self.optimizer = optimizer
         self.learning_rate = learning_rate
+        self.augmentation = augmentation
+        self.class_weight = class_weight
         self.validation_split = validation_split
+        self.precision = precision
+        self.strategy = strategy
         self.on_bad_image = on_bad_image
         self.seed = seed
         self.verbose = verbose
 
-    def fit(self, x: Any, y: Any = None, *, validation_data: Any = None) -> Self:
-        """Fits the head to the features of the images.
+    def fit(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        validation_data: Any = None,
+        steps_per_epoch: int | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] | None = None,
+    ) -> Self:
+        """Trains the classifier as `schedule` says.
 
         Args:
-            x: Class folder, paths, or images; see `transferkit.data.source.as_source`.
+            x: Class folder, paths, or images; see `transferkit.data.source.as_source`. Or a generator of batches
+                `(images, labels)`, which is read once, or an iterator of `ImageDataGenerator.flow…`.
             y: Labels `(n,)`, int or str; not for a class folder, whose labels are its folder names.
-            validation_data: `(x, y)` or a class folder to choose the strength, or the epoch, on. Default: part of `x`.
+            validation_data: `(x, y)` or a class folder to choose strength and epoch on. Default: part of `x`.
+            steps_per_epoch: Number of batches to read from a generator. They are what every epoch trains on.
+            callbacks: Keras callbacks for what an optimizer trains. They live through all phases as through one
+                training; the model that they see saves the whole classifier.
 
         Returns:
             The classifier itself.
@@ -131,31 +187,26 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             ValueError, TypeError, FileNotFoundError: If parameters or data are not usable. Nothing was computed yet.
             ImageReadError: If images cannot be read.
             WeightsUnavailableError: If the pretrained weights cannot be had.
+            MemoryError: If the device's memory does not suffice.
         """
         console = Console(self.verbose)
-        self._check_parameters()
-        backbone = get_backbone(self.backbone)
-        image_size = self._choose_image_size(backbone)
-        source, validation_source = self._training_sources(x, y, validation_data, console)
+        backbone, image_size = self._checked()
+        source, validation_source = self._training_sources(x, y, validation_data, steps_per_epoch, console)
         self._say_what_is_known(backbone, console)
+        with nullcontext() if self.strategy is None else self.strategy.scope():
+            parts = self._build_parts(backbone, image_size, len(source.class_names), console)
+            phases, reason = self._plan_phases(parts, backbone, len(source))
+            if reason:
+                console.note(f"Schedule {phases[-1].title!r}: {reason}.")
+            settings = self._settings(backbone, image_size, console, callbacks)
+            history = train_classifier(parts, phases, source, validation_source, settings, console)
 
-        preprocessing = backbone.build_preprocessing(image_size)
-        with console.hush():
-            network = backbone.build(image_size, self.weights)
-        pooling = build_pooling(self._head.pooling, network.output_shape[1:])
-        extractor = join(preprocessing, network, pooling)
-        features = self._run(extractor, source, image_size, console, "Computing features")
-        validation = None
-        if validation_source is not None:
-            inputs = self._run(extractor, validation_source, image_size, console, "Computing validation features")
-            validation = inputs, validation_source.labels
-        fitted = self._fit_head(features, source, validation, console)
-
-        self.model_ = assemble(preprocessing, network, build_head(pooling, fitted.dense))
+        self.model_ = parts.whole
         self.classes_ = source.class_names
         self.backbone_ = backbone
         self.image_size_ = image_size
-        self.history_ = fitted.history
+        self.phases_ = phases
+        self.history_ = history
         return self
 
     def predict(self, x: Any) -> np.ndarray:
@@ -230,6 +281,91 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             return self._evaluate(x, y, Console(0)).accuracy
         return super().score(x, y, sample_weight)
 
+    def summary(self, num_classes: int | None = None, num_images: int | None = None) -> None:
+        """Prints the stages of the backbone, what of them trains in each phase, the rates, and what it costs.
+
+        Costs are multiply-adds ("mac") of convolutions and dense layers for one image. A training step costs more
+        than a forward pass, because gradients go back as far as the first layer that trains.
+
+        Args:
+            num_classes: Number of classes. Default: that of the training data, or 10 before `fit`.
+            num_images: Number of images to train on, for the cost in all.
+        """
+        backbone, image_size = self._checked()
+        is_fitted = hasattr(self, "model_")
+        num_classes = num_classes or (len(self.classes_) if is_fitted else 10)
+        with python_random_kept():
+            network = backbone.build(image_size, None)  # the numbers are the same for any weights
+            parts = build_parts(backbone, network, image_size, self._head, num_classes, self.seed)
+        guess, _ = self._plan_phases(parts, backbone, num_images or 1000 * num_classes)
+        text = summarise(self.phases_ if is_fitted else guess, parts, backbone.stages, num_images)
+        height, width = image_size
+        schedule = self.schedule if isinstance(self.schedule, str) else f"{len(self.schedule)} phases"
+        classes = f"{num_classes} classes" + ("" if is_fitted else " (assumed)")
+        print(f"{backbone.name}, {height} x {width} px, {classes}, schedule: {schedule}\n\n{text}")
+
+    def find_learning_rate(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        train: str | Sequence[str] | Phase = "all",
+        smallest: float = 1e-6,
+        largest: float = 1.0,
+        steps: int = 100,
+    ) -> RateCurve:
+        """Trains a copy for some steps at growing rates, to see which one to use (Smith, WACV 2017).
+
+        The copy begins with the weights of this classifier if it is fitted, and with the pretrained ones and a logistic
+        head that is fitted to them if not. The classifier, its optimizer and all random generators stay as they are.
+
+        Args:
+            x: Images, as in `fit`.
+            y: Labels, as in `fit`.
+            train: What trains, as in `Phase`, or a `Phase`.
+            smallest: Rate of the first step.
+            largest: Rate of the last step.
+            steps: Number of steps at most; the test ends where the loss explodes.
+
+        Returns:
+            A `RateCurve`: `learning_rates`, `losses`, `suggestion`, and `plot()`.
+        """
+        if not 0 < smallest < largest:
+            raise ValueError(f"`smallest` must be positive and below `largest`. Received: {smallest!r}, {largest!r}.")
+        if steps < 10:
+            raise ValueError(f"`steps` must be at least 10. Received: steps={steps!r}.")
+        console = Console(self.verbose)
+        backbone, image_size = self._checked()
+        phase = train if isinstance(train, Phase) else Phase(train)
+        check_stage_names([phase], backbone.stages)
+        is_fitted = hasattr(self, "model_")
+        source = self._labelled(x, y, console, class_names=self.classes_ if is_fitted else None)
+        with python_random_kept():
+            parts = self._build_parts(backbone, image_size, len(source.class_names), console)
+            if is_fitted:
+                parts.whole.set_weights(self.model_.get_weights())
+            return find_learning_rate(
+                parts, phase, source, self._settings(backbone, image_size, console), console, smallest=smallest,
+                largest=largest, steps=steps, solve_head=self.head == "logistic" and not is_fitted,
+            )  # fmt: skip
+
+    def show_augmentation(self, x: Any, *, copies: int = 5) -> Figure:
+        """Draws images as training sees them: each as it is, then augmented in several ways.
+
+        Args:
+            x: Images, as in `predict`; the first eight are drawn.
+            copies: Augmented versions of each.
+
+        Returns:
+            A `matplotlib.figure.Figure`, which notebooks show and `figure.savefig(path)` writes.
+        """
+        _, image_size = self._checked()
+        source = as_source(x)
+        augmenter, _ = find_augmenter(self.augmentation, self.seed)
+        images = resized_images(source.take(np.arange(min(len(source), 8))), image_size, INTERPOLATION)
+        draws = augmented_draws(images, augmenter, copies, self.seed)
+        return draw_grid(np.stack([images, *draws], axis=1), ["as it is", *(f"draw {n + 1}" for n in range(copies))])
+
     def save(self, path: str | os.PathLike) -> None:
         """Writes the classifier into one `.keras` file that plain Keras opens, too.
 
@@ -246,6 +382,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             "backbone": backbone_to_json(self.backbone_),
             "parameters": parameters_to_json(self.get_params(deep=False)),
             "history": self.history_,
+            "phases": to_json(self.phases_),
         }
         write_archive(path, self.model_, settings)
 
@@ -269,25 +406,34 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         classifier.backbone_ = get_backbone(backbone)
         classifier.image_size_ = tuple(settings["image_size"])
         classifier.history_ = settings["history"]
+        classifier.phases_ = from_json(settings["phases"])
         return classifier
 
     @property
     def _head(self):
         return LOGISTIC if self.head == "logistic" else self.head
 
-    def _check_parameters(self):
-        """Checks what needs neither data nor backbone."""
-        if self.head != "logistic" and not isinstance(self.head, Head):
-            raise ValueError(f"`head` must be 'logistic' or a Head. Received: head={self.head!r}.")
-        if self.on_bad_image not in ("raise", "skip"):
-            raise ValueError(f"`on_bad_image` must be 'raise' or 'skip'. Received: on_bad_image={self.on_bad_image!r}.")
-        for name, smallest in {"epochs": 1, "batch_size": 1, "seed": 0}.items():
-            value = getattr(self, name)
-            if not isinstance(value, int | np.integer) or value < smallest:
-                raise ValueError(f"`{name}` must be an integer from {smallest}. Received: {name}={value!r}.")
-        if self.head != "logistic":
-            check_fraction(self.validation_split)
-            fresh_optimizer(self.optimizer, self.learning_rate)
+    def _build_parts(self, backbone, image_size, num_classes, console) -> Parts:
+        with console.hush():
+            network = backbone.build(image_size, self.weights)
+        return build_parts(backbone, network, image_size, self._head, num_classes, self.seed)
+
+    def _checked(self):
+        """Checks the arguments. Returns the `Backbone` and the image size."""
+        backbone = get_backbone(self.backbone)
+        check_parameters(self.get_params(deep=False), backbone.stages)
+        return backbone, self._choose_image_size(backbone)
+
+    def _plan_phases(self, parts, backbone, num_images):
+        num_classes = parts.head.output_shape[-1]
+        return plan_phases(self.get_params(deep=False), parts.network, backbone.stages, num_images, num_classes)
+
+    def _settings(self, backbone, image_size, console, callbacks=()):
+        parameters = self.get_params(deep=False)
+        settings, notes = make_settings(parameters, backbone.stages, image_size, INTERPOLATION, callbacks)
+        for note in notes:
+            console.note(note)
+        return settings
 
     def _choose_image_size(self, backbone):
         size = backbone.image_size if self.image_size is None else self.image_size
@@ -305,7 +451,11 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
                 " ('none': pixels in [0, 255]). If that is wrong, use `backbone_from_model(model, scaling=...)`."
             )
 
-    def _training_sources(self, x, y, validation_data, console):
+    def _training_sources(self, x, y, validation_data, steps_per_epoch, console):
+        if is_stream(x):
+            x, y, notes = read_stream(x, steps_per_epoch)
+            for note in notes:
+                console.note(note)
         source = self._labelled(x, y, console)
         check_classes(source, fewest=1 if validation_data is not None else 2)
         console.note(
@@ -324,16 +474,6 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         for note in source.notes:
             console.note(note)
         return keep_readable(source, self.on_bad_image, console)
-
-    def _fit_head(self, features, source, validation, console):
-        shared = {"validation": validation, "seed": self.seed, "console": console}
-        if self.head == "logistic":
-            return fit_logistic_head(features, source.labels, len(source.class_names), **shared)
-        return fit_keras_head(
-            self.head, features, source.labels, len(source.class_names), **shared,
-            validation_split=self.validation_split, optimizer=self.optimizer, learning_rate=self.learning_rate,
-            epochs=self.epochs, batch_size=self.batch_size,
-        )  # fmt: skip
 
     def _evaluate(self, x, y, console):
         source = self._labelled(x, y, console, class_names=self.classes_)

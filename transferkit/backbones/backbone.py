@@ -66,6 +66,10 @@ class Backbone:
         """Builds the model from raw pixels of any size to what this network expects."""
         return build_preprocessing(self.scaling, image_size or self.image_size)
 
+    def build_scaling(self):
+        """Builds the same for images that have the right size already: scaling alone, without resizing."""
+        return build_preprocessing(self.scaling, None)
+
     def build(self, image_size=None, weights="imagenet"):
         """Builds the network, without its classifier and without input scaling.
 

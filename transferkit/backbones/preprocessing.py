@@ -63,15 +63,17 @@ def build_preprocessing(scaling, image_size):
     Args:
         scaling: `"none"` (pixels stay in `[0, 255]`), `"tf"` (`[-1, 1]`), `"torch"` (ImageNet mean and
             standard deviation), `"caffe"` (BGR, ImageNet mean subtracted) or `"lite"` (`(x - 127) / 128`).
-        image_size: `(height, width)` that images are resized to, in pixels, with antialiasing.
+        image_size: `(height, width)` that images are resized to, in pixels, with antialiasing; `None` for images that
+            have the right size.
 
     Returns:
         A `keras.Model` named `"preprocessing"`: `(batch, any height, any width, 3)` in `[0, 255]` to
         `(batch, height, width, 3)` float32. Images that have `image_size` already pass the resizing unchanged.
     """
     check_scaling(scaling)
-    pixels = keras.Input((None, None, 3), dtype="float32", name="pixels")
-    # Not `keras.layers.Resizing`: where nobody says `training=False`, as in `model(pixels)` and in exports, it tells
-    # all layers after it that they are being trained (Keras 3.15), Dropout and BatchNorm included.
-    resized = keras.ops.image.resize(pixels, tuple(image_size), interpolation=INTERPOLATION, antialias=True)
-    return keras.Model(pixels, _SCALINGS[scaling](resized), name="preprocessing")
+    pixels = x = keras.Input((None, None, 3), dtype="float32", name="pixels")
+    if image_size is not None:
+        # Not `keras.layers.Resizing`: where nobody says `training=False`, as in `model(pixels)` and in exports, it
+        # tells all layers after it that they are being trained (Keras 3.15), Dropout and BatchNorm included.
+        x = keras.ops.image.resize(x, tuple(image_size), interpolation=INTERPOLATION, antialias=True)
+    return keras.Model(pixels, _SCALINGS[scaling](x), name="preprocessing")

@@ -1,9 +1,14 @@
 """From a source to batches."""
 
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+
 import keras
 import numpy as np
 import tensorflow as tf
 
+from transferkit.data.mixing import mix
 from transferkit.data.readers import read_pixels, to_rgb_array
 
 
@@ -34,6 +39,25 @@ def stream_images(source, image_size, batch_size, interpolation):
         box.clear()
 
 
+def resized_images(source, image_size, interpolation):
+    """Reads all images of a source, which are few, and resizes them: float32 `(n, height, width, 3)`."""
+    batches = stream_images(source, image_size, len(source), interpolation)
+    return np.concatenate([
+        np.asarray(tf.image.resize(np.asarray(batch, "float32"), image_size, method=interpolation, antialias=True))
+        for batch in batches
+    ])  # fmt: skip
+
+
+def augmented_draws(images, augmenter, count, seed):
+    """Augments images `(n, height, width, 3)` `count` times, as `training_batches` does. Yields float32 arrays."""
+    for draw in range(count):
+        yield images if augmenter is None else np.asarray(augmenter.augment(tf.constant(images), _draw(seed + 1, draw)))
+
+
+def _draw(seed, number):
+    return tf.stack([tf.cast(seed, tf.int64), tf.cast(number, tf.int64)])
+
+
 def _resized_batches(box, num_images, image_size, batch_size, interpolation):
     @tf.autograph.experimental.do_not_convert  # there is nothing to convert
     def load(index):
@@ -45,23 +69,55 @@ def _resized_batches(box, num_images, image_size, batch_size, interpolation):
     return indices.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size).prefetch(2)
 
 
+@dataclass(frozen=True)
+class Targets:
+    """What is asked of a model for each image: one-hot labels, softened and weighted.
+
+    Attributes:
+        codes: `(n,)` integer codes.
+        num_classes: Number of classes.
+        class_weights: `(num_classes,)` float32 weights in the loss, or `None`.
+        label_smoothing: Share of each label that is spread over all classes, in `[0, 1)`.
+    """
+
+    codes: np.ndarray
+    num_classes: int
+    class_weights: np.ndarray | None = None
+    label_smoothing: float = 0.0
+
+    def one_hot(self, rows):
+        """Returns `(len(rows), num_classes)` float32 for the codes at `rows`."""
+        return np.eye(self.num_classes, dtype="float32")[self.codes[rows]]
+
+    def finish(self, one_hot):
+        """Smooths labels, mixed ones included, and gives the weight that is expected of each under them.
+
+        Returns:
+            `(labels, weights)` or, without class weights, `(labels,)`.
+        """
+        labels = one_hot * (1 - self.label_smoothing) + self.label_smoothing / self.num_classes
+        if self.class_weights is None:
+            return (labels,)
+        return labels, one_hot @ self.class_weights[:, None]
+
+
 class FeatureBatches(keras.utils.PyDataset):
     """Features with their labels in batches, in a new order in every epoch.
 
     Args:
         features: `(n, num_features)` float32.
-        labels: `(n,)` integer codes.
+        targets: Their `Targets`.
         batch_size: Rows a batch; the last may be smaller.
         seed: Seed of the orders; `None` keeps the rows as they are.
     """
 
-    def __init__(self, features, labels, batch_size, seed=None):
+    def __init__(self, features, targets, batch_size, seed=None):
         super().__init__()
         self._features = features
-        self._labels = labels
+        self._targets = targets
         self._batch_size = batch_size
         self._rng = None if seed is None else np.random.default_rng(seed)
-        self._order = np.arange(len(labels))
+        self._order = np.arange(len(features))
         self.on_epoch_end()
 
     def __len__(self):
@@ -69,7 +125,7 @@ class FeatureBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         rows = self._order[index * self._batch_size : (index + 1) * self._batch_size]
-        return self._features[rows], self._labels[rows]
+        return self._features[rows], *self._targets.finish(self._targets.one_hot(rows))
 
     def on_epoch_end(self):
         """Draws the order of the next epoch."""
@@ -78,4 +134,109 @@ class FeatureBatches(keras.utils.PyDataset):
 
     def release(self):
         """Lets go of the arrays: TensorFlow never forgets a dataset it has read from."""
-        self._features = self._labels = None
+        self._features = self._targets = None
+
+
+@contextmanager
+def training_batches(source, targets, image_size, batch_size, interpolation, *, seed, epochs, first_epoch=0,
+                     augmenter=None, mixup=0.0, cutmix=0.0):  # fmt: skip
+    """Streams images with their labels for training: in a new order in every epoch, augmented, in batches.
+
+    The order and all that is random come from `seed`, the epoch and the place of the batch in it.
+
+    Args:
+        source: A `Source`.
+        targets: Its `Targets`.
+        image_size: `(height, width)` in pixels.
+        batch_size: Images a batch; the last of an epoch may be smaller.
+        interpolation: Resizing method, as in `keras.ops.image.resize`; always antialiased.
+        seed: Seed, an integer.
+        epochs: Number of epochs in the stream.
+        first_epoch: Number of the first one.
+        augmenter: From `as_augmentation`, or `None`.
+        mixup: Strength of MixUp; see `transferkit.data.mixing.mix`.
+        cutmix: Strength of CutMix.
+
+    Yields:
+        A `tf.data.Dataset` of `(images, labels)` or `(images, labels, weights)`: float32 `(batch, height, width, 3)` in
+        `[0, 255]`, `(batch, num_classes)` and `(batch, 1)`. It has `epochs` times `ceil(n / batch_size)` batches.
+    """
+
+    def shuffled(epoch):
+        return tf.random.experimental.stateless_shuffle(tf.range(len(source)), _draw(seed, epoch))
+
+    def finish(images, labels, draw):
+        if augmenter is not None:
+            images = augmenter.augment(images, _draw(seed + 1, draw))
+        if mixup or cutmix:
+            images, labels = mix(images, labels, _draw(seed + 2, draw), mixup=mixup, cutmix=cutmix)
+        return images, *targets.finish(labels)
+
+    with _labelled_images(source, targets, image_size, batch_size, interpolation) as batches_of:
+        steps = -(-len(source) // batch_size)
+        stream = tf.data.Dataset.range(first_epoch, first_epoch + epochs)
+        stream = stream.flat_map(lambda epoch: batches_of(shuffled(epoch)))
+        draws = tf.data.Dataset.range(first_epoch * steps, (first_epoch + epochs) * steps)
+        stream = tf.data.Dataset.zip(stream, draws).map(
+            lambda batch, draw: finish(*batch, draw),
+            num_parallel_calls=tf.data.AUTOTUNE if getattr(augmenter, "is_stateless", True) else None,
+        )
+        yield _with_length(stream, epochs * steps)
+
+
+@contextmanager
+def validation_batches(source, targets, image_size, batch_size, interpolation):
+    """Streams images with their labels in order, as they are. For arguments and yield see `training_batches`."""
+    with _labelled_images(source, targets, image_size, batch_size, interpolation) as batches_of:
+        stream = batches_of(tf.range(len(source))).map(lambda images, labels: (images, *targets.finish(labels)))
+        yield _with_length(stream, -(-len(source) // batch_size))
+
+
+def _with_length(stream, num_batches):
+    options = tf.data.Options()
+    # There are no files to shard by: with many workers, each takes its share of the images.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return stream.apply(tf.data.experimental.assert_cardinality(num_batches)).prefetch(2).with_options(options)
+
+
+@contextmanager
+def _labelled_images(source, targets, image_size, batch_size, interpolation):
+    """Yields a function from the rows of one epoch, in order, to a dataset of their `(images, labels)` in batches."""
+    box = [source.images, targets]
+    dtype = _uniform_dtype(source.images) if source.is_uniform else None
+
+    def resize(pixels):
+        return tf.image.resize(pixels, image_size, method=interpolation, antialias=True)
+
+    @tf.autograph.experimental.do_not_convert
+    def load_image(row):
+        pixels = tf.numpy_function(lambda i: read_pixels(box[0][i]).astype("float32"), [row], tf.float32)
+        return row, resize(tf.ensure_shape(pixels, (None, None, 3)))
+
+    @tf.autograph.experimental.do_not_convert
+    def load_batch(rows):
+        pixels = tf.numpy_function(lambda i: to_rgb_array(box[0][i]), [rows], dtype)
+        return rows, resize(tf.ensure_shape(pixels, (None, *source.images.shape[1:3], 3)))
+
+    @tf.autograph.experimental.do_not_convert
+    def add_labels(rows, images):
+        labels = tf.numpy_function(lambda i: box[1].one_hot(i), [rows], tf.float32)
+        return images, tf.ensure_shape(labels, (None, targets.num_classes))
+
+    def batches_of(rows):
+        stream = tf.data.Dataset.from_tensor_slices(rows)
+        # Inside `flat_map`, TensorFlow does not tune the number of calls by itself.
+        if source.is_uniform:
+            stream = stream.batch(batch_size).map(load_batch, num_parallel_calls=2)
+        else:
+            stream = stream.map(load_image, num_parallel_calls=os.cpu_count()).batch(batch_size)
+        return stream.map(add_labels)
+
+    try:
+        yield batches_of
+    finally:
+        box.clear()
+
+
+def _uniform_dtype(images):
+    return tf.float32 if images.dtype.kind == "f" else tf.uint8

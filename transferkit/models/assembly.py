@@ -1,6 +1,61 @@
-"""Joins the three models into one that takes raw pixels and gives probabilities."""
+"""Joins the three models into one: for use, from raw pixels to probabilities, and for training."""
+
+from dataclasses import dataclass, field
 
 import keras
+
+from transferkit.models.freezing import AtRest
+from transferkit.models.heads import build_dense, build_head, build_pooling
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A classifier taken apart, for training. All share their weights.
+
+    Attributes:
+        preprocessing: `keras.Model` from raw pixels of any size to what the backbone expects.
+        scaling: The same for pixels of the right size.
+        network: The backbone.
+        pooling: The head's first part: from the features of the backbone to pooled ones.
+        dense: The rest: from pooled features to probabilities.
+        head: Both.
+        whole: The classifier that `assemble` made of them.
+    """
+
+    preprocessing: keras.Model = field(repr=False)
+    scaling: keras.Model = field(repr=False)
+    network: keras.Model = field(repr=False)
+    pooling: keras.Model = field(repr=False)
+    dense: keras.Model = field(repr=False)
+    head: keras.Model = field(repr=False)
+    whole: keras.Model = field(repr=False)
+
+    @property
+    def models(self):
+        """Those that have weights."""
+        return self.network, self.head
+
+
+def build_parts(backbone, network, image_size, head, num_classes, seed):
+    """Builds all parts of a new classifier around a network.
+
+    Args:
+        backbone: The `Backbone` that describes the network.
+        network: What `backbone.build` gave.
+        image_size: `(height, width)` in pixels.
+        head: A `Head`.
+        num_classes: Number of classes.
+        seed: Seed of the head's first weights.
+
+    Returns:
+        `Parts`.
+    """
+    preprocessing = backbone.build_preprocessing(image_size)
+    pooling = build_pooling(head.pooling, network.output_shape[1:])
+    dense = build_dense(head, pooling.output_shape[1], num_classes, seed=seed)
+    joined = build_head(pooling, dense)
+    whole = assemble(preprocessing, network, joined)
+    return Parts(preprocessing, backbone.build_scaling(), network, pooling, dense, joined, whole)
 
 
 def assemble(preprocessing, backbone, head):
@@ -29,3 +84,50 @@ def assemble(preprocessing, backbone, head):
 def parts_of(model):
     """Returns the `(preprocessing, backbone, head)` of an assembled model."""
     return tuple(model.get_layer(name) for name in ("preprocessing", "backbone", "head"))
+
+
+def build_trainee(parts, view=None, *, from_pixels=False):
+    """Builds the model that is trained in one phase.
+
+    What saves it saves the whole classifier, which takes pixels of any size: so Keras' `ModelCheckpoint` writes
+    files that can be used.
+
+    Args:
+        parts: `Parts` of the classifier.
+        view: `View` of its backbone; `None` for the head alone, on pooled features.
+        from_pixels: With no `view`, take the backbone as it is, to compute with it only.
+
+    Returns:
+        A `keras.Model` that is not compiled yet, from images `(batch, height, width, 3)` in `[0, 255]` of the right
+        size, or from pooled features, to probabilities.
+    """
+    if view is None and not from_pixels:
+        inputs = keras.Input(parts.dense.input_shape[1:])
+        outputs = parts.dense(inputs)
+    else:
+        inputs = keras.Input(parts.network.input_shape[1:], name="pixels")
+        head = parts.head if parts.head.trainable else AtRest(parts.head)
+        network = parts.network if view is None else view.model
+        outputs = head(network(parts.scaling(inputs)))
+    trainee = keras.Model(inputs, outputs, name="trainee")
+    _save_as_whole(trainee, parts.whole, tuple(view.adapters.values()) if view else ())
+    return trainee
+
+
+def _save_as_whole(trainee, whole, adapters):
+    def with_adapters_merged(method):
+        def call(*args, **kwargs):
+            kernels = [(adapter.layer.kernel, adapter.layer.kernel.numpy()) for adapter in adapters]
+            for adapter in adapters:
+                adapter.layer.kernel.assign(adapter.merged_kernel())
+            try:
+                return method(*args, **kwargs)
+            finally:
+                for kernel, value in kernels:
+                    kernel.assign(value)
+
+        return call
+
+    trainee.save = with_adapters_merged(whole.save)
+    trainee.save_weights = with_adapters_merged(whole.save_weights)
+    trainee.load_weights = whole.load_weights

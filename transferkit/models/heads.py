@@ -117,3 +117,9 @@ def build_head(pooling, dense):
     for layer in (*pooling.layers[1:], *dense.layers[1:]):
         x = layer(x)
     return keras.Model(features, x, name="head")
+
+
+def divide_logits(head, temperature):
+    """Divides what the softmax of a head sees by a temperature, for good: it becomes part of the last Dense layer."""
+    last = head.get_layer("probabilities")
+    last.set_weights([weight / temperature for weight in last.get_weights()])

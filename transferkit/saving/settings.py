@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Mapping
 
 import keras
 import numpy as np
@@ -9,33 +10,58 @@ import numpy as np
 from transferkit.backbones.custom import backbone_from_model
 from transferkit.backbones.registry import get_backbone, list_backbones
 from transferkit.backbones.stages import Stage
+from transferkit.data.augmentation import Augmentation, as_augmentation
 from transferkit.models.heads import Head
+from transferkit.training.phases import Phase
+from transferkit.training.rates import SCHEDULES
+
+_RECORDS = {record.__name__: record for record in (Augmentation, Head, Phase, *SCHEDULES)}
+_KERAS = keras.optimizers.Optimizer | keras.optimizers.schedules.LearningRateSchedule | keras.layers.Layer
 
 
 def parameters_to_json(parameters):
-    """Turns constructor arguments into what JSON can hold, all but `backbone`."""
-    plain = {name: value for name, value in parameters.items() if name != "backbone"}
-    if isinstance(plain["head"], Head):
-        plain["head"] = dataclasses.asdict(plain["head"])
-    if isinstance(plain["optimizer"], keras.optimizers.Optimizer):
-        plain["optimizer"] = keras.saving.serialize_keras_object(plain["optimizer"])
-    if isinstance(plain["image_size"], tuple | list):
-        plain["image_size"] = [int(side) for side in plain["image_size"]]
-    weights = parameters["weights"]
-    plain["weights"] = os.fspath(weights) if isinstance(weights, os.PathLike) else weights
-    return {name: value.item() if isinstance(value, np.generic) else value for name, value in plain.items()}
+    """Turns constructor arguments into what JSON can hold, all but `backbone` and `strategy`, which no file holds."""
+    plain = {name: value for name, value in parameters.items() if name not in ("backbone", "strategy")}
+    if not isinstance(plain["augmentation"], str | list | tuple):
+        plain["augmentation"], _ = as_augmentation(plain["augmentation"])  # an ImageDataGenerator is translated
+    return {name: to_json(value) for name, value in plain.items()}
 
 
 def parameters_from_json(plain):
     """Undoes `parameters_to_json`."""
-    parameters = dict(plain)
-    if isinstance(parameters["head"], dict):
-        parameters["head"] = Head(**parameters["head"])
-    if isinstance(parameters["optimizer"], dict):
-        parameters["optimizer"] = keras.saving.deserialize_keras_object(parameters["optimizer"], safe_mode=True)
+    parameters = {name: from_json(value) for name, value in plain.items()}
     if isinstance(parameters["image_size"], list):
         parameters["image_size"] = tuple(parameters["image_size"])
     return parameters
+
+
+def to_json(value):
+    """Turns a value of ours, of Keras or of NumPy, or a collection of them, into what JSON can hold."""
+    if isinstance(value, _KERAS):
+        return {"keras": keras.saving.serialize_keras_object(value)}
+    if type(value).__name__ in _RECORDS:
+        fields = {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {"class": type(value).__name__, "fields": fields}
+    if isinstance(value, Mapping):
+        return {"items": [[to_json(key), to_json(item)] for key, item in value.items()]}
+    if isinstance(value, list | tuple):
+        return [to_json(item) for item in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def from_json(plain):
+    """Undoes `to_json`. Tuples come back as lists."""
+    if isinstance(plain, list):
+        return [from_json(item) for item in plain]
+    if not isinstance(plain, dict):
+        return plain
+    if "keras" in plain:
+        return keras.saving.deserialize_keras_object(plain["keras"], safe_mode=True)
+    if "class" in plain:
+        return _RECORDS[plain["class"]](**{name: from_json(value) for name, value in plain["fields"].items()})
+    return {from_json(key): from_json(value) for key, value in plain["items"]}
 
 
 def backbone_to_json(backbone):

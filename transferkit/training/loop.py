@@ -1,82 +1,256 @@
-"""Trains the dense layers of a head by a Keras optimizer, on features that are computed already."""
+"""Runs the phases of a schedule, one Keras `fit` each."""
+
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import keras
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
+from transferkit._utils.console import Console
 from transferkit._utils.keras import without_retracing_warnings
-from transferkit.data.datasets import FeatureBatches
+from transferkit._utils.text import plural
+from transferkit.models.assembly import Parts, build_trainee
+from transferkit.models.freezing import Selection, View, build_view, depths_below_head, select, set_flags
+from transferkit.models.weights import capture, restore
+from transferkit.training.callbacks import AcrossPhases, Commentator, PhaseMonitor, Record, measure_rate
+from transferkit.training.interpolation import interpolate
+from transferkit.training.material import Material
+from transferkit.training.optimizers import Tuning, build_optimizer, is_spared_from_decay
+from transferkit.training.phases import DEFAULT_RATE, Phase
+from transferkit.training.rates import RateSetter, ReduceOnPlateau, as_rate_schedule
 
-_PATIENCE = 5  # epochs without a better validation loss before training ends
+
+@dataclass(frozen=True)
+class Options:
+    """What holds for all phases.
+
+    Attributes:
+        optimizer: Name or `keras.optimizers.Optimizer`.
+        accumulation_steps: Batches whose gradients are averaged for one step, or `None`.
+        callbacks: Keras callbacks of the user.
+    """
+
+    optimizer: str | keras.optimizers.Optimizer = "adam"
+    accumulation_steps: int | None = None
+    callbacks: tuple = ()
 
 
-def fit_dense(model, features, labels, *, validation, optimizer, epochs, batch_size, seed, on_epoch=lambda count: None):
-    """Trains a model on features, stops when it no longer gets better, and keeps the best weights.
+def run_phases(phases, parts, material, stages, options, *, record=None, loss_scaling=False, console):
+    """Trains a classifier, phase by phase, and leaves it with the best weights of all.
 
     Args:
-        model: `keras.Model` from `(num_features,)` to probabilities. Changed in place.
-        features: `(n, num_features)` float32.
-        labels: `(n,)` integer codes.
-        validation: `(features, labels)` that decide which epoch was the best.
-        optimizer: A `keras.optimizers.Optimizer` that no other model uses.
-        epochs: Number of epochs at most.
-        batch_size: Images a step.
-        seed: Seed of the order of the images.
-        on_epoch: Called with 1 after each epoch, and with what is left when training ends early.
-
-    Raises:
-        ValueError: If the loss became NaN before the end of the first epoch.
+        phases: List of `Phase`, none of them `"logistic"`.
+        parts: The `Parts` of the classifier. Changed in place.
+        material: The `Material` to train on.
+        stages: Stages of the backbone.
+        options: `Options`.
+        record: `Record` of what was done before, such as the logistic head, or `None`.
+        loss_scaling: Whether the loss is scaled so that float16 gradients do not vanish.
+        console: Told about the progress.
 
     Returns:
-        The history as a dict of lists, one entry an epoch, in Keras' words.
-    """
-    stopping = keras.callbacks.EarlyStopping("val_loss", patience=_PATIENCE, restore_best_weights=True)
-    progress = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: on_epoch(1))
-    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
-    training, held_out = FeatureBatches(features, labels, batch_size, seed), FeatureBatches(*validation, batch_size)
-    try:
-        with without_retracing_warnings():
-            history = model.fit(
-                training,
-                validation_data=held_out,
-                epochs=epochs,
-                callbacks=[stopping, progress, keras.callbacks.TerminateOnNaN()],
-                shuffle=False,  # the batches do it, by their seed
-                verbose=0,
-            ).history
-    finally:
-        training.release()
-        held_out.release()
-    if not np.isfinite(history.get("val_loss", [np.nan])).any():
-        raise ValueError(
-            "Training the head diverged: its loss became NaN. "
-            f"Lower `learning_rate`. It was {float(optimizer.learning_rate):g}, with {type(optimizer).__name__}."
-        )
-    return {name: [float(value) for value in values] for name, values in history.items()}
-
-
-def fresh_optimizer(optimizer, learning_rate):
-    """Returns an unused optimizer.
-
-    Args:
-        optimizer: Name of a Keras optimizer, or a `keras.optimizers.Optimizer`, which is copied, its rate included.
-        learning_rate: Rate for an optimizer given by name.
+        The `Record` of everything, that before included.
 
     Raises:
-        ValueError, TypeError: If there is no such optimizer or the rate is not positive.
+        ValueError: If a phase trains nothing, or training diverged before anything good was there.
+        MemoryError: If the device's memory does not suffice.
     """
-    if isinstance(optimizer, keras.optimizers.Optimizer):
-        return type(optimizer).from_config(optimizer.get_config())
-    if not isinstance(optimizer, str):
-        raise TypeError(
-            "`optimizer` must be a name or a keras.optimizers.Optimizer. "
-            f"Received: {optimizer!r} of type {type(optimizer).__name__}."
-        )
-    if not learning_rate > 0:
-        raise ValueError(f"`learning_rate` must be positive. Received: learning_rate={learning_rate!r}.")
+    run = _Run(phases, parts, material, options, record or Record(), loss_scaling, console)
+    others = AcrossPhases(options.callbacks, run.record.epochs_done + sum(phase.epochs for phase in phases))
+    steps = run.prepare(stages)
     try:
-        return keras.optimizers.get({"class_name": optimizer, "config": {"learning_rate": learning_rate}})
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"Unknown optimizer. Received: optimizer={optimizer!r}. "
-            "Expected a name from keras.optimizers, such as 'adam' or 'sgd'."
-        ) from error
+        for step in steps:
+            if not run.train(step, others):
+                break
+    finally:
+        others.finish()
+        parts.network.trainable = False
+        parts.head.trainable = True
+    restore(parts.models, run.record.best_weights)
+    return run.record
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A phase, what it means for this network, and the rates of its variables."""
+
+    phase: Phase
+    number: int
+    selection: Selection
+    view: View
+
+
+@dataclass
+class _Run:
+    phases: list[Phase]
+    parts: Parts
+    material: Material
+    options: Options
+    record: Record
+    loss_scaling: bool
+    console: Console
+
+    def prepare(self, stages):
+        """Builds what all phases need: their views of the network, and one optimizer for all."""
+        labels = self.material.training.labels
+        self.commentator = Commentator(self.console.note, float(np.bincount(labels).max() / len(labels)))
+        network, adapters, steps = self.parts.network, {}, []
+        for number, phase in enumerate(self.phases, 1):
+            selection = select(network, stages, phase.train, phase.lora_rank)
+            view = build_view(network, selection, adapt_batch_norm=phase.batch_norm == "adapt", adapters=adapters)
+            adapters |= view.adapters
+            steps.append(_Step(phase, number, selection, view))
+        self.depths = depths_below_head(network, stages, adapters)
+        self.tuned, self.weight_decay, self.momentum = build_optimizer(
+            self.options.optimizer, self.options.accumulation_steps
+        )
+        self.tuned.prepare(
+            self._all_variables(steps),
+            anchored=network.weights if any(phase.l2_sp for phase in self.phases) else (),
+            averaged=any(phase.ema or self.momentum for phase in self.phases),
+        )
+        return steps
+
+    def _all_variables(self, steps):
+        found = {}
+        for step in steps:
+            variables = self._trained_variables(step)
+            if not variables:
+                raise ValueError(f"The phase {step.phase.title!r} trains nothing: what it names has no weights.")
+            found |= {id(variable): variable for variable in variables}
+        return list(found.values())
+
+    def _trained_variables(self, step):
+        """Sets the flags for a phase and returns the variables that it trains."""
+        set_flags(self.parts.network, step.selection, step.phase.batch_norm == "adapt")
+        self.parts.head.trainable = step.selection.head
+        adapted = [weight for adapter in step.view.adapters.values() for weight in adapter.trainable_variables]
+        return [*self.parts.network.trainable_variables, *adapted, *self.parts.head.trainable_variables]
+
+    def train(self, step, others):
+        """Runs one phase. Returns whether the next one is to follow."""
+        phase, adapters, record = step.phase, tuple(step.view.adapters.values()), self.record
+        if record.best_weights is not None:
+            restore(self.parts.models, record.best_weights, adapters)
+        before = record.best_loss, record.best_epoch, capture(self.parts.models)
+        self._trained_variables(step)
+        self._tune(phase)
+        model = self._build_model(step)
+        monitor = self._fit(step, model, others)
+        if monitor.has_diverged:
+            self._explain_divergence(step)
+        elif phase.interpolate:
+            found = interpolate(before[2], monitor.phase_best[1], self.parts, self.material, self.console)
+            kept_start = found.share == 0
+            record.keep(found.loss, before[1] if kept_start else record.epochs_done, found.weights)
+        return not monitor.has_diverged and (monitor.has_converged or not model.stop_training)
+
+    def _tune(self, phase):
+        decay = (self.weight_decay if phase.weight_decay is None else phase.weight_decay) or 0.0
+        backbone = {id(weight) for weight in self.parts.network.weights}
+
+        def tuning(variable):
+            return Tuning(
+                rate=phase.layer_decay ** self.depths.get(id(variable), 0),
+                weight_decay=0.0 if is_spared_from_decay(variable) else decay,
+                l2_sp=phase.l2_sp if id(variable) in backbone else 0.0,
+            )
+
+        self.tuned.begin_phase(tuning, phase.ema or self.momentum)
+
+    def _build_model(self, step):
+        view = None if self.material.uses_features(step.phase) else step.view
+        model = build_trainee(self.parts, view)
+        optimizer = keras.optimizers.LossScaleOptimizer(self.tuned) if self.loss_scaling else self.tuned
+        # Without XLA: the last batch of an epoch has another size, and on CPUs XLA is far slower.
+        model.compile(optimizer, "categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
+        _create_metrics(model)
+        return model
+
+    def _fit(self, step, model, others):
+        phase, material, record = step.phase, self.material, self.record
+        adapters = tuple(step.view.adapters.values())
+        steps, done = material.steps_per_epoch, record.epochs_done
+        on_features = material.uses_features(phase)
+        title = f"Phase {step.number} of {len(self.phases)}, {phase.title!r}"
+        batches = material.features_for(phase) if on_features else material.images_for(phase, done)
+        with batches as (training, validation), self.console.step(title, phase.epochs * steps, "step") as advance:
+            monitor = PhaseMonitor(
+                record, phase, self.tuned, lambda: capture(self.parts.models, adapters), advance,
+                num_images=len(material.training), on_epoch=self._commentary(training, on_features),
+            )  # fmt: skip
+            callbacks = [*self._rate_callbacks(phase, steps), monitor, others]
+            with without_retracing_warnings(), self._memory_errors_explained(phase):
+                model.fit(
+                    training, validation_data=validation, initial_epoch=done, epochs=done + phase.epochs,
+                    steps_per_epoch=None if on_features else steps, shuffle=False, callbacks=callbacks, verbose=0,
+                )  # fmt: skip
+        return monitor
+
+    def _rate_callbacks(self, phase, steps):
+        schedule = as_rate_schedule(phase.rate_schedule)
+        setter = RateSetter(phase.learning_rate or DEFAULT_RATE, schedule, phase.epochs, steps)
+        if isinstance(schedule, ReduceOnPlateau):
+            return [setter, schedule.build_callback(phase.learning_rate or DEFAULT_RATE)]
+        return [setter]
+
+    def _commentary(self, training, on_features):
+        def on_epoch(row, rate):
+            if on_features:
+                rate = None
+            else:
+                self.console.note(_describe(row))
+            self.commentator.comment(self.record.history, rate, lambda: measure_rate(training))
+
+        return on_epoch
+
+    def _explain_divergence(self, step):
+        phase, epoch = step.phase, self.record.epochs_done + 1
+        rate = phase.learning_rate or DEFAULT_RATE
+        rate = f"{rate:g}" if isinstance(rate, float | int) else type(rate).__name__
+        text = (
+            f"Training diverged: the loss became NaN or infinite in epoch {epoch}, in phase {step.number} "
+            f"({phase.title!r}), at a learning rate of {rate} with "
+            f"{type(self.tuned).__name__.removeprefix('Tuned')}. The likely cause is a rate that is too high: "
+            "try a tenth of it, or `find_learning_rate`."
+        )  # fmt: skip
+        if self.record.best_weights is None:
+            raise ValueError(text)
+        kept = f"epoch {self.record.best_epoch}" if self.record.best_epoch else "the beginning"
+        warnings.warn(f"{text} The last good weights were kept, those of {kept}.", ConvergenceWarning, stacklevel=6)
+
+    @contextmanager
+    def _memory_errors_explained(self, phase):
+        try:
+            yield
+        except Exception as error:
+            if type(error).__name__ != "ResourceExhaustedError":
+                raise
+            size = self.material.batch_size
+            smaller = max(1, size // 2)
+            raise MemoryError(
+                f"The device ran out of memory in phase {phase.title!r} with {plural(size, 'image')} a batch. "
+                f"Try batch_size={smaller} with gradient_accumulation_steps={-(-size // smaller)}, which gives the "
+                "same steps, or a smaller `image_size`, or fewer stages to train."
+            ) from error
+
+
+def _create_metrics(model):
+    """Lets a compiled model make the variables of its metrics now.
+
+    Keras would make them while TensorFlow traces the first step, and TensorFlow then traces that step again.
+    """
+    probabilities = np.full((1, model.output_shape[-1]), 1 / model.output_shape[-1], "float32")
+    model.compute_metrics(None, probabilities, probabilities)
+    model.reset_metrics()
+
+
+def _describe(row):
+    numbers = ", ".join(
+        f"{label} {row[name]:.3f}"
+        for label, name in {"loss": "loss", "accuracy": "accuracy", "validation loss": "val_loss",
+                            "validation accuracy": "val_accuracy"}.items()
+    )  # fmt: skip
+    return f"Epoch {row['epoch']} ({row['phase']}): {numbers}; {row['seconds']:.1f} s"

@@ -280,7 +280,7 @@ class RateSetter(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch, logs=None):
         """Sets the rate of a batch."""
-        rate = float(self.model.optimizer.learning_rate)
+        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         if rate != self._assigned and self._planned > 0:
             self.correction = rate / self._planned
         self._set_rate(batch)
@@ -294,7 +294,7 @@ class RateSetter(keras.callbacks.Callback):
     def _set_rate(self, batch):
         self._planned = self._plan(batch)
         self.model.optimizer.learning_rate = self._planned * self.correction
-        self._assigned = float(self.model.optimizer.learning_rate)  # as the optimizer rounds it
+        self._assigned = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))  # as the optimizer rounds it
 
     def _plan(self, batch):
         """Returns the rate that the schedule has for a batch of this epoch."""

@@ -1,0 +1,37 @@
+"""VGG16, global average pooling, Dense(256), frozen, with the augmentation of an `ImageDataGenerator`.
+
+transferkit translates the generator's arguments. Its `rescale=1/255` has to go: the model scales its own input. The frozen
+backbone has to see new pixels in every epoch, so here nothing can be computed once: that is the price of
+augmenting for a frozen network.
+
+    python examples/vgg16_frozen_augmented.py
+"""
+
+from pathlib import Path
+
+from tensorflow.keras.preprocessing.image import ImageDataGenerator
+
+from transferkit import Head, TransferClassifier, WeightsUnavailableError
+
+DATA = Path(__file__).parent / "data" / "cifar10-mini"
+
+
+def main():
+    classifier = TransferClassifier(
+        "vgg16",
+        image_size=48,
+        head=Head(units=(256,)),
+        schedule="head",
+        epochs=5,
+        augmentation=ImageDataGenerator(shear_range=10, zoom_range=0.2, horizontal_flip=True),
+    )
+    try:
+        classifier.fit(DATA / "train")
+    except WeightsUnavailableError:
+        print("The ImageNet weights of VGG16 could not be downloaded: going on with random ones, to show the way only.")
+        classifier.set_params(weights=None).fit(DATA / "train")
+    print(classifier.evaluate(DATA / "test"))
+
+
+if __name__ == "__main__":
+    main()

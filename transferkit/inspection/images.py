@@ -1,0 +1,29 @@
+"""Pictures of pictures: what training really sees."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+_CELL = 1.5  # inches
+
+
+def draw_grid(rows, titles=()):
+    """Draws images in a grid.
+
+    Args:
+        rows: Sequence of rows, each a sequence of images `(height, width, 3)` in `[0, 255]`.
+        titles: Titles of the columns, for as many as there are.
+
+    Returns:
+        A `matplotlib.figure.Figure`, which notebooks show and `figure.savefig(path)` writes.
+    """
+    num_columns = max(map(len, rows))
+    figure = Figure(figsize=(_CELL * num_columns, _CELL * len(rows) + 0.3), layout="constrained")
+    axes = figure.subplots(len(rows), num_columns, squeeze=False)
+    for row, images in zip(axes, rows, strict=True):
+        for ax in row:
+            ax.set_axis_off()
+        for ax, image in zip(row, images, strict=False):
+            ax.imshow(np.clip(np.rint(image), 0, 255).astype("uint8"))
+    for ax, title in zip(axes[0], titles, strict=False):
+        ax.set_title(title, fontsize=9)
+    return figure

@@ -1,0 +1,266 @@
+"""What watches over training: the record of all phases, the best weights, and words for what goes wrong."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import keras
+import numpy as np
+
+from transferkit._utils.text import plural
+
+_COLUMNS = ("epoch", "phase", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
+_EPOCHS_AT_CHANCE = 3
+_ABOVE_CHANCE = 0.1  # share of the way from the largest class to 1 that counts as having learnt something
+_OVERFIT_GAP = 0.2  # of accuracy, training above validation
+_WORTH_PROBING = 5.0  # seconds an epoch takes before it matters what it waits for
+_PROBE_SECONDS = 1.0
+_FEWEST_STEPS = 5  # in an epoch, to tell how fast they are
+_AMPLE = 1.5  # times the speed of training that input must have on its own to be no brake
+
+
+@dataclass
+class Record:
+    """What happened over all phases.
+
+    Attributes:
+        history: Dict of lists, one entry an epoch.
+        best_loss: Lowest validation loss of all.
+        best_epoch: Its epoch.
+        best_weights: Weights at its end, as `transferkit.models.weights.capture` gives them.
+    """
+
+    history: dict[str, list] = field(default_factory=lambda: {name: [] for name in _COLUMNS})
+    best_loss: float = float("inf")
+    best_epoch: int | None = None
+    best_weights: list[np.ndarray] | None = None
+
+    @property
+    def epochs_done(self):
+        """Number of the last epoch."""
+        return max(self.history["epoch"], default=0)
+
+    def add(self, epoch, phase, logs, seconds):
+        """Writes down an epoch. `logs` may have columns that were not there before."""
+        row = {"epoch": epoch, "phase": phase, **logs, "seconds": round(seconds, 3)}
+        num_rows = len(self.history["epoch"])
+        for name in [*self.history, *(name for name in row if name not in self.history)]:
+            value = row.get(name)
+            value = value if isinstance(value, str | int) or value is None else float(value)
+            self.history.setdefault(name, [None] * num_rows).append(value)
+
+    def is_best(self, loss):
+        """Whether no epoch had a lower validation loss."""
+        return np.isfinite(loss) and loss < self.best_loss
+
+    def keep(self, loss, epoch, weights):
+        """Takes weights as the best ones."""
+        self.best_loss, self.best_epoch, self.best_weights = loss, epoch, weights
+
+
+class PhaseMonitor(keras.callbacks.Callback):
+    """Watches one phase: writes the record, keeps the best weights, ends what no longer learns or has diverged.
+
+    Args:
+        record: The `Record` of all phases.
+        phase: The `Phase`.
+        optimizer: Its optimizer, with running means.
+        take_weights: Function that returns the present weights.
+        advance: Called with the number of batches done.
+        num_images: Images in an epoch.
+        on_epoch: Called after each epoch with the last row of the record, as a dict, and the images a second of its
+            training steps, or `None` if there were too few steps to tell.
+
+    Attributes:
+        phase_best: `(loss, weights)` of the best epoch of this phase, or `None`.
+        has_diverged: Whether the loss became NaN or infinite.
+        has_converged: Whether it ended because nothing got better.
+    """
+
+    def __init__(self, record, phase, optimizer, take_weights, advance, num_images, on_epoch):
+        super().__init__()
+        self._record = record
+        self._phase = phase
+        self._optimizer = optimizer
+        self._take_weights = take_weights
+        self._advance = advance
+        self._num_images = num_images
+        self._on_epoch = on_epoch
+        self._steps = []
+        self._waited = 0
+        self.phase_best = None
+        self.has_diverged = False
+        self.has_converged = False
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Starts the clock."""
+        self._start = time.perf_counter()
+        self._steps = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Ends a phase that has diverged."""
+        self._advance(1)
+        self._steps.append(time.perf_counter())
+        if not np.isfinite((logs or {}).get("loss", 0.0)):
+            self.has_diverged = True
+            self.model.stop_training = True
+
+    def on_test_begin(self, logs=None):
+        """Validates the running means of the weights, if there are any."""
+        self._optimizer.swap_means()
+
+    def on_test_end(self, logs=None):
+        """Goes on with the weights themselves."""
+        self._optimizer.swap_means()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Writes down the epoch and judges it."""
+        logs = dict(logs or {})
+        loss = float(logs.get("val_loss", np.nan))
+        if self.has_diverged or not np.isfinite(loss):
+            self.has_diverged = True
+            self.model.stop_training = True
+            return
+        self._record.add(epoch + 1, self._phase.title, logs, time.perf_counter() - self._start)
+        self._compare(loss, epoch + 1)
+        self._on_epoch({name: values[-1] for name, values in self._record.history.items()}, self._rate())
+        if self._phase.patience is not None and self._waited >= self._phase.patience:
+            self.has_converged = True
+            self.model.stop_training = True
+
+    def _rate(self):
+        """Images a second, without the first step, in which TensorFlow traces."""
+        if len(self._steps) < _FEWEST_STEPS:
+            return None
+        seconds = (self._steps[-1] - self._steps[0]) / (len(self._steps) - 1) * len(self._steps)
+        return self._num_images / seconds
+
+    def _compare(self, loss, epoch):
+        is_best = self._record.is_best(loss)
+        self._waited = 0 if is_best else self._waited + 1
+        if is_best or self.phase_best is None or loss < self.phase_best[0]:
+            self._optimizer.swap_means()
+            self.phase_best = loss, self._take_weights()
+            self._optimizer.swap_means()
+        if is_best:
+            self._record.keep(loss, epoch, self.phase_best[1])
+
+
+class AcrossPhases(keras.callbacks.Callback):
+    """Lets callbacks of the user live through all phases as if they were one training.
+
+    Training begins for them once, before the first phase, and ends once, after the last, and epochs go on counting.
+
+    Args:
+        callbacks: Keras callbacks.
+        epochs: Number of epochs in all phases.
+    """
+
+    def __init__(self, callbacks, epochs):
+        super().__init__()
+        self._callbacks = keras.callbacks.CallbackList(list(callbacks))
+        self._epochs = epochs
+        self._has_begun = False
+
+    def set_model(self, model):
+        """Shows them the model of the phase."""
+        super().set_model(model)
+        self._callbacks.set_model(model)
+
+    def set_params(self, params):
+        """Tells them how many epochs there are in all."""
+        super().set_params(params)
+        self._callbacks.set_params({**(params or {}), "epochs": self._epochs})
+
+    def on_train_begin(self, logs=None):
+        """Tells them before the first phase only."""
+        if not self._has_begun:
+            self._has_begun = True
+            self._callbacks.on_train_begin(logs)
+
+    def finish(self, logs=None):
+        """Tells them that training is over."""
+        if self._has_begun:
+            self._callbacks.on_train_end(logs)
+
+
+def _forward(name):
+    def method(self, *args, **kwargs):
+        getattr(self._callbacks, name)(*args, **kwargs)
+
+    method.__name__ = name
+    method.__doc__ = f"Passes `{name}` on."
+    return method
+
+
+for _name in ("on_epoch_begin", "on_epoch_end", "on_train_batch_begin", "on_train_batch_end", "on_test_begin",
+              "on_test_end", "on_test_batch_begin", "on_test_batch_end"):  # fmt: skip
+    setattr(AcrossPhases, _name, _forward(_name))
+
+
+@dataclass
+class Commentator:
+    """Says, once each, what a person should know about training as it goes.
+
+    Args:
+        say: Function that takes a sentence.
+        largest_class: Share of the largest class in the training data: what guessing it would score.
+    """
+
+    say: Callable[[str], None]
+    largest_class: float
+    _said: set[str] = field(default_factory=set)
+
+    def comment(self, history, rate=None, input_rate=None):
+        """Looks at the history so far.
+
+        Args:
+            history: That of the `Record`.
+            rate: Images a second of training in the last epoch, or `None` if it does not matter.
+            input_rate: Function that measures what the input stream gives on its own.
+        """
+        if rate is not None and history["seconds"][-1] >= _WORTH_PROBING and "rate" not in self._said:
+            self._say_once("rate", _compare_rates(rate, input_rate()))
+        accuracy, held_out = history["accuracy"], history["val_accuracy"]
+        threshold = self.largest_class + _ABOVE_CHANCE * (1 - self.largest_class)
+        if len(accuracy) >= _EPOCHS_AT_CHANCE and max(accuracy + held_out) < threshold:
+            self._say_once("chance", (
+                f"After {plural(len(accuracy), 'epoch')} the accuracy, {held_out[-1]:.2f}, is near what guessing "
+                f"the largest class gives ({self.largest_class:.2f}). The likely causes: a learning rate that is far "
+                "too high or low (`find_learning_rate` shows which), labels that do not belong to the images, or "
+                "random weights."
+            ))  # fmt: skip
+        elif accuracy[-1] - held_out[-1] > _OVERFIT_GAP:
+            self._say_once("overfit", (
+                f"The training accuracy, {accuracy[-1]:.2f}, is far above the validation accuracy, {held_out[-1]:.2f}: "
+                "the model learns the images by heart. More images help most; then stronger `augmentation`, fewer "
+                "stages to train, weight decay, or fewer epochs. The best epoch is kept in any case."
+            ))  # fmt: skip
+
+    def _say_once(self, topic, text):
+        if topic not in self._said:
+            self._said.add(topic)
+            self.say(text)
+
+
+def _compare_rates(together, alone):
+    waits_for = "data" if alone < _AMPLE * together else "compute"
+    advice = ": smaller image files or more CPU cores would help" if waits_for == "data" else ""
+    return (
+        f"Training takes {together:,.0f} images a second; reading and augmenting alone would give {alone:,.0f}. "
+        f"The run waits for {waits_for}{advice}."
+    )
+
+
+def measure_rate(batches):
+    """Returns the images a second of a stream of `(images, …)` batches, once it is running."""
+    counted, start = 0, None
+    for images, *_ in batches:
+        if start is None:
+            start = time.perf_counter()
+            continue
+        counted += len(images)
+        if time.perf_counter() - start > _PROBE_SECONDS:
+            break
+    seconds = time.perf_counter() - start if start is not None else 0.0
+    return counted / seconds if counted else float("inf")

@@ -1,0 +1,164 @@
+"""From phases and images to a trained classifier: what is solved, what is computed once, what is trained."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from transferkit._utils.console import Console
+from transferkit._utils.text import plural
+from transferkit.data.balance import class_weights
+from transferkit.data.datasets import stream_images
+from transferkit.data.source import Source
+from transferkit.data.splits import stratified_split
+from transferkit.models.assembly import Parts
+from transferkit.models.features import join, run_model
+from transferkit.models.precision import choose_precision, computing_in
+from transferkit.models.weights import capture
+from transferkit.training.heads import fit_logistic_head, record_of_head
+from transferkit.training.loop import run_phases
+from transferkit.training.material import Material
+from transferkit.training.parameters import Settings
+from transferkit.training.rate_finder import find_rate
+
+_STEPS_WORTH_MEASURING = 200  # training steps from which on it pays to find out which precision is faster
+
+
+def train_classifier(parts, phases, source, validation, settings, console):
+    """Trains the `Parts` of a classifier.
+
+    Args:
+        parts: `Parts`. Changed in place.
+        phases: List of `Phase`.
+        source: `Source` to train on.
+        validation: `Source` to choose on, or `None` to set a part of `source` aside where one is needed.
+        settings: `Settings`.
+        console: Told about the progress.
+
+    Returns:
+        The history: a dict of lists. One entry an epoch; for the logistic head alone, one entry a strength.
+    """
+    if [phase.train for phase in phases] == ["logistic"]:
+        return _Training(parts, source, validation, settings, console).solve_head()
+    is_split = validation is None
+    whole = source
+    if is_split:
+        rows, held_out = stratified_split(source.labels, settings.validation_split, settings.seed)
+        source, validation = source.take(rows), source.take(held_out)
+    training = _Training(parts, source, validation, settings, console)
+    record = training.start(phases)
+    record = training.run(phases, record)
+    history = record.history
+    if record.best_epoch and not phases[-1].interpolate:
+        row = history["epoch"].index(record.best_epoch)
+        console.note(
+            f"Best epoch {record.best_epoch} of {record.epochs_done}: "
+            f"validation loss {history['val_loss'][row]:.3f}, accuracy {history['val_accuracy'][row]:.3f}"
+        )
+    elif record.best_epoch == 0 and is_split:
+        console.note("Fine-tuning did not improve on the logistic head, which is kept and fitted to all images.")
+        _Training(parts, whole, None, settings, console).solve_head()
+    return history
+
+
+def find_learning_rate(parts, phase, source, settings, console, *, solve_head, **limits):
+    """Finds a rate for a phase by training a classifier that is thrown away.
+
+    Args:
+        parts: Its `Parts`. Changed in place.
+        phase: The `Phase`.
+        source: `Source` to train on.
+        settings: `Settings`.
+        console: Told about the progress.
+        solve_head: Whether the logistic head is to be fitted first.
+        **limits: `smallest`, `largest` and `steps` of `find_rate`.
+
+    Returns:
+        A `RateCurve`.
+    """
+    training = _Training(parts, source, source, settings, console)
+    if solve_head:
+        _Training(parts, source, None, settings, console).solve_head()
+    material = training.material([])
+    return find_rate(phase, parts, material, settings.stages, settings.options.optimizer, console=console, **limits)
+
+
+@dataclass
+class _Training:
+    parts: Parts
+    source: Source
+    validation: Source | None
+    settings: Settings
+    console: Console
+
+    @cached_property
+    def features(self):
+        """Pooled features of the frozen backbone for both sources: the one pass that all heads share."""
+        extractor = join(self.parts.preprocessing, self.parts.network, self.parts.pooling)
+        training = self._compute(extractor, self.source, "Computing features")
+        if self.validation is None:
+            return training, None
+        return training, self._compute(extractor, self.validation, "Computing validation features")
+
+    def _compute(self, extractor, source, title):
+        settings = self.settings
+        batches = stream_images(source, settings.image_size, settings.batch_size, settings.interpolation)
+        with self.console.step(title, len(source)) as advance:
+            return run_model(extractor, batches, len(source), advance)
+
+    @cached_property
+    def class_weights(self):
+        """Weight of each class in the loss, or `None`."""
+        return class_weights(self.settings.class_weight, self.source.labels, self.source.class_names)
+
+    def solve_head(self, cross_validate=False):
+        """Fits the logistic head and returns its history."""
+        features, held_out = self.features
+        validation = None if held_out is None or cross_validate else (held_out, self.validation.labels)
+        return fit_logistic_head(
+            self.parts.dense, features, self.source.labels, class_weights=self.class_weights, validation=validation,
+            seed=self.settings.seed, console=self.console,
+        )  # fmt: skip
+
+    def start(self, phases):
+        """Does a first phase that is solved. Returns its `Record`, or `None`."""
+        if phases[0].train != "logistic":
+            return None
+        self.solve_head(cross_validate=True)
+        training, held_out = self.features
+        return record_of_head(
+            self.parts.dense, (training, self.source.labels), (held_out, self.validation.labels),
+            capture(self.parts.models), phases[0].title,
+        )  # fmt: skip
+
+    def run(self, phases, record):
+        """Runs the phases that an optimizer trains. Returns their `Record`."""
+        phases = [phase for phase in phases if phase.train != "logistic"]
+        material = self.material(phases)
+        precision = self._choose_precision(phases)
+        options = self.settings.options
+        with computing_in(self.parts.network, precision):
+            return run_phases(
+                phases, self.parts, material, self.settings.stages, options, record=record, console=self.console,
+                loss_scaling=precision == "float16",
+            )  # fmt: skip
+
+    def material(self, phases):
+        """Puts together what phases train on."""
+        settings = self.settings
+        material = Material(
+            self.source, self.validation, settings.image_size, settings.batch_size, settings.interpolation,
+            settings.seed, class_weights=self.class_weights, augmenter=settings.augmenter,
+            augments_heads=settings.augments_heads,
+        )  # fmt: skip
+        return material.with_features(self.features) if any(map(material.allows_features, phases)) else material
+
+    def _choose_precision(self, phases):
+        if self.settings.precision != "auto":
+            return self.settings.precision
+        steps = len(self.source) / self.settings.batch_size
+        if steps * sum(phase.epochs for phase in phases if not phase.trains_head_only) < _STEPS_WORTH_MEASURING:
+            return "float32"
+        precision, seconds = choose_precision(self.parts.network, self.settings.batch_size)
+        times = ", ".join(f"{name} {1000 * value:,.0f} ms" for name, value in seconds.items())
+        size = plural(self.settings.batch_size, "image")
+        self.console.note(f"Precision {precision}: a batch of {size} takes the backbone {times}.")
+        return precision

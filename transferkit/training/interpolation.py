@@ -1,0 +1,77 @@
+"""Weights between those before fine-tuning and those after it, as far as validation data say (WiSE-FT)."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from transferkit.data.datasets import Targets, validation_batches
+from transferkit.evaluation.calibration import judge_at_best_temperature
+from transferkit.models.assembly import build_trainee
+from transferkit.models.heads import divide_logits
+from transferkit.models.weights import blend, capture, restore
+
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the way to the fine-tuned weights, to choose from
+_WORTHWHILE = 1e-3  # relative gain in held-out loss that it takes to move away from the beginning at all
+
+
+@dataclass(frozen=True)
+class Interpolated:
+    """The outcome of `interpolate`.
+
+    Attributes:
+        share: Share of the way to the fine-tuned weights.
+        loss: Log loss on validation data, at the temperature.
+        accuracy: Accuracy there.
+        weights: The weights, the temperature among them, as `capture` gives them.
+    """
+
+    share: float
+    loss: float
+    accuracy: float
+    weights: list[np.ndarray] = field(repr=False)
+
+
+def interpolate(start, end, parts, material, console):
+    """Chooses a place between two sets of weights by their log loss at the best temperature on validation data.
+
+    Wortsman et al. (CVPR 2022): the weights between a pretrained and a fine-tuned network are often better, and more
+    robust, than either. The temperature is part of the outcome, so its probabilities are calibrated.
+
+    Args:
+        start: Weights before fine-tuning, as `capture` gives them.
+        end: Weights after it.
+        parts: The `Parts` of the classifier, which is left with the weights that were chosen.
+        material: The `Material`; its validation images are looked at once for each of `SHARES`.
+        console: Told about the progress.
+
+    Returns:
+        An `Interpolated`.
+    """
+    model = build_trainee(parts, None, from_pixels=True)
+    model.compile(jit_compile=False)
+    trials = []
+    with console.step("Interpolating weights", len(SHARES), "set") as advance:
+        for share in SHARES:
+            restore(parts.models, blend(start, end, share))
+            trials.append(judge_at_best_temperature(_logits(model, material), material.validation.labels))
+            advance(1)
+    losses = [loss for loss, _, _ in trials]
+    best = int(np.argmin(losses))
+    best = 0 if losses[best] > (1 - _WORTHWHILE) * losses[0] else best
+    loss, accuracy, temperature = trials[best]
+    restore(parts.models, blend(start, end, SHARES[best]))
+    divide_logits(parts.head, temperature)
+    console.note(
+        f"Weights {SHARES[best]:.0%} of the way from before to after fine-tuning are best on validation data: "
+        f"log loss {loss:.3f}, accuracy {accuracy:.3f} (before {losses[0]:.3f}, {trials[0][1]:.3f}; "
+        f"after {losses[-1]:.3f}, {trials[-1][1]:.3f})"
+    )
+    return Interpolated(SHARES[best], loss, accuracy, capture(parts.models))
+
+
+def _logits(model, material):
+    targets = Targets(material.validation.labels, material.num_classes)
+    shape = material.image_size, material.batch_size, material.interpolation
+    with validation_batches(material.validation, targets, *shape) as batches:
+        probabilities = np.concatenate([np.asarray(model.predict_on_batch(images)) for images, *_ in batches])
+    return np.log(np.maximum(probabilities, 1e-30))

@@ -1,0 +1,154 @@
+"""Optimizers as phases need them: one for all phases, with rates, decay and means of its own for every variable."""
+
+from dataclasses import dataclass
+
+import keras
+
+
+def fresh_optimizer(optimizer, learning_rate=1e-3):
+    """Returns an unused optimizer.
+
+    Args:
+        optimizer: Name of a Keras optimizer, or a `keras.optimizers.Optimizer`, which is copied, its rate included.
+        learning_rate: Rate for an optimizer given by name.
+
+    Raises:
+        ValueError, TypeError: If there is no such optimizer or the rate is not positive.
+    """
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        optimizer = optimizer.inner_optimizer  # `precision` decides whether losses are scaled
+    if isinstance(optimizer, keras.optimizers.Optimizer):
+        if not hasattr(optimizer, "update_step") or type(optimizer).__name__ == "MultiOptimizer":
+            raise TypeError("`optimizer` must be one optimizer. For rates by depth use `Phase(layer_decay=...)`.")
+        return type(optimizer).from_config(optimizer.get_config())
+    if not isinstance(optimizer, str):
+        raise TypeError(
+            "`optimizer` must be a name or a keras.optimizers.Optimizer. "
+            f"Received: {optimizer!r} of type {type(optimizer).__name__}."
+        )
+    try:
+        return keras.optimizers.get({"class_name": optimizer, "config": {"learning_rate": learning_rate}})
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"Unknown optimizer. Received: optimizer={optimizer!r}. "
+            "Expected a name from keras.optimizers, such as 'adam' or 'sgd'."
+        ) from error
+
+
+def own_rate(optimizer):
+    """Returns the rate, or rate schedule, of an optimizer that was given as an object, or `None` for a name."""
+    if isinstance(optimizer, str):
+        return None
+    rate = fresh_optimizer(optimizer).get_config()["learning_rate"]
+    return keras.optimizers.schedules.deserialize(rate) if isinstance(rate, dict) else rate
+
+
+@dataclass
+class Tuning:
+    """How one variable is to be treated in a phase.
+
+    Attributes:
+        rate: Factor on the learning rate.
+        weight_decay: Decoupled weight decay.
+        l2_sp: Strength of the pull towards the value that the variable had first.
+    """
+
+    rate: float = 1.0
+    weight_decay: float = 0.0
+    l2_sp: float = 0.0
+
+
+class _Tuned:
+    """Mixed into a Keras optimizer: every variable has its own `Tuning`, and may have a running mean.
+
+    Whatever is Python here is read when a phase's training step is traced, so it may change from phase to phase.
+    """
+
+    def prepare(self, variables, anchored=(), averaged=False):
+        """Makes the state for all variables that any phase will train.
+
+        Args:
+            variables: List of `keras.Variable`.
+            anchored: Those whose first value is to be remembered, for L2-SP.
+            averaged: Whether running means will be asked for.
+        """
+        self.build(variables)
+        anchors = {id(variable) for variable in anchored}
+        self._anchors = [self._copy(variable, "anchor") if id(variable) in anchors else None for variable in variables]
+        self._means = [self._copy(variable, "mean") if averaged else None for variable in variables]
+        self._tunings = [Tuning() for _ in variables]
+        self._momentum = None
+
+    def _copy(self, variable, name):
+        copy = self.add_variable_from_reference(variable, name=name)
+        copy.assign(variable)
+        return copy
+
+    def begin_phase(self, tunings, momentum=None):
+        """Sets how variables are treated from now on. The training step must be traced anew.
+
+        Args:
+            tunings: Function from a variable to its `Tuning`.
+            momentum: Momentum of the running means, or `None`.
+        """
+        self._tunings = [tunings(variable) for variable in self._trainable_variables]
+        self._momentum = momentum
+        self._first_step = int(self.iterations.numpy()) if momentum else 0
+        for variable, mean in zip(self._trainable_variables, self._means, strict=True):
+            if momentum is not None:
+                mean.assign(variable)
+
+    def update_step(self, gradient, variable, learning_rate):
+        index = self._get_variable_index(variable)
+        tuning = self._tunings[index]
+        rate = learning_rate * tuning.rate
+        if tuning.l2_sp and self._anchors[index] is not None:
+            gradient = gradient + tuning.l2_sp * (variable - self._anchors[index])
+        if tuning.weight_decay:
+            self.assign_sub(variable, variable * (tuning.weight_decay * rate))
+        super().update_step(gradient, variable, rate)
+        if self._momentum is not None:
+            self._update_mean(self._means[index], variable)
+
+    def _update_mean(self, mean, variable):
+        # A mean over few steps so far should not hang on to the beginning.
+        step = keras.ops.cast(self.iterations - self._first_step, mean.dtype)
+        momentum = keras.ops.minimum(self._momentum, (1.0 + step) / (10.0 + step))
+        self.assign(mean, momentum * mean + (1.0 - momentum) * variable)
+
+    def swap_means(self):
+        """Exchanges the variables that train with their running means; twice changes nothing."""
+        if self._momentum is None:
+            return
+        for variable, mean in zip(self._trainable_variables, self._means, strict=True):
+            held = keras.ops.copy(variable)
+            variable.assign(mean)
+            mean.assign(held)
+
+
+def build_optimizer(optimizer, accumulation_steps=None):
+    """Makes the optimizer of all phases: a copy of the user's whose variables can be tuned one by one.
+
+    Weight decay and running means of the user's optimizer are taken over by the `Tuning` of each variable, because
+    Keras applies them to all variables alike; the rate is set at every step by the phase.
+
+    Args:
+        optimizer: Name or `keras.optimizers.Optimizer`.
+        accumulation_steps: Batches whose gradients are averaged for one step, or `None`.
+
+    Returns:
+        `(tuned, weight_decay, momentum)`: the optimizer, and what its original had of these two, or `None`.
+    """
+    original = fresh_optimizer(optimizer)
+    config = original.get_config() | {"learning_rate": 1e-3, "use_ema": False}
+    if accumulation_steps is not None and accumulation_steps > 1:
+        config["gradient_accumulation_steps"] = accumulation_steps
+    kind = type(f"Tuned{type(original).__name__}", (_Tuned, type(original)), {})
+    tuned = kind.from_config(config)
+    tuned.weight_decay = None
+    return tuned, original.weight_decay, original.ema_momentum if original.use_ema else None
+
+
+def is_spared_from_decay(variable):
+    """Whether weight decay leaves a variable alone: biases, and scales and shifts of normalisation."""
+    return len(variable.shape) < 2

@@ -1,0 +1,143 @@
+"""The classifier's arguments: checked, and turned into what training needs."""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from transferkit.data.augmentation import as_augmentation
+from transferkit.data.balance import check_class_weight
+from transferkit.data.splits import check_fraction
+from transferkit.models.freezing import check_stages, weighted_stages
+from transferkit.models.heads import Head
+from transferkit.models.precision import PRECISIONS
+from transferkit.training.loop import Options
+from transferkit.training.optimizers import fresh_optimizer, own_rate
+from transferkit.training.phases import Situation, check_rate, check_schedule, make_phases
+
+_SMALLEST = {"epochs": 1, "gradient_accumulation_steps": 1, "batch_size": 1, "seed": 0}
+_MAY_BE_NONE = ("epochs", "gradient_accumulation_steps")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the classifier was asked for, as far as training needs it; the names are those of its arguments.
+
+    Attributes:
+        stages: Stages of the backbone.
+        image_size: `(height, width)` in pixels.
+        interpolation: How images are resized.
+        augmenter: From `as_augmentation`, or `None`.
+        augments_heads: Whether phases that train the head only are augmented, too.
+    """
+
+    stages: tuple
+    image_size: tuple[int, int]
+    interpolation: str
+    batch_size: int
+    seed: int
+    validation_split: float
+    class_weight: object
+    precision: str
+    augmenter: object
+    augments_heads: bool
+    options: Options
+
+
+def check_parameters(parameters, stages):
+    """Checks the arguments of a `TransferClassifier`.
+
+    Args:
+        parameters: Dict of them, as `get_params(deep=False)` gives it.
+        stages: Stages of the backbone.
+
+    Raises:
+        ValueError, TypeError: For the first one that is wrong.
+    """
+    head, on_bad_image, precision = (parameters[name] for name in ("head", "on_bad_image", "precision"))
+    if head != "logistic" and not isinstance(head, Head):
+        raise ValueError(f"`head` must be 'logistic' or a Head. Received: head={head!r}.")
+    if on_bad_image not in ("raise", "skip"):
+        raise ValueError(f"`on_bad_image` must be 'raise' or 'skip'. Received: on_bad_image={on_bad_image!r}.")
+    if precision not in ("auto", *PRECISIONS):
+        raise ValueError(
+            f"`precision` must be 'auto', {', '.join(map(repr, PRECISIONS))}. Received: precision={precision!r}."
+        )
+    for name, smallest in _SMALLEST.items():
+        value = parameters[name]
+        if value is None and name in _MAY_BE_NONE:
+            continue
+        if not isinstance(value, int | np.integer) or value < smallest:
+            raise ValueError(f"`{name}` must be an integer from {smallest}. Received: {name}={value!r}.")
+    check_schedule(parameters["schedule"], head == "logistic")
+    check_rate(parameters["learning_rate"])
+    fresh_optimizer(parameters["optimizer"])
+    check_class_weight(parameters["class_weight"])
+    check_fraction(parameters["validation_split"])
+    if not isinstance(parameters["schedule"], str):
+        check_stage_names(parameters["schedule"], stages)
+    if not is_auto(parameters["augmentation"]):
+        as_augmentation(parameters["augmentation"], parameters["seed"])
+
+
+def check_stage_names(phases, stages):
+    """Raises `ValueError` if phases name stages that are not there."""
+    for phase in phases:
+        if phase.train not in ("logistic", "head", "batch_norm", "lora"):
+            check_stages(phase.train, [stage.name for stage in stages])
+
+
+def is_auto(value):
+    """Whether a value is the word `"auto"`; arrays and layers, which compare in their own ways, are not."""
+    return isinstance(value, str) and value == "auto"
+
+
+def find_augmenter(augmentation, seed):
+    """Returns what augments images while the backbone trains, and notes; see `as_augmentation`."""
+    return as_augmentation("light" if is_auto(augmentation) else augmentation, seed)
+
+
+def make_settings(parameters, stages, image_size, interpolation, callbacks=()):
+    """Makes the `Settings` of a classifier.
+
+    Args:
+        parameters: Dict of its arguments.
+        stages: Stages of the backbone.
+        image_size: `(height, width)` in pixels.
+        interpolation: How images are resized.
+        callbacks: Keras callbacks.
+
+    Returns:
+        `(settings, notes)`: notes are sentences that the user should read.
+    """
+    augmenter, notes = find_augmenter(parameters["augmentation"], parameters["seed"])
+    options = Options(parameters["optimizer"], parameters["gradient_accumulation_steps"], tuple(callbacks or ()))
+    kept = {name: parameters[name] for name in ("batch_size", "seed", "validation_split", "class_weight", "precision")}
+    augments_heads = augmenter is not None and not is_auto(parameters["augmentation"])
+    return Settings(stages, image_size, interpolation, **kept, augmenter=augmenter, augments_heads=augments_heads,
+                    options=options), notes  # fmt: skip
+
+
+def plan_phases(parameters, network, stages, num_images, num_classes):
+    """Turns the schedule of a classifier into phases.
+
+    Args:
+        parameters: Dict of its arguments.
+        network: The backbone.
+        stages: Its stages.
+        num_images: Number of images to train on.
+        num_classes: Number of classes.
+
+    Returns:
+        `(phases, reason)`, see `make_phases`.
+    """
+    situation = Situation(
+        head_is_logistic=parameters["head"] == "logistic",
+        stages=weighted_stages(network, stages),
+        num_images=num_images,
+        num_classes=num_classes,
+        image_size=network.input_shape[1:3],
+        has_gpu=bool(keras.distribution.list_devices("gpu")),
+    )
+    rate = own_rate(parameters["optimizer"]) if parameters["learning_rate"] is None else parameters["learning_rate"]
+    return make_phases(parameters["schedule"], situation, parameters["epochs"], rate)

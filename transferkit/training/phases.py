@@ -1,0 +1,263 @@
+"""A schedule is a list of phases; a recipe is a plain function that returns one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import keras
+
+from transferkit.training.rates import RateSchedule, as_rate_schedule
+
+DEFAULT_RATE = 1e-3
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of training: what trains, for how long, and how.
+
+    Every phase begins with the best weights so far. The optimizer's state of what keeps training survives. Images of
+    the backbone's frozen part go through it as in prediction: its Dropout is off, and the statistics of BatchNorm
+    stay as they are in all of the backbone.
+
+    Args:
+        train: What trains. `"head"`; the name of a stage of the backbone: that one and all after it, head included; a
+            sequence of names of stages and `"head"`: exactly those; `"all"`; `"batch_norm"`: scale and shift of all
+            BatchNorm layers, and the head; `"lora"`: low-rank adapters beside the kernels (Hu et al., ICLR 2022), and
+            the head; or `"logistic"`: the logistic head by its solver, as the first phase only, which needs none of the
+            other arguments.
+        epochs: Number of epochs at most.
+        learning_rate: Rate, or a `keras.optimizers.schedules.LearningRateSchedule` over the steps of the phase.
+            Default: that of the optimizer if it was given as an object, otherwise 1e-3.
+        rate_schedule: How the rate changes over the phase: `"constant"`, `"exponential"`, `"step"`, `"cosine"` (with
+            warm-up), `"one_cycle"` or `"plateau"`, or one of the objects of `transferkit.training.rates`.
+        layer_decay: Factor on the rate from one stage to the one before it, in `(0, 1]`: the head has the full rate,
+            the last stage this share of it, the one before the square of it (Howard & Ruder, ACL 2018).
+        weight_decay: Decoupled weight decay: the share of each weight, times the rate, that is taken off it at a step
+            (Loshchilov & Hutter, ICLR 2019). Biases, scales and shifts are spared. Default: the optimizer's own.
+        l2_sp: Strength of the pull towards the weights that the backbone came with (L2-SP, Li et al., ICML 2018).
+        label_smoothing: Share of each label that is spread over all classes, in `[0, 1)`.
+        mixup: Strength of MixUp, the parameter of its Beta distribution (Zhang et al., ICLR 2018). 0: off.
+        cutmix: Strength of CutMix (Yun et al., ICCV 2019). 0: off.
+        ema: Momentum of a running mean of the weights, in `(0, 1)`, which is validated and kept in their place.
+        batch_norm: `"fixed"`, or `"adapt"`: statistics of BatchNorm in stages that train follow the data.
+        lora_rank: Rank of the adapters.
+        patience: Epochs without a better validation loss before the phase ends; `None`: never.
+        interpolate: At the end, go only as far from the weights at the beginning of the phase towards its best ones as
+            validation data recommend (WiSE-FT, Wortsman et al., CVPR 2022), and calibrate by temperature.
+        name: What it is called in `history_` and messages. Default: `train`.
+
+    Example:
+        >>> from transferkit import Phase
+        >>> schedule = [Phase("head", epochs=3), Phase("block6", epochs=5, learning_rate=1e-4, rate_schedule="cosine")]
+    """
+
+    train: str | Sequence[str] = "head"
+    epochs: int = 10
+    learning_rate: float | keras.optimizers.schedules.LearningRateSchedule | None = None
+    rate_schedule: str | RateSchedule = "constant"
+    layer_decay: float = 1.0
+    weight_decay: float | None = None
+    l2_sp: float = 0.0
+    label_smoothing: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    ema: float | None = None
+    batch_norm: str = "fixed"
+    lora_rank: int = 8
+    patience: int | None = 5
+    interpolate: bool = False
+    name: str | None = None
+
+    def __post_init__(self):
+        self._check_train()
+        for field, smallest in {"epochs": 1, "lora_rank": 1, "patience": 1}.items():
+            value = getattr(self, field)
+            if value is None and field == "patience":
+                continue
+            if not _is_whole(value) or value < smallest:
+                raise ValueError(f"`{field}` of a Phase must be an integer from {smallest}. Received: {value!r}.")
+        check_rate(self.learning_rate)
+        as_rate_schedule(self.rate_schedule)
+        for field in ("weight_decay", "l2_sp", "mixup", "cutmix"):
+            value = getattr(self, field)
+            if value is not None and not value >= 0:
+                raise ValueError(f"`{field}` of a Phase must not be negative. Received: {value!r}.")
+        for field, allowed, within in (
+            ("layer_decay", 0 < self.layer_decay <= 1, "(0, 1]"),
+            ("label_smoothing", 0 <= self.label_smoothing < 1, "[0, 1)"),
+            ("ema", self.ema is None or 0 < self.ema < 1, "(0, 1)"),
+        ):
+            if not allowed:
+                raise ValueError(f"`{field}` of a Phase must be in {within}. Received: {getattr(self, field)!r}.")
+        if self.batch_norm not in ("fixed", "adapt"):
+            raise ValueError(f"`batch_norm` must be 'fixed' or 'adapt'. Received: batch_norm={self.batch_norm!r}.")
+
+    def _check_train(self):
+        if isinstance(self.train, str):
+            return
+        if not isinstance(self.train, Sequence) or not all(isinstance(name, str) for name in self.train):
+            raise TypeError(f"`train` must be a name or a sequence of names. Received: train={self.train!r}.")
+        if not self.train:
+            raise ValueError("This phase trains nothing: train=[]. Expected 'head', 'all' or the names of stages.")
+        object.__setattr__(self, "train", tuple(self.train))
+
+    @property
+    def title(self):
+        """What the phase is called."""
+        return self.name or (self.train if isinstance(self.train, str) else "+".join(self.train))
+
+    @property
+    def trains_head_only(self):
+        """Whether the backbone stays as it is."""
+        return self.train in ("logistic", "head", ("head",))
+
+    @property
+    def mixes(self):
+        """Whether it mixes images with each other."""
+        return bool(self.mixup or self.cutmix)
+
+
+def check_rate(learning_rate):
+    """Raises `ValueError` unless a rate is positive, a schedule, or `None`."""
+    if learning_rate is None or isinstance(learning_rate, keras.optimizers.schedules.LearningRateSchedule):
+        return
+    if not learning_rate > 0:
+        raise ValueError(f"`learning_rate` must be positive. Received: learning_rate={learning_rate!r}.")
+
+
+def _is_whole(value):
+    return hasattr(value, "__index__") and not isinstance(value, bool)
+
+
+RECIPES = ("linear", "head", "fine_tune", "gradual", "all", "auto")
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What a recipe may look at.
+
+    Attributes:
+        head_is_logistic: Whether the head can be solved rather than trained.
+        stages: Names of the stages that have weights, from the image to the features.
+        num_images: Number of images to train on, those held out for validation included.
+        num_classes: Number of classes.
+        image_size: `(height, width)` in pixels.
+        has_gpu: Whether an accelerator is there.
+    """
+
+    head_is_logistic: bool
+    stages: tuple[str, ...]
+    num_images: int
+    num_classes: int
+    image_size: tuple[int, int]
+    has_gpu: bool
+
+
+def make_phases(schedule, situation, epochs=None, learning_rate=None):
+    """Turns the `schedule` of a classifier into phases.
+
+    Args:
+        schedule: Name of a recipe, or a sequence of `Phase`.
+        situation: A `Situation`.
+        epochs: Number of epochs of what a recipe trains by an optimizer; default: the recipe's own.
+        learning_rate: Rate of phases that state none; default: the recipe's own.
+
+    Returns:
+        `(phases, reason)`: a list of `Phase`, and why `"auto"` chose them, or `None`.
+    """
+    if not isinstance(schedule, str):
+        return [replace(phase, learning_rate=phase.learning_rate or learning_rate) for phase in schedule], None
+    options = {"epochs": epochs, "learning_rate": learning_rate}
+    options = {name: value for name, value in options.items() if value is not None}
+    if schedule == "auto":
+        name, reason = choose_recipe(situation)
+        return _RECIPES[name](situation, **options), reason
+    return _RECIPES[schedule](situation, **options), None
+
+
+def check_schedule(schedule, head_is_logistic):
+    """Checks what can be checked of a schedule before there are data or a backbone.
+
+    Raises:
+        ValueError, TypeError: If it is not the name of a recipe and no sequence of phases that fit together.
+    """
+    if isinstance(schedule, str):
+        if schedule not in RECIPES:
+            raise ValueError(
+                f"Unknown schedule. Received: schedule={schedule!r}. "
+                f"Expected one of {', '.join(map(repr, RECIPES))}, or a list of Phase."
+            )
+        return
+    if not isinstance(schedule, Sequence) or not all(isinstance(phase, Phase) for phase in schedule):
+        raise TypeError(f"`schedule` must be a name or a list of Phase. Received: schedule={schedule!r}.")
+    if not schedule:
+        raise ValueError("`schedule` is an empty list: nothing would train. Expected at least one Phase.")
+    for number, phase in enumerate(schedule):
+        if phase.train == "logistic" and (number > 0 or not head_is_logistic):
+            raise ValueError("Phase('logistic') must be the first of a schedule, and goes with head='logistic' only.")
+
+
+def linear(situation, epochs=50, learning_rate=1e-3):
+    """The head alone, on features computed once: by its solver if it is the logistic one."""
+    if situation.head_is_logistic:
+        return [Phase("logistic", name="linear")]
+    return head(situation, epochs, learning_rate)
+
+
+def head(situation, epochs=50, learning_rate=1e-3):
+    """The head alone, by the optimizer."""
+    return [Phase("head", epochs=epochs, learning_rate=learning_rate)]
+
+
+def fine_tune(situation, epochs=10, learning_rate=1e-3):
+    """The head first, then all (LP-FT, Kumar et al., ICLR 2022), and back as far as validation data say (WiSE-FT)."""
+    backbone = Phase(
+        "all", epochs, learning_rate, "cosine", layer_decay=0.8, label_smoothing=0.1, patience=None, interpolate=True
+    )
+    return [*_head_first(situation), backbone]
+
+
+def gradual(situation, epochs=15, learning_rate=1e-3):
+    """Stage by stage from the top, an epoch each, then all for the rest of the epochs (Howard & Ruder, ACL 2018)."""
+    opening = [Phase(stage, 1, learning_rate, layer_decay=0.8) for stage in reversed(situation.stages[1:])]
+    opening = opening[: max(0, epochs - 1)]
+    rest = fine_tune(situation, epochs - len(opening), learning_rate)[-1]
+    return [*_head_first(situation), *opening, rest]
+
+
+def everything(situation, epochs=10, learning_rate=1e-4):
+    """All from the start, with a head that knows nothing yet: the plain recipe."""
+    return [Phase("all", epochs, learning_rate)]
+
+
+def _head_first(situation):
+    return linear(situation, epochs=20)
+
+
+_RECIPES = {"linear": linear, "head": head, "fine_tune": fine_tune, "gradual": gradual, "all": everything}
+
+_FEWEST_PER_CLASS = 20  # images; with fewer, fine-tuning overfits more often than it helps
+_CPU_LIMIT = 2000  # images of 224 x 224 px, or as many pixels in others, that a CPU fine-tunes on in about half an hour
+
+
+def choose_recipe(situation):
+    """The rule behind `schedule="auto"`, in the spirit of BiT-HyperRule (Kolesnikov et al., ECCV 2020).
+
+    - Fewer than 20 images a class: `"linear"`.
+    - No accelerator, and more pixels than 2,000 images of 224 x 224 have: `"linear"`, as fine-tuning takes hours.
+    - Otherwise `"fine_tune"`.
+
+    Returns:
+        `(name, reason)`.
+    """
+    per_class = situation.num_images / situation.num_classes
+    height, width = situation.image_size
+    work = situation.num_images * height * width / 224**2
+    if per_class < _FEWEST_PER_CLASS:
+        return "linear", f"{per_class:.0f} images a class are fewer than {_FEWEST_PER_CLASS}, too few to fine-tune on"
+    if not situation.has_gpu and work > _CPU_LIMIT:
+        return "linear", (
+            f"{situation.num_images:,} images of {height} x {width} px are much to fine-tune on without an accelerator "
+            f"(worth {work:,.0f} of 224 x 224, more than {_CPU_LIMIT:,}); schedule='fine_tune' does it all the same"
+        )
+    device = "an accelerator is there" if situation.has_gpu else "few enough pixels for a CPU"
+    return "fine_tune", f"{per_class:.0f} images a class, and {device}"

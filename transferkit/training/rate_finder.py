@@ -1,0 +1,109 @@
+"""A learning-rate range test: how the loss falls, and then explodes, as the rate grows from step to step."""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from transferkit._utils.keras import without_retracing_warnings
+from transferkit.models.assembly import build_trainee
+from transferkit.models.freezing import build_view, depths_below_head, select
+from transferkit.training.optimizers import Tuning, build_optimizer
+
+_SMOOTHING = 0.9  # momentum of the running mean of the loss
+_EXPLODED = 4.0  # times the lowest loss so far, where the test ends
+
+
+@dataclass(frozen=True)
+class RateCurve:
+    """The outcome of a learning-rate range test (Smith, WACV 2017).
+
+    Attributes:
+        learning_rates: Rate of each step, growing.
+        losses: Training loss of each step, smoothed, in nats.
+        suggestion: A rate to train with: a third of the one at which the loss is lowest.
+    """
+
+    learning_rates: np.ndarray = field(repr=False)
+    losses: np.ndarray = field(repr=False)
+    suggestion: float
+
+    def plot(self, ax=None):
+        """Draws loss against rate, with the suggestion.
+
+        Args:
+            ax: Matplotlib axes; default: new ones.
+
+        Returns:
+            The axes.
+        """
+        if ax is None:
+            from matplotlib.figure import Figure
+
+            ax = Figure(figsize=(6, 4), layout="constrained").subplots()
+        ax.plot(self.learning_rates, self.losses)
+        ax.axvline(self.suggestion, color="tab:red", linestyle="--", label=f"suggestion: {self.suggestion:.1e}")
+        ax.set(xscale="log", xlabel="learning rate", ylabel="training loss (smoothed)")
+        ax.legend()
+        return ax
+
+
+def find_rate(phase, parts, material, stages, optimizer, *, smallest, largest, steps, console):
+    """Trains for some steps at growing rates. The classifier is of no use afterwards: give it one of its own.
+
+    Args:
+        phase: The `Phase` whose rate is wanted.
+        parts: `Parts` of a classifier. Changed in place.
+        material: The `Material`.
+        stages: Stages of the backbone.
+        optimizer: Name or `keras.optimizers.Optimizer`; a copy is used.
+        smallest: Rate of the first step.
+        largest: Rate of the last step; the test ends sooner where the loss explodes.
+        steps: Number of steps.
+        console: Told about the progress.
+
+    Returns:
+        A `RateCurve`.
+
+    Raises:
+        ValueError: If the loss is not finite from the start.
+    """
+    selection = select(parts.network, stages, phase.train, phase.lora_rank)
+    view = build_view(parts.network, selection, adapt_batch_norm=phase.batch_norm == "adapt")
+    parts.head.trainable = selection.head
+    model = build_trainee(parts, view)
+    tuned, _, _ = build_optimizer(optimizer)
+    tuned.prepare(model.trainable_variables)
+    depths = depths_below_head(parts.network, stages, view.adapters)
+    tuned.begin_phase(lambda variable: Tuning(phase.layer_decay ** depths.get(id(variable), 0)))
+    model.compile(tuned, "categorical_crossentropy", jit_compile=False)
+    rates = np.geomspace(smallest, largest, steps)
+    with material.images_for(phase, 0, epochs=math.ceil(steps / material.steps_per_epoch)) as (batches, _):
+        losses = _losses(model, batches, rates, console)
+    return RateCurve(rates[: len(losses)], losses, _suggest(rates[: len(losses)], losses))
+
+
+def _losses(model, batches, rates, console):
+    """Smoothed losses, up to where they explode."""
+    smoothed, mean, lowest = [], 0.0, math.inf
+    with console.step("Finding a learning rate", len(rates), "step") as advance, without_retracing_warnings():
+        for step, (rate, batch) in enumerate(zip(rates, batches, strict=False), 1):
+            model.optimizer.learning_rate = rate
+            loss = float(model.train_on_batch(*batch))
+            model.reset_metrics()
+            advance(1)
+            if not math.isfinite(loss):
+                break
+            mean = _SMOOTHING * mean + (1 - _SMOOTHING) * loss
+            smoothed.append(mean / (1 - _SMOOTHING**step))
+            lowest = min(lowest, smoothed[-1])
+            if smoothed[-1] > _EXPLODED * lowest:
+                break
+    if len(smoothed) < 3:
+        raise ValueError("The loss is not finite from the start. Are the pixels in [0, 255], and the weights right?")
+    return np.array(smoothed)
+
+
+def _suggest(rates, losses):
+    # Where it is lowest, the loss has stopped falling: the smooth curve lags behind, and the rate is too high already.
+    return float(rates[int(np.argmin(losses))] / 3)

@@ -1,0 +1,90 @@
+"""What a schedule would do to a network: which stages train, at what rate, and at what cost."""
+
+import math
+
+from transferkit._utils.text import plural
+from transferkit.backbones.stages import stage_layers
+from transferkit.models.costs import multiply_adds, training_cost
+from transferkit.models.freezing import build_view, select
+from transferkit.training.phases import DEFAULT_RATE
+from transferkit.training.rates import as_rate_schedule
+
+
+def summarise(phases, parts, stages, num_images=None):
+    """Describes phases in a table.
+
+    Args:
+        phases: List of `Phase`.
+        parts: `Parts` of a classifier; flags of its layers are changed.
+        stages: Stages of the backbone.
+        num_images: Number of images to train on, for an estimate of the whole cost, or `None`.
+
+    Returns:
+        Text of several lines: one row a stage with what trains in each phase, then one line a phase.
+    """
+    members = stage_layers(parts.network, stages)
+    columns = [_trained_counts(phase, parts, stages, members) for phase in phases]
+    costs = multiply_adds(parts.network)
+    headings = ["stage", "layers", "parameters", "Mmac", *(f"{n}: {phase.title}" for n, phase in enumerate(phases, 1))]
+    rows = [headings]
+    for name, layers in members.items():
+        work = sum(costs[layer.name] for layer in layers) / 1e6
+        counts = [_count_or_frozen(column[name]) for column in columns]
+        rows.append([name, str(len(layers)), f"{_parameters(layers):,}", f"{work:,.1f}", *counts])
+    counts = [_count_or_frozen(column["head"]) for column in columns]
+    rows.append(["head", str(len(parts.head.layers) - 1), f"{_parameters([parts.head]):,}", "", *counts])
+    total = _parameters([parts.network, parts.head])
+    totals = [f"{sum(column.values()):,}" for column in columns]
+    rows.append(["trainable", "", f"{total:,}", f"{sum(costs.values()) / 1e6:,.1f}", *totals])
+    rows.append(["frozen", "", "", "", *(f"{total - sum(column.values()):,}" for column in columns)])
+    lines = [_describe_phase(n, phase, parts, stages, costs, num_images) for n, phase in enumerate(phases, 1)]
+    return "\n".join([*_align(rows), "", *lines])
+
+
+def _trained_counts(phase, parts, stages, members):
+    """How many weights of each stage, and of the head, a phase trains; those of adapters count in their stage."""
+    selection = select(parts.network, stages, phase.train, phase.lora_rank)
+    view = build_view(parts.network, selection, adapt_batch_norm=phase.batch_norm == "adapt")
+    counts = {}
+    for name, layers in members.items():
+        adapted = [view.adapters[layer.name] for layer in layers if layer.name in view.adapters]
+        weights = {id(weight): weight for layer in (*layers, *adapted) for weight in layer.trainable_variables}
+        counts[name] = sum(math.prod(weight.shape) for weight in weights.values())
+    counts["head"] = _parameters([parts.head]) if selection.head else 0
+    return counts
+
+
+def _describe_phase(number, phase, parts, stages, costs, num_images):
+    if phase.train == "logistic":
+        return f"{number}: {phase.title}: solved on features computed once: 1.0 forward pass for each image"
+    rate = DEFAULT_RATE if phase.learning_rate is None else phase.learning_rate
+    schedule = as_rate_schedule(phase.rate_schedule)
+    decay = f", times {phase.layer_decay:g} a stage downwards" if phase.layer_decay < 1 else ""
+    rate = f"{rate:g}, {schedule}{decay}" if isinstance(rate, float | int) else f"{type(rate).__name__}{decay}"
+    selection = select(parts.network, stages, phase.train, phase.lora_rank)
+    weighted = {layer.name for layer in parts.network.layers if layer.weights}
+    names = [layer.name for layer in parts.network.layers]
+    work = training_cost(costs, names, selection.layers & weighted)
+    text = (
+        f"{number}: {phase.title}: at most {plural(phase.epochs, 'epoch')}, rate {rate}; "
+        f"{work / sum(costs.values()):.1f} forward passes for each image and epoch"
+    )
+    if num_images is None:
+        return text
+    return f"{text}, {work * num_images * phase.epochs / 1e12:,.1f} T multiply-adds in all"
+
+
+def _parameters(layers):
+    return sum(layer.count_params() for layer in layers)
+
+
+def _count_or_frozen(count):
+    return f"{count:,}" if count else "frozen"
+
+
+def _align(rows):
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        first, *others = (cell.ljust(width) if i == 0 else cell.rjust(width)
+                          for i, (cell, width) in enumerate(zip(row, widths, strict=True)))  # fmt: skip
+        yield "  ".join([first, *others]).rstrip()
