@@ -1,8 +1,8 @@
 """Fine-tuning against the logistic head, at one image size.
 
-`TransferClassifier(image_size=96, schedule="fine_tune")` and the same with the default schedule, for several seeds, on the
-arrays of cifar10-10k.npz and on the class folder examples/data/cifar10-mini. A seed decides the images that are held out for
-validation, their order and their augmentation; the logistic head hardly depends on it. Checked as well: the
+`TransferClassifier(image_size=96, schedule="fine_tune")` and the same with the default schedule, for several seeds, on
+the arrays of cifar10-10k.npz and on the class folder examples/data/cifar10-mini. A seed decides the images that are held
+out for validation, their order and their augmentation; the logistic head hardly depends on it. Checked as well: the
 BatchNorm statistics of the backbone are, bit for bit, those that it came with.
 
     python benchmarks/fine_tuning.py --epochs 4
@@ -93,7 +93,9 @@ def main():
     header = ["data", "logistic head", "fine_tune", "gain, points", "least gain", "at least", "statistics unchanged",
               "fine_tune, s"]  # fmt: skip
     table = markdown_table(header, [table_row(name, rows) for name, rows in records.items()])
-    note = f"{args.image_size} px, {args.epochs or 'default'} epochs, one value a seed. cifar10-10k here: {data.origin}."
+    note = (
+        f"{args.image_size} px, {args.epochs or 'default'} epochs, one value a seed. cifar10-10k here: {data.origin}."
+    )
     publish(__file__, __doc__, args, [table, note], records)
 
 

@@ -13,7 +13,7 @@ DATA = Path(__file__).parent / "data" / "cifar10-mini"
 
 
 def main():
-    classifier = TransferClassifier(image_size=96, schedule="fine_tune", optimizer="adam", epochs=5)
+    classifier = TransferClassifier(image_size=96, schedule="fine_tune", optimizer="adam")
     classifier.summary(num_classes=10, num_images=600)
     classifier.fit(DATA / "train")
     print(classifier.evaluate(DATA / "test"))

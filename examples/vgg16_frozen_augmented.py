@@ -1,7 +1,7 @@
 """VGG16, global average pooling, Dense(256), frozen, with the augmentation of an `ImageDataGenerator`.
 
-transferkit translates the generator's arguments. Its `rescale=1/255` has to go: the model scales its own input. The frozen
-backbone has to see new pixels in every epoch, so here nothing can be computed once: that is the price of
+transferkit translates the generator's arguments. Its `rescale=1/255` has to go: the model scales its own input. The
+frozen backbone has to see new pixels in every epoch, so here nothing can be computed once: that is the price of
 augmenting for a frozen network.
 
     python examples/vgg16_frozen_augmented.py

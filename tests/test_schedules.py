@@ -116,7 +116,9 @@ def test_class_weights_reach_solver_and_optimizer(tiny_backbone, images, labels)
 
 
 def test_a_class_weight_for_an_unknown_class_is_refused(tiny_backbone, images, labels):
-    with pytest.raises(ValueError, match="not in the data: \\['pink'\\]. The classes are: \\['blue', 'green', 'red'\\]"):
+    with pytest.raises(
+        ValueError, match="not in the data: \\['pink'\\]. The classes are: \\['blue', 'green', 'red'\\]"
+    ):
         TransferClassifier(tiny_backbone, class_weight={"pink": 2.0}, verbose=0).fit(images, labels)
 
 
@@ -169,7 +171,7 @@ def test_the_summary_counts_what_trains(tiny_backbone, capsys):
     stage2 = sum(weight.numpy().size for layer in members["stage2"] for weight in layer.trainable_weights)
     trainable = sum(weight.numpy().size for weight in network.trainable_weights)
     assert [int(cell.replace(",", "")) for cell in row[-3:]] == [head, stage2 + head, trainable + head]
-    assert "3 classes (assumed)" in out
+    assert "3 classes, schedule: 3 phases" in out
     assert "100" not in out.split("1: logistic: solved")[0]
 
 

@@ -293,6 +293,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         """
         backbone, image_size = self._checked()
         is_fitted = hasattr(self, "model_")
+        is_known = is_fitted or num_classes is not None
         num_classes = num_classes or (len(self.classes_) if is_fitted else 10)
         with python_random_kept():
             network = backbone.build(image_size, None)  # the numbers are the same for any weights
@@ -301,7 +302,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         text = summarise(self.phases_ if is_fitted else guess, parts, backbone.stages, num_images)
         height, width = image_size
         schedule = self.schedule if isinstance(self.schedule, str) else f"{len(self.schedule)} phases"
-        classes = f"{num_classes} classes" + ("" if is_fitted else " (assumed)")
+        classes = f"{num_classes} classes" + ("" if is_known else " (assumed)")
         print(f"{backbone.name}, {height} x {width} px, {classes}, schedule: {schedule}\n\n{text}")
 
     def find_learning_rate(

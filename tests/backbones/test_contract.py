@@ -16,6 +16,7 @@ from keras.src.utils import file_utils
 from transferkit.backbones.applications import APPLICATIONS
 from transferkit.backbones.registry import get_backbone, list_backbones
 from transferkit.backbones.stages import exact_cuts, split_model, stage_layers
+from transferkit.models.freezing import build_view, select
 
 # Those that take up to about six seconds on two cores; the others take up to a minute.
 FAST = {
@@ -224,6 +225,23 @@ def assert_arrays_stay_as_they_are(built):
         np.testing.assert_array_equal(images, before)
 
 
+def assert_training_leaves_frozen_layers_and_statistics_alone(built):
+    scaled = built.preprocessing(built.images)
+    before = [to_numpy(weight) for weight in built.model.weights]
+    frozen = build_view(built.model, select(built.model, built.backbone.stages, "head")).model
+    assert not frozen.trainable_variables
+    assert_equal(to_numpy(frozen(scaled, training=True)), built.features, 1e-5)
+    everything = build_view(built.model, select(built.model, built.backbone.stages, "all")).model
+    everything(scaled, training=True)
+    is_statistic = {id(weight) for norm in layers_of_type(built.model, keras.layers.BatchNormalization)
+                    for weight in (norm.moving_mean, norm.moving_variance)}  # fmt: skip
+    trained = {id(weight) for weight in everything.trainable_variables}
+    normalizations = layers_of_type(built.model, keras.layers.Normalization)
+    constants = {id(weight) for layer in normalizations for weight in layer.weights}
+    assert trained == {id(weight) for weight in built.model.weights} - is_statistic - constants
+    assert all(np.array_equal(old, to_numpy(new)) for old, new in zip(before, built.model.weights, strict=True))
+
+
 def assert_plain_keras_predicts_the_same(built, ask_plain_keras, folder):
     head = keras.Sequential(
         [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3, activation="softmax")], name="head"
@@ -251,6 +269,7 @@ def test_a_backbone_keeps_its_promises(built, ask_plain_keras, tmp_path):
     assert_stages_cover_every_weight_once(built)
     assert_exact_cuts_are_exact(built)
     assert_arrays_stay_as_they_are(built)
+    assert_training_leaves_frozen_layers_and_statistics_alone(built)
     assert_plain_keras_predicts_the_same(built, ask_plain_keras, tmp_path)
     if built.plain is not None:
         assert built.requested_files == [(built.backbone.weights_file, built.backbone.weights_hash)]

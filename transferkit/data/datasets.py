@@ -2,7 +2,7 @@
 
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
@@ -10,6 +10,9 @@ import tensorflow as tf
 
 from transferkit.data.mixing import mix
 from transferkit.data.readers import read_pixels, to_rgb_array
+from transferkit.data.resizing import resize_images
+
+_READERS = 3 * (os.cpu_count() or 1)  # images read side by side; some of them wait for Python's lock
 
 
 def stream_images(source, image_size, batch_size, interpolation):
@@ -42,10 +45,31 @@ def stream_images(source, image_size, batch_size, interpolation):
 def resized_images(source, image_size, interpolation):
     """Reads all images of a source, which are few, and resizes them: float32 `(n, height, width, 3)`."""
     batches = stream_images(source, image_size, len(source), interpolation)
-    return np.concatenate([
-        np.asarray(tf.image.resize(np.asarray(batch, "float32"), image_size, method=interpolation, antialias=True))
-        for batch in batches
-    ])  # fmt: skip
+    return np.concatenate([np.asarray(resize_images(batch, image_size, interpolation)) for batch in batches])
+
+
+def read_into_memory(source, image_size, interpolation, batch_size, advance=lambda count: None):
+    """Reads all images once, resized and rounded to whole gray levels, for what goes through them many times.
+
+    Args:
+        source: A `Source`.
+        image_size: `(height, width)` in pixels.
+        interpolation: Resizing method.
+        batch_size: Images read at a time.
+        advance: Called with the number of images read.
+
+    Returns:
+        A `Source` of one uint8 array.
+    """
+    pixels = np.empty((len(source), *image_size, 3), "uint8")
+    done = 0
+    box = [source.images]
+    for batch in _resized_batches(box, len(source), image_size, batch_size, interpolation, rounded=True):
+        pixels[done : done + len(batch)] = batch
+        done += len(batch)
+        advance(len(batch))
+    box.clear()
+    return replace(source, images=pixels)
 
 
 def augmented_draws(images, augmenter, count, seed):
@@ -58,15 +82,33 @@ def _draw(seed, number):
     return tf.stack([tf.cast(seed, tf.int64), tf.cast(number, tf.int64)])
 
 
-def _resized_batches(box, num_images, image_size, batch_size, interpolation):
+def _resized_batches(box, num_images, image_size, batch_size, interpolation, rounded=False):
     @tf.autograph.experimental.do_not_convert  # there is nothing to convert
     def load(index):
-        pixels = tf.numpy_function(lambda i: read_pixels(box[0][i]).astype("float32"), [index], tf.float32)
-        pixels = tf.ensure_shape(pixels, (None, None, 3))
-        return tf.image.resize(pixels, image_size, method=interpolation, antialias=True)
+        image = _read_resized(lambda: box[0], index, image_size, interpolation)
+        return tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8) if rounded else image
 
     indices = tf.data.Dataset.range(num_images)
-    return indices.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size).prefetch(2)
+    return _fixed(indices.map(load, num_parallel_calls=_READERS).batch(batch_size).prefetch(2))
+
+
+def _fixed(stream):
+    options = tf.data.Options()
+    options.autotune.enabled = False  # all numbers are set; and its thread, when a stream ends, can hold that up
+    # There are no files to shard by: with many workers, each takes its share of the images.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return stream.with_options(options)
+
+
+def _read_resized(images, index, image_size, interpolation):
+    """Reads one image, by its tensor `index` in what `images()` gives, and resizes it."""
+    dtype = tf.uint8 if _are_paths(images()) else tf.float32  # arrays may be floats
+    pixels = tf.numpy_function(lambda i: read_pixels(images()[i]).astype(dtype.as_numpy_dtype), [index], dtype)
+    return resize_images(tf.ensure_shape(pixels, (None, None, 3))[None], image_size, interpolation)[0]
+
+
+def _are_paths(images):
+    return all(isinstance(image, str | os.PathLike) for image in images)
 
 
 @dataclass(frozen=True)
@@ -179,7 +221,7 @@ def training_batches(source, targets, image_size, batch_size, interpolation, *, 
         draws = tf.data.Dataset.range(first_epoch * steps, (first_epoch + epochs) * steps)
         stream = tf.data.Dataset.zip(stream, draws).map(
             lambda batch, draw: finish(*batch, draw),
-            num_parallel_calls=tf.data.AUTOTUNE if getattr(augmenter, "is_stateless", True) else None,
+            num_parallel_calls=os.cpu_count() if getattr(augmenter, "is_stateless", True) else None,
         )
         yield _with_length(stream, epochs * steps)
 
@@ -193,10 +235,7 @@ def validation_batches(source, targets, image_size, batch_size, interpolation):
 
 
 def _with_length(stream, num_batches):
-    options = tf.data.Options()
-    # There are no files to shard by: with many workers, each takes its share of the images.
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    return stream.apply(tf.data.experimental.assert_cardinality(num_batches)).prefetch(2).with_options(options)
+    return _fixed(stream.apply(tf.data.experimental.assert_cardinality(num_batches)).prefetch(2))
 
 
 @contextmanager
@@ -205,18 +244,16 @@ def _labelled_images(source, targets, image_size, batch_size, interpolation):
     box = [source.images, targets]
     dtype = _uniform_dtype(source.images) if source.is_uniform else None
 
-    def resize(pixels):
-        return tf.image.resize(pixels, image_size, method=interpolation, antialias=True)
-
     @tf.autograph.experimental.do_not_convert
     def load_image(row):
-        pixels = tf.numpy_function(lambda i: read_pixels(box[0][i]).astype("float32"), [row], tf.float32)
-        return row, resize(tf.ensure_shape(pixels, (None, None, 3)))
+        return row, _read_resized(lambda: box[0], row, image_size, interpolation)
 
     @tf.autograph.experimental.do_not_convert
     def load_batch(rows):
         pixels = tf.numpy_function(lambda i: to_rgb_array(box[0][i]), [rows], dtype)
-        return rows, resize(tf.ensure_shape(pixels, (None, *source.images.shape[1:3], 3)))
+        pixels = tf.ensure_shape(pixels, (None, *source.images.shape[1:3], 3))
+        has_size = tuple(source.images.shape[1:3]) == tuple(image_size)
+        return rows, tf.cast(pixels, tf.float32) if has_size else resize_images(pixels, image_size, interpolation)
 
     @tf.autograph.experimental.do_not_convert
     def add_labels(rows, images):
@@ -225,11 +262,10 @@ def _labelled_images(source, targets, image_size, batch_size, interpolation):
 
     def batches_of(rows):
         stream = tf.data.Dataset.from_tensor_slices(rows)
-        # Inside `flat_map`, TensorFlow does not tune the number of calls by itself.
         if source.is_uniform:
             stream = stream.batch(batch_size).map(load_batch, num_parallel_calls=2)
         else:
-            stream = stream.map(load_image, num_parallel_calls=os.cpu_count()).batch(batch_size)
+            stream = stream.map(load_image, num_parallel_calls=_READERS).batch(batch_size)
         return stream.map(add_labels)
 
     try:

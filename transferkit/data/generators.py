@@ -13,8 +13,8 @@ def is_stream(x):
 def read_stream(x, steps=None):
     """Takes the images and labels out of a generator.
 
-    A generator is read once, for `steps` batches; the iterators of `ImageDataGenerator.flow` and `flow_from_directory` are
-    not read at all: their arrays, files and labels are taken as they are, without augmentation and scaling.
+    A generator is read once, for `steps` batches; the iterators of `ImageDataGenerator.flow` and `flow_from_directory`
+    are not read at all: their arrays, files and labels are taken as they are, without augmentation and scaling.
 
     Args:
         x: A generator of `(images, labels)` batches, labels one-hot or integers, or a Keras iterator.
@@ -29,7 +29,9 @@ def read_stream(x, steps=None):
     if _is_keras_iterator(x):
         return _read_keras_iterator(x)
     if steps is None:
-        raise ValueError("`x` is a generator, which may never end. Say how many batches to read: `steps_per_epoch=...`.")
+        raise ValueError(
+            "`x` is a generator, which may never end. Say how many batches to read: `steps_per_epoch=...`."
+        )
     images, labels, notes = [], [], ()
     for _ in range(steps):
         batch = next(x, None)

@@ -11,6 +11,7 @@ from transferkit.backbones.custom import backbone_from_model
 from transferkit.backbones.registry import get_backbone, list_backbones
 from transferkit.backbones.stages import Stage
 from transferkit.data.augmentation import Augmentation, as_augmentation
+from transferkit.data.augmentation_sources import is_image_data_generator
 from transferkit.models.heads import Head
 from transferkit.training.phases import Phase
 from transferkit.training.rates import SCHEDULES
@@ -22,8 +23,8 @@ _KERAS = keras.optimizers.Optimizer | keras.optimizers.schedules.LearningRateSch
 def parameters_to_json(parameters):
     """Turns constructor arguments into what JSON can hold, all but `backbone` and `strategy`, which no file holds."""
     plain = {name: value for name, value in parameters.items() if name not in ("backbone", "strategy")}
-    if not isinstance(plain["augmentation"], str | list | tuple):
-        plain["augmentation"], _ = as_augmentation(plain["augmentation"])  # an ImageDataGenerator is translated
+    if is_image_data_generator(plain["augmentation"]):
+        plain["augmentation"], _ = as_augmentation(plain["augmentation"])
     return {name: to_json(value) for name, value in plain.items()}
 
 

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from transferkit._utils.console import Console
+from transferkit._utils.memory import free_memory
 from transferkit._utils.text import plural
 from transferkit.data.balance import class_weights
-from transferkit.data.datasets import stream_images
+from transferkit.data.datasets import read_into_memory, stream_images
 from transferkit.data.source import Source
 from transferkit.data.splits import stratified_split
 from transferkit.models.assembly import Parts
@@ -19,6 +20,7 @@ from transferkit.training.material import Material
 from transferkit.training.parameters import Settings
 from transferkit.training.rate_finder import find_rate
 
+_MEMORY_SHARE = 0.25  # of the free memory that decoded images may take
 _STEPS_WORTH_MEASURING = 200  # training steps from which on it pays to find out which precision is faster
 
 
@@ -144,12 +146,27 @@ class _Training:
     def material(self, phases):
         """Puts together what phases train on."""
         settings = self.settings
+        source, validation = self._images(phases)
         material = Material(
-            self.source, self.validation, settings.image_size, settings.batch_size, settings.interpolation,
+            source, validation, settings.image_size, settings.batch_size, settings.interpolation,
             settings.seed, class_weights=self.class_weights, augmenter=settings.augmenter,
             augments_heads=settings.augments_heads,
         )  # fmt: skip
         return material.with_features(self.features) if any(map(material.allows_features, phases)) else material
+
+    def _images(self, phases):
+        """The sources; files that several epochs would decode again and again are read once, where memory allows."""
+        sources, settings = (self.source, self.validation), self.settings
+        epochs = sum(phase.epochs for phase in phases if settings.augments_heads or not phase.trains_head_only)
+        files = [source for source in sources if not source.is_uniform]
+        height, width = settings.image_size
+        if epochs < 2 or not files or sum(map(len, files)) * height * width * 3 > _MEMORY_SHARE * free_memory():
+            return sources
+        shape = settings.image_size, settings.interpolation, settings.batch_size
+        with self.console.step("Reading images into memory", sum(map(len, files))) as advance:
+            return tuple(
+                source if source.is_uniform else read_into_memory(source, *shape, advance) for source in sources
+            )
 
     def _choose_precision(self, phases):
         if self.settings.precision != "auto":
