@@ -1,6 +1,6 @@
 """A frozen backbone, and a head trained by SGD with momentum along a cosine.
 
-    python examples/frozen_sgd.py
+python examples/frozen_sgd.py
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Arrays in memory, a head with L2 and dropout, a rate that falls in steps, early stopping.
 
-    python examples/step_decay.py
+python examples/step_decay.py
 """
 
 from pathlib import Path

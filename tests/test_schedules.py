@@ -5,6 +5,7 @@ import random
 import keras
 import numpy as np
 import pytest
+from sklearn.metrics import log_loss
 from tensorflow.keras.preprocessing.image import ImageDataGenerator
 
 from transferkit import Augmentation, Head, Phase, TransferClassifier
@@ -102,6 +103,24 @@ def test_fine_tuning_that_does_not_help_ends_with_the_logistic_head_on_all_image
     clf = TransferClassifier(tiny_backbone, schedule=[Phase("logistic"), hopeless], **FAST).fit(images, labels)
     linear = TransferClassifier(tiny_backbone, **FAST).fit(images, labels)
     assert np.allclose(clf.predict_proba(images), linear.predict_proba(images), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        [Phase("head", epochs=2)],
+        [Phase("all", epochs=1, learning_rate=0.02), Phase("head", epochs=2, learning_rate=0.01)],
+        [Phase("lora", epochs=2, lora_rank=2, learning_rate=0.01)],
+        [Phase("all", epochs=3, ema=0.5)],
+    ],
+    ids=["features", "features of another backbone", "adapters", "running means"],
+)
+def test_the_validation_loss_in_the_history_is_that_of_the_classifier(tiny_backbone, images, labels, schedule):
+    rng = np.random.default_rng(0)
+    held_out = rng.permutation(images), rng.permutation(labels)
+    clf = TransferClassifier(tiny_backbone, schedule=schedule, **FAST).fit(images, labels, validation_data=held_out)
+    expected = log_loss(held_out[1], clf.predict_proba(held_out[0]), labels=clf.classes_)
+    assert min(clf.history_["val_loss"]) == pytest.approx(expected, rel=1e-4)
 
 
 def test_class_weights_reach_solver_and_optimizer(tiny_backbone, images, labels):

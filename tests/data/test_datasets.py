@@ -1,11 +1,14 @@
 import gc
+import random
 import weakref
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
-from transferkit.data.datasets import FeatureBatches, stream_images
+from transferkit.data.datasets import FeatureBatches, Targets, stream_images, training_batches, validation_batches
 from transferkit.data.source import as_source
 
 
@@ -50,20 +53,240 @@ def test_images_are_forgotten_after_use():
         assert witness() is None
 
 
+# ---- targets ----
+
+WEIGHTS = np.array([1.0, 4.0, 0.5], "float32")
+
+
+def test_targets_are_one_hot_smoothed_as_keras_does_it():
+    targets = Targets(np.array([2, 0, 1, 1]), 3, label_smoothing=0.2)
+    (labels,) = targets.finish(targets.one_hot([0, 3]))
+    probabilities = np.array([[0.2, 0.3, 0.5], [0.1, 0.1, 0.8]], "float32")
+    plain = np.eye(3, dtype="float32")[[2, 1]]
+    smoothed = keras.losses.CategoricalCrossentropy(label_smoothing=0.2)(plain, probabilities)
+    assert float(keras.losses.CategoricalCrossentropy()(labels, probabilities)) == pytest.approx(float(smoothed))
+    assert labels.dtype == "float32"
+    assert targets.one_hot([0, 3]).tolist() == plain.tolist()
+
+
+def test_the_weight_of_a_label_is_that_of_its_class_smoothed_or_not():
+    for smoothing in (0.0, 0.3):
+        targets = Targets(np.array([2, 0, 1, 1]), 3, WEIGHTS, smoothing)
+        _, weights = targets.finish(targets.one_hot(np.arange(4)))
+        assert weights.shape == (4, 1)
+        assert weights.ravel() == pytest.approx([0.5, 1, 4, 4])
+
+
+def test_the_weight_of_a_mixed_label_is_the_expected_one_and_not_that_of_the_larger_part():
+    mixed = np.array([[0.6, 0.4, 0.0], [0.0, 0.3, 0.7]], "float32")
+    labels, weights = Targets(np.zeros(2, int), 3, WEIGHTS, 0.1).finish(mixed)
+    assert weights.ravel() == pytest.approx([0.6 * 1 + 0.4 * 4, 0.3 * 4 + 0.7 * 0.5])
+    assert labels == pytest.approx(0.9 * mixed + 0.1 / 3)
+
+
+# ---- features ----
+
+
 def one_pass(batches):
     parts = [batches[i] for i in range(len(batches))]
-    features, codes = (np.concatenate(part) for part in zip(*parts, strict=True))
+    features, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
+    codes = labels.argmax(axis=1)
     assert np.array_equal(features[:, 0], 2 * codes)
     return codes.tolist()
 
 
 def test_features_come_in_order_or_in_a_new_order_in_every_epoch():
-    features, labels = np.arange(20, dtype="float32").reshape(10, 2), np.arange(10)
-    assert one_pass(FeatureBatches(features, labels, 4)) == list(range(10))
-    shuffled = FeatureBatches(features, labels, 4, seed=1)
+    features, targets = np.arange(20, dtype="float32").reshape(10, 2), Targets(np.arange(10), 10)
+    assert one_pass(FeatureBatches(features, targets, 4)) == list(range(10))
+    shuffled = FeatureBatches(features, targets, 4, seed=1)
     first = one_pass(shuffled)
     shuffled.on_epoch_end()
     second = one_pass(shuffled)
     assert sorted(first) == sorted(second) == list(range(10))
     assert first != second
-    assert one_pass(FeatureBatches(features, labels, 4, seed=1)) == first
+    assert one_pass(FeatureBatches(features, targets, 4, seed=1)) == first
+    assert one_pass(FeatureBatches(features, targets, 4, seed=2)) != first
+
+
+def test_features_may_bring_weights():
+    batches = FeatureBatches(np.zeros((5, 2), "float32"), Targets(np.array([0, 1, 2, 1, 0]), 3, WEIGHTS), 3)
+    assert [len(part) for part in batches[0]] == [3, 3, 3]
+    assert batches[1][2].ravel().tolist() == [4, 1]
+
+
+def test_features_are_let_go():
+    features = np.zeros((5, 2), "float32")
+    witness, batches = weakref.ref(features), FeatureBatches(features, Targets(np.zeros(5, int), 1), 2)
+    del features
+    batches.release()
+    gc.collect()
+    assert witness() is None
+
+
+# ---- images with labels ----
+
+
+def numbered(count=11, kind="array", dtype="uint8"):
+    """A source of images that are filled with their number, labelled with it modulo 3."""
+    images = np.zeros((count, 6, 8, 3), dtype) + np.arange(count, dtype=dtype)[:, None, None, None]
+    if kind == "list":
+        images = [np.full((6 + i % 2, 8, 3), i, dtype) for i in range(count)]
+    return as_source(images, np.arange(count) % 3, needs_labels=True)
+
+
+def stream(source, targets=None, batch_size=4, image_size=(6, 8), seed=5, epochs=1, **options):
+    """All batches of a training stream as arrays."""
+    targets = targets or Targets(source.labels, 3)
+    options |= {"seed": seed, "epochs": epochs}
+    with training_batches(source, targets, image_size, batch_size, "bicubic", **options) as batches:
+        return arrays(batches)
+
+
+def arrays(batches):
+    return [tuple(np.asarray(part) for part in batch) for batch in batches]
+
+
+def order(batches):
+    """Numbers of the images, which belong to their labels."""
+    images, labels = (np.concatenate(part) for part in zip(*(batch[:2] for batch in batches), strict=True))
+    numbers = np.round(images.mean(axis=(1, 2, 3))).astype(int)
+    assert np.abs(images - numbers[:, None, None, None]).max() < 1e-3
+    assert np.array_equal(labels.argmax(axis=1), numbers % 3)
+    return numbers.tolist()
+
+
+@pytest.mark.parametrize("kind", ["array", "list"])
+def test_every_image_comes_once_an_epoch_with_its_label_and_in_another_order(kind):
+    source = numbered(kind=kind)
+    batches = stream(source, epochs=3)
+    assert [len(images) for images, _ in batches] == [4, 4, 3] * 3
+    assert {images.dtype.name for images, _ in batches} == {"float32"}
+    epochs = [order(batches[i : i + 3]) for i in (0, 3, 6)]
+    assert all(sorted(epoch) == list(range(11)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+    assert order(stream(source, epochs=3)) == order(batches)
+    assert order(stream(source, epochs=3, seed=6)) != order(batches)
+    assert order(stream(source, epochs=2, first_epoch=1)) == epochs[1] + epochs[2]
+    assert order(stream(source, batch_size=7)) == epochs[0]  # the order is not that of batches
+
+
+def test_paths_give_the_same_stream_as_arrays(images, image_paths, labels):
+    from_paths, from_array = (
+        stream(as_source(x, labels, needs_labels=True), image_size=(10, 12)) for x in (image_paths, images)
+    )
+    for one, other in zip(from_paths, from_array, strict=True):
+        assert one[0] == pytest.approx(other[0], abs=1e-3)
+        assert np.array_equal(one[1], other[1])
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_gray_and_float_arrays_are_welcome(dtype):
+    x = np.arange(5, dtype=dtype)[:, None, None] + np.zeros((5, 6, 8), dtype)
+    (batch, _), *_ = stream(as_source(x, np.arange(5) % 3, needs_labels=True), batch_size=5)
+    assert batch.shape == (5, 6, 8, 3)
+    assert sorted(batch[:, 0, 0, 0].round()) == [0, 1, 2, 3, 4]
+
+
+def test_the_number_of_batches_is_known():
+    source = numbered()
+    targets = Targets(source.labels, 3)
+    with training_batches(source, targets, (6, 8), 4, "bicubic", seed=0, epochs=5) as batches:
+        assert int(batches.cardinality()) == 15
+    with validation_batches(source, targets, (6, 8), 4, "bicubic") as batches:
+        assert int(batches.cardinality()) == 3
+
+
+@pytest.mark.parametrize("kind", ["array", "list"])
+def test_validation_images_come_in_order_as_they_are_resized_like_the_model_would(kind):
+    from transferkit.backbones.preprocessing import build_preprocessing
+
+    rng, source = np.random.default_rng(0), numbered(kind=kind)
+    pixels = rng.integers(0, 256, (5, 9, 7, 3)).astype("uint8")
+    noisy = as_source(pixels if kind == "array" else list(pixels), np.arange(5) % 3, needs_labels=True)
+    with validation_batches(source, Targets(source.labels, 3, WEIGHTS), (6, 8), 4, "bicubic") as batches:
+        found = arrays(batches)
+    assert order(found) == list(range(11))
+    assert np.concatenate([weights for *_, weights in found]).ravel() == pytest.approx(WEIGHTS[np.arange(11) % 3])
+    with validation_batches(noisy, Targets(noisy.labels, 3), (6, 8), 8, "bicubic") as batches:
+        ((resized, _),) = batches
+    assert np.asarray(resized) == pytest.approx(np.asarray(build_preprocessing("none", (6, 8))(pixels)), abs=1e-3)
+
+
+class Tint:
+    """Stands for an augmentation: adds what its seed says."""
+
+    is_stateless = True
+
+    def augment(self, images, seed):
+        return images + tf.random.stateless_uniform((tf.shape(images)[0], 1, 1, 1), seed)
+
+
+def test_augmentation_has_a_seed_for_every_batch_and_goes_on_after_an_interruption():
+    source = numbered()
+    plain, tinted = stream(source, epochs=2), stream(source, epochs=2, augmenter=Tint())
+    tints = [(one[0] - other[0])[:, 0, 0, 0] for one, other in zip(tinted, plain, strict=True)]
+    assert len({tint.round(4) for batch in tints for tint in batch}) == 22
+    again = stream(source, epochs=1, first_epoch=1, augmenter=Tint())
+    assert all(np.array_equal(one, other) for one, other in zip(again[0], tinted[3], strict=True))
+    other = stream(source, epochs=1, seed=6, augmenter=Tint())
+    assert not np.array_equal(other[0][0] - np.round(other[0][0]), tinted[0][0] - np.round(tinted[0][0]))
+
+
+def test_labels_and_weights_are_mixed_as_images_are():
+    source = numbered()
+    targets = Targets(source.labels, 3, WEIGHTS, 0.1)
+    (images, labels, weights), *rest = stream(source, targets, mixup=1.0, batch_size=11)
+    assert rest == []
+    parts = (labels - 0.1 / 3) / 0.9
+    assert parts.sum(axis=1) == pytest.approx(np.ones(11), abs=1e-5)
+    assert ((parts > 0.01).sum(axis=1) > 1).any()
+    assert weights == pytest.approx(parts @ WEIGHTS[:, None], abs=1e-4)
+    assert not np.allclose(images[:, 0, 0, 0], images[:, 0, 0, 0].round())
+    again = stream(source, targets, mixup=1.0, batch_size=11)[0]
+    assert all(np.array_equal(one, other) for one, other in zip(again, (images, labels, weights), strict=True))
+
+
+def test_a_stream_leaves_global_generators_alone_and_does_not_listen_to_them():
+    states = random.getstate(), np.random.get_state()[1].copy()
+    tf.random.set_seed(1)
+    one = stream(numbered(), augmenter=Tint())
+    tf.random.set_seed(2)
+    again = stream(numbered(), augmenter=Tint())
+    assert all(np.array_equal(a, b) for a, b in zip(sum(one, ()), sum(again, ()), strict=True))
+    assert random.getstate() == states[0]
+    assert np.array_equal(np.random.get_state()[1], states[1])
+
+
+@pytest.mark.parametrize("kind", ["array", "list"])
+@pytest.mark.parametrize("is_training", [True, False])
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_images_of_a_stream_are_forgotten_afterwards(kind, is_training, is_finished):
+    source = numbered(kind=kind)
+    targets = Targets(source.labels, 3)
+    witness = weakref.ref(source.images if kind == "array" else source.images[0])
+    opened = (
+        training_batches(source, targets, (6, 8), 4, "bicubic", seed=0, epochs=3)
+        if is_training
+        else validation_batches(source, targets, (6, 8), 4, "bicubic")
+    )
+    with opened as batches:
+        for _ in batches:
+            if not is_finished:
+                break
+    del source, targets, batches, opened
+    gc.collect()
+    assert witness() is None
+
+
+def test_images_of_a_stream_that_fit_has_read_are_forgotten_afterwards():
+    source = numbered()
+    witness = weakref.ref(source.images)
+    image = keras.Input((6, 8, 3))
+    model = keras.Model(image, keras.layers.Dense(3, "softmax")(keras.layers.GlobalAveragePooling2D()(image)))
+    model.compile("sgd", "categorical_crossentropy", jit_compile=False)
+    targets = Targets(source.labels, 3)
+    with training_batches(source, targets, (6, 8), 4, "bicubic", seed=0, epochs=2) as batches:
+        model.fit(batches, epochs=2, steps_per_epoch=3, shuffle=False, verbose=0)
+    del source, targets, batches
+    gc.collect()
+    assert witness() is None

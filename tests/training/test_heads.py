@@ -1,30 +1,66 @@
 import numpy as np
 import pytest
+from scipy.special import log_softmax
 
-from transferkit.models.heads import Head
-from transferkit.training.heads import fit_keras_head, fit_logistic_head
+from transferkit.models.heads import LOGISTIC, build_dense
+from transferkit.training.heads import fit_logistic_head, record_of_head
 from transferkit.training.solvers import fit_logistic_path
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def data():
     rng = np.random.default_rng(0)
     labels = np.arange(60) % 3
     return rng.normal(size=(60, 6)).astype("float32") + 2 * np.eye(6, dtype="float32")[labels], labels
 
 
-def test_the_logistic_head_is_one_dense_layer_with_the_solvers_weights(data, quiet):
-    fitted = fit_logistic_head(*data, 3, validation=None, seed=0, console=quiet)
-    path = fit_logistic_path(*data, 3)
-    assert [layer.name for layer in fitted.dense.layers[1:]] == ["probabilities"]
-    kernel, bias = fitted.dense.get_weights()
+@pytest.fixture
+def dense():
+    return build_dense(LOGISTIC, 6, 3)
+
+
+@pytest.mark.parametrize("class_weights", [None, np.array([1, 5, 0.2], "float32")])
+@pytest.mark.parametrize("has_validation", [False, True])
+def test_the_dense_layer_gets_the_weights_of_the_solver(data, dense, class_weights, has_validation, quiet):
+    options = {"class_weights": class_weights, "validation": (data[0][:20], data[1][:20]) if has_validation else None}
+    history = fit_logistic_head(dense, *data, seed=3, console=quiet, **options)
+    path = fit_logistic_path(*data, 3, seed=3, **options)
+    kernel, bias = dense.get_weights()
     assert np.array_equal(kernel, path.kernel)
     assert np.array_equal(bias, path.bias)
-    assert fitted.history["l2"] == list(path.strengths)
+    assert history == {
+        "l2": list(path.strengths),
+        "val_loss": list(path.val_loss),
+        "val_accuracy": list(path.val_accuracy),
+        "temperature": list(path.temperature),
+    }
 
 
-def test_a_keras_head_sets_images_apart_for_validation(data, quiet):
-    settings = {"validation_split": 0.25, "optimizer": "adam", "learning_rate": 0.01, "epochs": 3, "batch_size": 8}
-    fitted = fit_keras_head(Head(units=(8,)), *data, 3, validation=None, seed=0, console=quiet, **settings)
-    assert set(fitted.history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
-    assert len(fitted.history["loss"]) == 3
+def test_the_head_gives_the_probabilities_of_the_solver(data, dense, quiet):
+    fit_logistic_head(dense, *data, console=quiet)
+    path = fit_logistic_path(*data, 3)
+    logits = data[0] @ path.kernel + path.bias
+    assert np.asarray(dense(data[0])) == pytest.approx(np.exp(log_softmax(logits, axis=1)), abs=1e-6)
+
+
+def test_it_is_epoch_zero_of_a_record_judged_as_keras_would(data, dense, quiet):
+    training, validation = (data[0][:40], data[1][:40]), (data[0][40:], data[1][40:])
+    fit_logistic_head(dense, *training, console=quiet)
+    record = record_of_head(dense, training, validation, ["the weights"], "linear")
+    dense.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"], run_eagerly=True)
+    row = {name: values[0] for name, values in record.history.items()}
+    for prefix, (x, y) in (("", training), ("val_", validation)):
+        expected = dense.evaluate(x, y, verbose=0, return_dict=True)
+        assert row[f"{prefix}loss"] == pytest.approx(expected["loss"], rel=1e-4)
+        assert row[f"{prefix}accuracy"] == pytest.approx(expected["accuracy"])
+    assert (row["epoch"], row["phase"], row["learning_rate"], row["seconds"]) == (0, "linear", None, 0)
+    assert (record.best_epoch, record.best_loss, record.best_weights) == (0, row["val_loss"], ["the weights"])
+    assert record.epochs_done == 0
+
+
+def test_certainty_beyond_what_floats_hold_is_judged_all_the_same(dense):
+    dense.get_layer("probabilities").set_weights([np.eye(6, 3) * 1e4, np.zeros(3)])
+    features = np.eye(6, dtype="float32")[:3]
+    record = record_of_head(dense, (features, np.arange(3)), (features, np.array([1, 1, 2])), [], "linear")
+    assert record.history["loss"] == [0.0]
+    assert record.history["val_loss"] == pytest.approx([1e4 / 3])

@@ -17,10 +17,13 @@ def data(request):
     return (x * np.linspace(0.1, 50, num_features) + 3).astype("float32"), y
 
 
-def scikit_learn(x, y, strength):
+def scikit_learn(x, y, strength, class_weights=None):
     """Weights of the same problem, solved by scikit-learn on standardised features."""
     mean, scale = x.mean(axis=0), x.std(axis=0)
-    model = LogisticRegression(C=1 / (strength * len(y)), tol=1e-8, max_iter=5000).fit((x - mean) / scale, y)
+    weights = np.ones(4) if class_weights is None else class_weights
+    model = LogisticRegression(
+        C=1 / (strength * weights[y].sum()), class_weight=dict(enumerate(weights)), tol=1e-8, max_iter=5000
+    ).fit((x - mean) / scale, y)
     kernel = model.coef_.T / scale[:, None]
     return kernel, model.intercept_ - mean @ kernel
 
@@ -51,6 +54,41 @@ def test_cross_validation_agrees_with_one_by_hand(data):
     losses = [-(targets * log_softmax(logits * s, axis=1)).sum(axis=1).mean() for s in sharpness]
     assert path.val_loss[0] == pytest.approx(min(losses), rel=5e-3)
     assert path.temperature[0] == pytest.approx(1 / sharpness[np.argmin(losses)], rel=0.05)
+
+
+CLASS_WEIGHTS = np.array([3.0, 1.0, 0.5, 2.0], "float32")
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.01])
+def test_weighted_classes_agree_with_scikit_learn(data, strength):
+    x, y = data
+    path = fit_logistic_path(x, y, 4, class_weights=CLASS_WEIGHTS, strengths=(strength,))
+    kernel, bias = scikit_learn(x, y, strength, CLASS_WEIGHTS)
+    expected = softmax((x @ kernel + bias) / path.temperature[0], axis=1)
+    found = softmax(x @ path.kernel + path.bias, axis=1)
+    assert found == pytest.approx(expected, abs=5e-3)
+    plain = fit_logistic_path(x, y, 4, strengths=(strength,))
+    assert np.abs(found - softmax(x @ plain.kernel + plain.bias, axis=1)).max() > 0.02
+
+
+def test_weights_count_in_what_the_strength_is_chosen_by(data):
+    x, y = data
+    train, held_out = np.arange(0, len(y), 2), np.arange(1, len(y), 2)
+    path = fit_logistic_path(
+        x[train], y[train], 4, class_weights=CLASS_WEIGHTS, strengths=(0.1,), validation=(x[held_out], y[held_out])
+    )
+    right = (x[held_out] @ path.kernel + path.bias).argmax(axis=1) == y[held_out]
+    assert path.val_accuracy[0] == pytest.approx(np.average(right, weights=CLASS_WEIGHTS[y[held_out]]))
+
+
+def test_equal_weights_of_any_size_are_none(data):
+    x, y = data
+    plain = fit_logistic_path(x, y, 4, strengths=(0.1,))
+    path = fit_logistic_path(x, y, 4, class_weights=np.full(4, 7, "float32"), strengths=(0.1,))
+    assert softmax(x @ path.kernel + path.bias, axis=1) == pytest.approx(
+        softmax(x @ plain.kernel + plain.bias, axis=1), abs=1e-3
+    )
+    assert path.val_loss == pytest.approx(plain.val_loss, rel=1e-3)
 
 
 def test_the_strength_with_the_lowest_held_out_loss_is_chosen(data):

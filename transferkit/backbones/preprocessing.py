@@ -72,7 +72,9 @@ def build_preprocessing(scaling, image_size):
     """
     check_scaling(scaling)
     pixels = x = keras.Input((None, None, 3), dtype="float32", name="pixels")
-    if image_size is not None:
+    if image_size is None:
+        x = keras.layers.Identity(name="as_they_are")(x)  # Keras 3.12 refuses a model that gives back its very input
+    else:
         # Not `keras.layers.Resizing`: where nobody says `training=False`, as in `model(pixels)` and in exports, it
         # tells all layers after it that they are being trained (Keras 3.15), Dropout and BatchNorm included.
         x = keras.ops.image.resize(x, tuple(image_size), interpolation=INTERPOLATION, antialias=True)

@@ -115,6 +115,15 @@ def build_trainee(parts, view=None, *, from_pixels=False):
 
 
 def _save_as_whole(trainee, whole, adapters):
+    def resetting_adapters(method):
+        def call(*args, **kwargs):
+            result = method(*args, **kwargs)
+            for adapter in adapters:
+                adapter.reset()
+            return result
+
+        return call
+
     def with_adapters_merged(method):
         def call(*args, **kwargs):
             kernels = [(adapter.layer.kernel, adapter.layer.kernel.numpy()) for adapter in adapters]
@@ -130,4 +139,8 @@ def _save_as_whole(trainee, whole, adapters):
 
     trainee.save = with_adapters_merged(whole.save)
     trainee.save_weights = with_adapters_merged(whole.save_weights)
-    trainee.load_weights = whole.load_weights
+    trainee.load_weights = resetting_adapters(whole.load_weights)
+    trainee.to_json = whole.to_json  # for the graph in TensorBoard
+    # Keras' `EarlyStopping` puts weights back that it took in an earlier phase, from another model.
+    trainee.get_weights = with_adapters_merged(whole.get_weights)
+    trainee.set_weights = resetting_adapters(whole.set_weights)

@@ -129,7 +129,9 @@ def build_view(network, selection, *, adapt_batch_norm=False, adapters=None):
                 used[layer.name] = known if fits else LowRank(layer, selection.rank, seed=len(used))
             return used[layer.name]
         is_active = layer.name in selection.layers and not adapting
-        is_active = is_active and (adapt_batch_norm if isinstance(layer, _BATCH_NORM) else not selection.only_batch_norm)
+        is_active = is_active and (
+            adapt_batch_norm if isinstance(layer, _BATCH_NORM) else not selection.only_batch_norm
+        )
         if is_active or not _has_modes(layer):
             return layer
         return resting.setdefault(layer.name, AtRest(layer))
@@ -177,7 +179,7 @@ def set_flags(network, selection, adapt_batch_norm=False):
 
 
 def _keep_statistics(layer, trains):
-    """Freezes BatchNorm inside another layer, where `AtRest` cannot reach it, but for scale and shift if these train."""
+    """Freezes BatchNorm inside a layer, where `AtRest` cannot reach it, but for scale and shift where these train."""
     layer.trainable = False
     for weight in (layer.gamma, layer.beta):
         if weight is not None:

@@ -1,6 +1,7 @@
 """Low-rank adaptation: training a small addition to the kernel of a layer in place of the kernel."""
 
 import math
+from numbers import Integral
 
 import keras
 from keras import layers, ops
@@ -140,7 +141,7 @@ def _check(layer, rank, alpha):
             f"quantisation or LoRA of its own. Received: {layer!r} of type {type(layer).__name__}. "
             "`can_adapt` tells which layers fit."
         )
-    if not isinstance(rank, int) or rank < 1:
+    if not isinstance(rank, Integral) or rank < 1:
         raise ValueError(f"`rank` must be a whole number of at least 1. Received: rank={rank!r}.")
     if alpha is not None and not alpha > 0:
         raise ValueError(f"`alpha` must be positive. Received: alpha={alpha!r}.")

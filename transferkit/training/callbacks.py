@@ -9,6 +9,8 @@ import numpy as np
 
 from transferkit._utils.text import plural
 
+LOG_LOSS = "log_loss"  # the metric that `PhaseMonitor` compares
+
 _COLUMNS = ("epoch", "phase", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
 _EPOCHS_AT_CHANCE = 3
 _ABOVE_CHANCE = 0.1  # share of the way from the largest class to 1 that counts as having learnt something
@@ -72,7 +74,7 @@ class PhaseMonitor(keras.callbacks.Callback):
             training steps, or `None` if there were too few steps to tell.
 
     Attributes:
-        phase_best: `(loss, weights)` of the best epoch of this phase, or `None`.
+        phase_best: `(loss, weights, epoch)` of the best epoch of this phase, or `None`.
         has_diverged: Whether the loss became NaN or infinite.
         has_converged: Whether it ended because nothing got better.
     """
@@ -115,13 +117,14 @@ class PhaseMonitor(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Writes down the epoch and judges it."""
-        logs = dict(logs or {})
+        logs = {} if logs is None else logs
+        _take_penalties_off(logs)
         loss = float(logs.get("val_loss", np.nan))
         if self.has_diverged or not np.isfinite(loss):
             self.has_diverged = True
             self.model.stop_training = True
             return
-        self._record.add(epoch + 1, self._phase.title, logs, time.perf_counter() - self._start)
+        self._record.add(epoch + 1, self._phase.title, dict(logs), time.perf_counter() - self._start)
         self._compare(loss, epoch + 1)
         self._on_epoch({name: values[-1] for name, values in self._record.history.items()}, self._rate())
         if self._phase.patience is not None and self._waited >= self._phase.patience:
@@ -140,10 +143,16 @@ class PhaseMonitor(keras.callbacks.Callback):
         self._waited = 0 if is_best else self._waited + 1
         if is_best or self.phase_best is None or loss < self.phase_best[0]:
             self._optimizer.swap_means()
-            self.phase_best = loss, self._take_weights()
+            self.phase_best = loss, self._take_weights(), epoch
             self._optimizer.swap_means()
         if is_best:
             self._record.keep(loss, epoch, self.phase_best[1])
+
+
+def _take_penalties_off(logs):
+    """Makes `val_loss` the log loss alone: Keras adds the penalties of what trains, which differs between phases."""
+    logs.pop(LOG_LOSS, None)
+    logs["val_loss"] = logs.pop(f"val_{LOG_LOSS}", logs.get("val_loss", np.nan))
 
 
 class AcrossPhases(keras.callbacks.Callback):

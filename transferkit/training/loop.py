@@ -14,7 +14,7 @@ from transferkit._utils.text import plural
 from transferkit.models.assembly import Parts, build_trainee
 from transferkit.models.freezing import Selection, View, build_view, depths_below_head, select, set_flags
 from transferkit.models.weights import capture, restore
-from transferkit.training.callbacks import AcrossPhases, Commentator, PhaseMonitor, Record, measure_rate
+from transferkit.training.callbacks import LOG_LOSS, AcrossPhases, Commentator, PhaseMonitor, Record, measure_rate
 from transferkit.training.interpolation import interpolate
 from transferkit.training.material import Material
 from transferkit.training.optimizers import Tuning, build_optimizer, is_spared_from_decay
@@ -96,13 +96,16 @@ class _Run:
         """Builds what all phases need: their views of the network, and one optimizer for all."""
         labels = self.material.training.labels
         self.commentator = Commentator(self.console.note, float(np.bincount(labels).max() / len(labels)))
-        network, adapters, steps = self.parts.network, {}, []
-        for number, phase in enumerate(self.phases, 1):
+        network, adapters, steps, self.depths = self.parts.network, {}, [], {}
+        _seed_dropout(network, self.material.seed)
+        self.solved = 1 if self.record.history["epoch"] else 0  # phases before these
+        for number, phase in enumerate(self.phases, 1 + self.solved):
+            self._check_steps(phase)
             selection = select(network, stages, phase.train, phase.lora_rank)
             view = build_view(network, selection, adapt_batch_norm=phase.batch_norm == "adapt", adapters=adapters)
             adapters |= view.adapters
+            self.depths |= depths_below_head(network, stages, view.adapters)
             steps.append(_Step(phase, number, selection, view))
-        self.depths = depths_below_head(network, stages, adapters)
         self.tuned, self.weight_decay, self.momentum = build_optimizer(
             self.options.optimizer, self.options.accumulation_steps
         )
@@ -122,6 +125,14 @@ class _Run:
             found |= {id(variable): variable for variable in variables}
         return list(found.values())
 
+    def _check_steps(self, phase):
+        batches, together = phase.epochs * self.material.steps_per_epoch, self.options.accumulation_steps or 1
+        if batches < together:
+            raise ValueError(
+                f"The phase {phase.title!r} trains nothing: all its batches, {batches}, are fewer than "
+                f"gradient_accumulation_steps={together}, which make one step. Lower that, or `batch_size`."
+            )
+
     def _trained_variables(self, step):
         """Sets the flags for a phase and returns the variables that it trains."""
         set_flags(self.parts.network, step.selection, step.phase.batch_norm == "adapt")
@@ -139,12 +150,14 @@ class _Run:
         self._tune(phase)
         model = self._build_model(step)
         monitor = self._fit(step, model, others)
+        if step.selection.layers:
+            self.material = self.material.with_features(None)  # they were those of another backbone
         if monitor.has_diverged:
             self._explain_divergence(step)
         elif phase.interpolate:
-            found = interpolate(before[2], monitor.phase_best[1], self.parts, self.material, self.console)
-            kept_start = found.share == 0
-            record.keep(found.loss, before[1] if kept_start else record.epochs_done, found.weights)
+            _, after, epoch = monitor.phase_best
+            found = interpolate(before[2], after, self.parts, self.material, self.console)
+            record.keep(found.loss, epoch if found.share else before[1], found.weights)
         return not monitor.has_diverged and (monitor.has_converged or not model.stop_training)
 
     def _tune(self, phase):
@@ -165,7 +178,8 @@ class _Run:
         model = build_trainee(self.parts, view)
         optimizer = keras.optimizers.LossScaleOptimizer(self.tuned) if self.loss_scaling else self.tuned
         # Without XLA: the last batch of an epoch has another size, and on CPUs XLA is far slower.
-        model.compile(optimizer, "categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
+        metrics = ["accuracy", keras.metrics.CategoricalCrossentropy(name=LOG_LOSS)]
+        model.compile(optimizer, "categorical_crossentropy", metrics=metrics, jit_compile=False)
         _create_metrics(model)
         return model
 
@@ -174,14 +188,15 @@ class _Run:
         adapters = tuple(step.view.adapters.values())
         steps, done = material.steps_per_epoch, record.epochs_done
         on_features = material.uses_features(phase)
-        title = f"Phase {step.number} of {len(self.phases)}, {phase.title!r}"
+        title = f"Phase {step.number} of {len(self.phases) + self.solved}, {phase.title!r}"
         batches = material.features_for(phase) if on_features else material.images_for(phase, done)
         with batches as (training, validation), self.console.step(title, phase.epochs * steps, "step") as advance:
             monitor = PhaseMonitor(
                 record, phase, self.tuned, lambda: capture(self.parts.models, adapters), advance,
                 num_images=len(material.training), on_epoch=self._commentary(training, on_features),
             )  # fmt: skip
-            callbacks = [*self._rate_callbacks(phase, steps), monitor, others]
+            setter, *plateau = self._rate_callbacks(phase, steps)
+            callbacks = [setter, monitor, *plateau, others]
             with without_retracing_warnings(), self._memory_errors_explained(phase):
                 model.fit(
                     training, validation_data=validation, initial_epoch=done, epochs=done + phase.epochs,
@@ -235,6 +250,14 @@ class _Run:
                 f"Try batch_size={smaller} with gradient_accumulation_steps={-(-size // smaller)}, which gives the "
                 "same steps, or a smaller `image_size`, or fewer stages to train."
             ) from error
+
+
+def _seed_dropout(network, seed):
+    """Seeds Dropout, stochastic depth and the like that have no seed of their own: Keras has drawn one for each."""
+    for number, layer in enumerate(network._flatten_layers()):
+        generator = getattr(layer, "seed_generator", None)
+        if isinstance(generator, keras.random.SeedGenerator) and generator.get_config()["seed"] is None:
+            generator.state.assign([seed % 2**32, number])
 
 
 def _create_metrics(model):

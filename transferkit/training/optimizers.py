@@ -92,11 +92,22 @@ class _Tuned:
             momentum: Momentum of the running means, or `None`.
         """
         self._tunings = [tunings(variable) for variable in self._trainable_variables]
+        if self.gradient_accumulation_steps:
+            self._drop_what_is_left_over()
         self._momentum = momentum
         self._first_step = int(self.iterations.numpy()) if momentum else 0
         for variable, mean in zip(self._trainable_variables, self._means, strict=True):
             if momentum is not None:
                 mean.assign(variable)
+
+    def _drop_what_is_left_over(self):
+        # Gradients of batches that make no whole step belong to the weights of the phase before.
+        self._iterations.assign(self.iterations * self.gradient_accumulation_steps)
+        for gradient in self._accumulated_gradients:
+            gradient.assign(keras.ops.zeros_like(gradient))
+
+    def _apply_weight_decay(self, variables):
+        """Does nothing: that is what `Tuning` is for, and Muon would decay biases."""
 
     def update_step(self, gradient, variable, learning_rate):
         index = self._get_variable_index(variable)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from numbers import Integral
 
 import keras
 
@@ -294,7 +295,9 @@ class RateSetter(keras.callbacks.Callback):
     def _set_rate(self, batch):
         self._planned = self._plan(batch)
         self.model.optimizer.learning_rate = self._planned * self.correction
-        self._assigned = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))  # as the optimizer rounds it
+        self._assigned = float(
+            keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
+        )  # as the optimizer rounds it
 
     def _plan(self, batch):
         """Returns the rate that the schedule has for a batch of this epoch."""
@@ -322,5 +325,5 @@ def _check(is_right, name, value, expected):
 
 
 def _check_count(name, value):
-    is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    is_count = isinstance(value, Integral) and not isinstance(value, bool) and value >= 1
     _check(is_count, name, value, "a whole number of at least 1")

@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+
+from transferkit.evaluation.calibration import judge_at_best_temperature
+
+
+@pytest.fixture
+def data():
+    """Logits of a classifier that is right about two times in three, and labels."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 4, 300)
+    logits = rng.normal(size=(300, 4)) + 1.2 * np.eye(4)[labels]
+    return logits.astype("float32"), labels
+
+
+def by_brute_force(logits, labels, weights=None):
+    """The same by trying temperatures one after the other, with Platt's targets written out."""
+    num_classes = logits.shape[1]
+    counts = np.bincount(labels, minlength=num_classes)[labels]
+    trust = (counts + 1) / (counts + 2)
+    targets = np.tile(((1 - trust) / (num_classes - 1))[:, None], num_classes)
+    targets[np.arange(len(labels)), labels] = trust
+    temperatures = np.exp(np.linspace(-4, 2, 4001))
+    losses = [
+        np.average(-(targets * log_softmax(logits.astype("float64") / t, axis=1)).sum(axis=1), weights=weights)
+        for t in temperatures
+    ]
+    return min(losses), temperatures[np.argmin(losses)]
+
+
+@pytest.mark.parametrize("sharpness", [0.3, 1.0, 8.0])
+def test_it_finds_what_trying_all_temperatures_finds(data, sharpness):
+    logits, labels = data[0] * np.float32(sharpness), data[1]
+    loss, accuracy, temperature = judge_at_best_temperature(logits, labels)
+    expected = by_brute_force(logits, labels)
+    assert loss == pytest.approx(expected[0], rel=1e-4)
+    assert temperature == pytest.approx(expected[1], rel=0.01)
+    assert accuracy == (logits.argmax(axis=1) == labels).mean()
+
+
+def test_scaling_the_logits_scales_the_temperature_and_nothing_else(data):
+    logits, labels = data
+    plain, scaled = judge_at_best_temperature(logits, labels), judge_at_best_temperature(3 * logits, labels)
+    assert scaled[:2] == pytest.approx(plain[:2], rel=1e-4)
+    assert scaled[2] == pytest.approx(3 * plain[2], rel=0.01)
+
+
+def test_log_probabilities_do_as_well_as_logits(data):
+    logits, labels = data
+    probabilities = log_softmax(logits, axis=1) + 5
+    assert judge_at_best_temperature(probabilities, labels) == pytest.approx(
+        judge_at_best_temperature(logits, labels), rel=1e-3
+    )
+
+
+def test_weights_weigh_images(data):
+    logits, labels = data
+    weights = np.random.default_rng(1).integers(1, 4, 300)
+    loss, accuracy, temperature = judge_at_best_temperature(logits, labels, weights)
+    expected = by_brute_force(logits, labels, weights)
+    assert loss == pytest.approx(expected[0], rel=1e-4)
+    assert temperature == pytest.approx(expected[1], rel=0.01)
+    assert accuracy == pytest.approx(np.average(logits.argmax(axis=1) == labels, weights=weights))
+
+
+def test_a_few_images_that_are_all_right_do_not_make_it_certain():
+    logits, labels = 9 * np.eye(3, dtype="float32"), np.arange(3)
+    loss, accuracy, temperature = judge_at_best_temperature(logits, labels)
+    probability = np.exp(log_softmax(logits / temperature, axis=1)).diagonal()
+    assert accuracy == 1
+    assert probability == pytest.approx([2 / 3] * 3, abs=0.01)  # one image of each: (1 + 1) / (1 + 2)
+    assert loss == pytest.approx(-(2 / 3) * np.log(2 / 3) - (1 / 3) * np.log(1 / 6), abs=1e-3)
+
+
+def test_logits_are_not_changed(data):
+    logits, labels = data
+    before = logits.copy()
+    judge_at_best_temperature(logits, labels)
+    assert np.array_equal(logits, before)

@@ -1,0 +1,104 @@
+"""A tiny classifier taken apart, images to train it on, and a function that runs phases."""
+
+from dataclasses import dataclass, field
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from transferkit._utils.console import Console
+from transferkit.backbones.custom import backbone_from_model
+from transferkit.backbones.stages import Stage
+from transferkit.data.source import as_source
+from transferkit.models.assembly import build_parts
+from transferkit.models.heads import LOGISTIC
+from transferkit.models.weights import capture
+from transferkit.training.loop import Options, run_phases
+from transferkit.training.material import Material
+
+STAGES = (Stage("stage1"), Stage("stage2", "conv2"), Stage("stage3", "conv3"))
+SIZE = (16, 16)
+
+
+def _random(seed):
+    return keras.initializers.RandomNormal(stddev=0.3, seed=seed)
+
+
+def _network(batch_norm, dropout):
+    image = keras.Input((*SIZE, 3))
+    x = layers.Rescaling(1 / 255)(image)
+    for number, filters in enumerate((6, 8, 10), 1):
+        x = layers.Conv2D(
+            filters, 3, strides=2, use_bias=not batch_norm, kernel_initializer=_random(number), name=f"conv{number}"
+        )(x)
+        if batch_norm:
+            x = layers.BatchNormalization(name=f"bn{number}")(x)
+        x = layers.LeakyReLU(name=f"relu{number}")(x)
+        if dropout:
+            x = layers.Dropout(dropout, seed=number, name=f"dropout{number}")(x)
+    return keras.Model(image, x, name="tiny")
+
+
+@dataclass
+class Bench:
+    """A new classifier and what it takes to train it.
+
+    Attributes:
+        parts: Its `Parts`.
+        material: The `Material`: 24 images to train on, 12 to validate.
+        said: What the console was told.
+    """
+
+    parts: object
+    material: Material
+    said: list[str] = field(default_factory=list)
+
+    def train(self, *phases, optimizer="sgd", callbacks=(), accumulation_steps=None, **options):
+        """Runs phases and returns the `Record`."""
+        console = Console(0)
+        console.note = self.said.append
+        return run_phases(
+            list(phases), self.parts, self.material, STAGES, Options(optimizer, accumulation_steps, tuple(callbacks)),
+            console=console, **options,
+        )  # fmt: skip
+
+    def weights(self):
+        """Weights by path: those of the backbone, then those of the head."""
+        return {weight.path: weight.numpy() for model in self.parts.models for weight in model.weights}
+
+    def captured(self):
+        """Weights as a list."""
+        return capture(self.parts.models)
+
+    def validation_loss(self):
+        """Log loss and accuracy of the whole classifier on the validation images."""
+        source = self.material.validation
+        probabilities = self.parts.whole.predict(source.images, verbose=0)
+        loss = -np.log(probabilities[np.arange(len(source)), source.labels]).mean()
+        return loss, (probabilities.argmax(axis=1) == source.labels).mean()
+
+
+def _sources():
+    rng = np.random.default_rng(0)
+    labels = np.arange(36) % 3
+    pixels = rng.integers(0, 120, (36, *SIZE, 3))
+    pixels[np.arange(36), ..., labels] += 80
+    pixels = pixels.astype("uint8")
+    return as_source(pixels[:24], labels[:24], needs_labels=True), as_source(
+        pixels[24:], labels[24:], needs_labels=True
+    )
+
+
+@pytest.fixture(scope="session")
+def make_bench():
+    """A function that makes a `Bench`; its arguments say what is special about it."""
+    training, validation = _sources()
+
+    def make(*, batch_norm=True, dropout=0.0, head=LOGISTIC, network=None, seed=0, **options):
+        backbone = backbone_from_model(network or _network(batch_norm, dropout), stages=STAGES)
+        parts = build_parts(backbone, backbone.build(), SIZE, head, 3, seed)
+        settings = {"image_size": SIZE, "batch_size": 8, "interpolation": "bicubic", "seed": seed} | options
+        return Bench(parts, Material(**{"training": training, "validation": validation} | settings))
+
+    return make

@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from transferkit.training.phases import Phase
+
+
+class Brighten:
+    """Stands for an augmentation."""
+
+    is_stateless = True
+
+    def augment(self, images, seed):
+        return images + 1000.0
+
+
+@pytest.fixture
+def material(make_bench):
+    return make_bench(batch_size=10).material
+
+
+@pytest.fixture
+def features(material):
+    rng = np.random.default_rng(0)
+    sources = material.training, material.validation
+    return tuple(rng.normal(size=(len(source), 5)).astype("float32") for source in sources)
+
+
+def arrays(batches):
+    return [tuple(np.asarray(part) for part in batch) for batch in batches]
+
+
+def test_steps_and_classes_follow_from_the_images(material):
+    assert material.steps_per_epoch == 3  # of 10, 10 and 4 images
+    assert material.num_classes == 3
+
+
+@pytest.mark.parametrize(
+    ("phase", "options", "expected"),
+    [
+        (Phase("head"), {}, True),
+        (Phase(["head"]), {}, True),
+        (Phase("head"), {"augmenter": Brighten()}, True),
+        (Phase("head"), {"augmenter": Brighten(), "augments_heads": True}, False),
+        (Phase("head", mixup=0.2), {}, False),
+        (Phase("head", cutmix=0.2), {}, False),
+        (Phase("all"), {}, False),
+        (Phase("lora"), {}, False),
+        (Phase(["stage1"]), {}, False),
+    ],
+)
+def test_features_serve_phases_that_see_the_same_pixels_again_and_leave_the_backbone_alone(
+    make_bench, features, phase, options, expected
+):
+    material = make_bench(**options).material
+    assert material.allows_features(phase) == expected
+    assert not material.uses_features(phase)  # there are none yet
+    assert material.with_features(features).uses_features(phase) == expected
+    assert material.features is None
+
+
+def test_heads_are_augmented_only_when_asked_to(make_bench):
+    brighten = Brighten()
+    for asked in (False, True):
+        material = make_bench(augmenter=brighten, augments_heads=asked).material
+        assert material.augmenter_for(Phase("all")) is brighten
+        assert material.augmenter_for(Phase("head")) is (brighten if asked else None)
+
+
+def test_features_come_with_the_targets_of_the_phase_and_are_let_go(make_bench, features):
+    weights = np.array([1, 2, 3], "float32")
+    material = make_bench(batch_size=10, class_weights=weights).material.with_features(features)
+    with material.features_for(Phase("head", label_smoothing=0.3)) as (training, validation):
+        found, held_out = ([batches[i] for i in range(len(batches))] for batches in (training, validation))
+    assert [len(batch[0]) for batch in found] == [10, 10, 4]
+    rows = [features[0].tolist().index(row) for batch in found for row in batch[0].tolist()]
+    assert sorted(rows) == list(range(24))
+    assert rows != list(range(24))
+    codes = material.training.labels[rows]
+    assert np.concatenate([labels for _, labels, _ in found]) == pytest.approx(0.7 * np.eye(3)[codes] + 0.1)
+    assert np.concatenate([found_weights for *_, found_weights in found]).ravel() == pytest.approx(weights[codes])
+    assert np.array_equal(np.concatenate([batch for batch, _ in held_out]), features[1])
+    assert np.array_equal(np.concatenate([labels for _, labels in held_out]), np.eye(3)[material.validation.labels])
+    with pytest.raises(TypeError):
+        training[0]
+
+
+def test_images_are_augmented_and_mixed_for_training_only(make_bench):
+    weights = np.array([1, 2, 3], "float32")
+    material = make_bench(batch_size=10, class_weights=weights, augmenter=Brighten()).material
+    with material.images_for(Phase("all", epochs=2, label_smoothing=0.3), 0) as (training, validation):
+        found, held_out = arrays(training), arrays(validation)
+    assert [len(batch[0]) for batch in found] == [10, 10, 4] * 2
+    images, labels, found_weights = (np.concatenate(part) for part in zip(*found[:3], strict=True))
+    codes = labels.argmax(axis=1)
+    assert images.min() >= 1000
+    assert labels == pytest.approx(0.7 * np.eye(3)[codes] + 0.1)
+    assert found_weights.ravel() == pytest.approx(weights[codes])
+    assert [len(batch) for batch in held_out] == [2, 2]
+    images, labels = (np.concatenate(part) for part in zip(*held_out, strict=True))
+    assert np.array_equal(images, material.validation.images)
+    assert np.array_equal(labels, np.eye(3)[material.validation.labels])
+
+
+def test_a_phase_goes_on_with_the_epochs_of_the_one_before(material):
+    def epochs(phase, first):
+        with material.images_for(phase, first) as (training, _):
+            return [batch[0] for batch in arrays(training)]
+
+    whole, end = epochs(Phase("all", epochs=3), 0), epochs(Phase("stage2", epochs=2), 1)
+    assert all(np.array_equal(one, other) for one, other in zip(whole[3:], end, strict=True))
+
+
+def test_batches_reach_a_step_as_tensors_of_known_rank(material):
+    with material.images_for(Phase("all", epochs=1), 0) as (training, validation):
+        for batches in (training, validation):
+            images, labels = batches.element_spec
+            assert images.dtype == labels.dtype == tf.float32
+            assert images.shape.as_list() == [None, 16, 16, 3]
+            assert labels.shape.as_list() == [None, 3]

@@ -1,0 +1,186 @@
+import keras
+import numpy as np
+import pytest
+
+from transferkit.training.phases import (
+    RECIPES,
+    Phase,
+    Situation,
+    check_schedule,
+    choose_recipe,
+    make_phases,
+)
+from transferkit.training.rates import Cosine
+
+STAGES = ("stem", "block1", "block2", "block3")
+BASE = {"head_is_logistic": True, "stages": STAGES, "num_classes": 10, "image_size": (224, 224), "has_gpu": False}
+
+
+def situation(num_images=1000, **changes):
+    return Situation(**(BASE | {"num_images": num_images} | changes))
+
+
+def trained(phases):
+    return [phase.train for phase in phases]
+
+
+# ---- a phase ----
+
+
+def test_a_phase_is_called_by_what_it_trains_unless_it_has_a_name():
+    assert Phase("block1").title == "block1"
+    assert Phase(["block1", "head"]).title == "block1+head"
+    assert Phase("all", name="the rest").title == "the rest"
+
+
+def test_phases_are_values():
+    assert Phase(["block1", "head"]) == Phase(("block1", "head"))
+    assert hash(Phase(["block1", "head"])) == hash(Phase(("block1", "head")))
+    assert Phase("head") != Phase("all")
+
+
+@pytest.mark.parametrize(
+    ("train", "expected"), [("head", True), (["head"], True), ("logistic", True), ("all", False), (["block1"], False)]
+)
+def test_it_knows_whether_the_backbone_stays(train, expected):
+    assert Phase(train).trains_head_only == expected
+
+
+def test_it_knows_whether_it_mixes_images():
+    assert [Phase(**options).mixes for options in ({}, {"mixup": 0.2}, {"cutmix": 1})] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"epochs": 0}, "`epochs` of a Phase must be an integer from 1. Received: 0"),
+        ({"epochs": 1.5}, "`epochs` of a Phase must be an integer from 1"),
+        ({"epochs": True}, "`epochs` of a Phase must be an integer"),
+        ({"epochs": None}, "`epochs` of a Phase must be an integer"),
+        ({"lora_rank": 0}, "`lora_rank` of a Phase must be an integer from 1"),
+        ({"patience": 0}, "`patience` of a Phase must be an integer from 1"),
+        ({"learning_rate": 0}, "`learning_rate` must be positive. Received: learning_rate=0"),
+        ({"learning_rate": -1.0}, "`learning_rate` must be positive"),
+        ({"learning_rate": float("nan")}, "`learning_rate` must be positive"),
+        ({"rate_schedule": "cosin"}, "Unknown rate schedule. Received: 'cosin'"),
+        ({"weight_decay": -0.1}, "`weight_decay` of a Phase must not be negative"),
+        ({"l2_sp": -1}, "`l2_sp` of a Phase must not be negative"),
+        ({"mixup": float("nan")}, "`mixup` of a Phase must not be negative"),
+        ({"layer_decay": 0}, r"`layer_decay` of a Phase must be in \(0, 1\]. Received: 0"),
+        ({"layer_decay": 1.1}, r"`layer_decay` of a Phase must be in \(0, 1\]"),
+        ({"label_smoothing": 1}, r"`label_smoothing` of a Phase must be in \[0, 1\)"),
+        ({"ema": 1.0}, r"`ema` of a Phase must be in \(0, 1\)"),
+        ({"batch_norm": "move"}, "`batch_norm` must be 'fixed' or 'adapt'. Received: batch_norm='move'"),
+        ({"train": []}, r"This phase trains nothing: train=\[\]"),
+    ],
+)
+def test_values_out_of_range_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Phase(**arguments)
+
+
+@pytest.mark.parametrize("train", [None, 3, {"block1"}, ["block1", 2]])
+def test_what_trains_is_a_name_or_names(train):
+    with pytest.raises(TypeError, match="`train` must be a name or a sequence of names"):
+        Phase(train)
+
+
+def test_numbers_of_numpy_are_numbers():
+    assert Phase(epochs=np.int64(3), learning_rate=np.float32(0.1)).epochs == 3
+
+
+# ---- from a schedule to phases ----
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("logistic", [True, False])
+def test_every_recipe_gives_phases_that_fit_together(name, logistic):
+    for stages in (STAGES, ("only",)):
+        phases, reason = make_phases(name, situation(head_is_logistic=logistic, stages=stages), epochs=3)
+        check_schedule(phases, logistic)
+        assert (reason is not None) == (name == "auto")
+        assert (phases[0].train == "logistic") == (logistic and name not in ("head", "all"))
+
+
+def test_the_head_comes_first_and_then_the_rest():
+    assert trained(make_phases("linear", situation())[0]) == ["logistic"]
+    assert trained(make_phases("linear", situation(head_is_logistic=False))[0]) == ["head"]
+    assert trained(make_phases("fine_tune", situation())[0]) == ["logistic", "all"]
+    assert trained(make_phases("fine_tune", situation(head_is_logistic=False))[0]) == ["head", "all"]
+    assert trained(make_phases("all", situation())[0]) == ["all"]
+
+
+def test_gradual_goes_down_from_the_top_stage_by_stage_within_its_epochs():
+    phases, _ = make_phases("gradual", situation(), epochs=6)
+    assert trained(phases) == ["logistic", "block3", "block2", "block1", "all"]
+    assert [phase.epochs for phase in phases[1:]] == [1, 1, 1, 3]
+    for epochs in (1, 2, 3):
+        phases, _ = make_phases("gradual", situation(), epochs=epochs)
+        assert sum(phase.epochs for phase in phases[1:]) == epochs
+        assert phases[-1].train == "all"
+
+
+@pytest.mark.parametrize("name", ["fine_tune", "gradual", "all", "head"])
+def test_epochs_and_rate_of_the_classifier_go_to_what_an_optimizer_trains(name):
+    schedule = keras.optimizers.schedules.CosineDecay(0.1, 10)
+    for rate in (0.07, schedule):
+        phases, _ = make_phases(name, situation(), epochs=7, learning_rate=rate)
+        solved = phases[0].train == "logistic"
+        assert {id(phase.learning_rate) for phase in phases[solved:]} == {id(rate)}
+        assert sum(phase.epochs for phase in phases[solved:]) == 7
+
+
+def test_a_list_stays_as_it_is_but_for_rates_that_it_leaves_open():
+    schedule = [Phase("head", epochs=2), Phase("all", learning_rate=0.5, rate_schedule=Cosine())]
+    phases, reason = make_phases(schedule, situation(), epochs=9, learning_rate=0.1)
+    assert phases == [Phase("head", epochs=2, learning_rate=0.1), schedule[1]]
+    assert reason is None
+    assert make_phases(schedule, situation())[0] == schedule
+
+
+@pytest.mark.parametrize(
+    ("schedule", "error", "message"),
+    [
+        ("linaer", ValueError, "Unknown schedule. Received: schedule='linaer'. Expected one of 'linear', 'head'"),
+        ([], ValueError, "`schedule` is an empty list"),
+        ([Phase("head"), "all"], TypeError, "must be a name or a list of Phase"),
+        (Phase("head"), TypeError, "must be a name or a list of Phase"),
+        (None, TypeError, "must be a name or a list of Phase. Received: schedule=None"),
+        ([Phase("head"), Phase("logistic")], ValueError, r"Phase\('logistic'\) must be the first"),
+    ],
+)
+def test_a_schedule_that_cannot_be_is_refused(schedule, error, message):
+    with pytest.raises(error, match=message):
+        check_schedule(schedule, head_is_logistic=True)
+
+
+def test_a_logistic_phase_goes_with_a_logistic_head_only():
+    check_schedule([Phase("logistic"), Phase("all")], head_is_logistic=True)
+    with pytest.raises(ValueError, match="goes with head='logistic' only"):
+        check_schedule([Phase("logistic"), Phase("all")], head_is_logistic=False)
+
+
+# ---- the rule of "auto" ----
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "reason"),
+    [
+        ({"num_images": 190}, "linear", "19 images a class are fewer than 20"),
+        ({"num_images": 200}, "fine_tune", "20 images a class, and few enough pixels for a CPU"),
+        ({"num_images": 2000}, "fine_tune", "few enough pixels"),
+        (
+            {"num_images": 2010},
+            "linear",
+            "2,010 images of 224 x 224 px are much to fine-tune on without an accelerator",
+        ),
+        ({"num_images": 7000, "image_size": (112, 112)}, "fine_tune", "few enough pixels"),
+        ({"num_images": 10**6, "has_gpu": True}, "fine_tune", "an accelerator is there"),
+        ({"num_images": 190, "has_gpu": True}, "linear", "too few to fine-tune on"),
+    ],
+)
+def test_auto_looks_at_images_a_class_pixels_and_device(changes, name, reason):
+    chosen, why = choose_recipe(situation(**changes))
+    assert chosen == name
+    assert reason in why
+    assert make_phases("auto", situation(**changes)) == (make_phases(name, situation(**changes))[0], why)

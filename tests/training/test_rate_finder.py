@@ -1,0 +1,16 @@
+import numpy as np
+
+from transferkit.training.rate_finder import RateCurve, _suggest
+
+
+def test_the_suggestion_is_a_third_of_the_rate_where_the_loss_is_lowest():
+    rates = np.geomspace(1e-5, 1, 6)
+    assert _suggest(rates, np.array([2.0, 1.5, 1.0, 0.6, 0.9, 5.0])) == rates[3] / 3
+
+
+def test_a_curve_is_drawn_on_a_logarithmic_axis():
+    curve = RateCurve(np.geomspace(1e-5, 1, 6), np.arange(6.0), 1e-3)
+    ax = curve.plot()
+    assert ax.get_xscale() == "log"
+    assert np.array_equal(ax.lines[0].get_ydata(), np.arange(6.0))
+    assert curve.plot(ax) is ax
