@@ -1,9 +1,9 @@
 """Fine-tuning against the logistic head, at one image size.
 
 `TransferClassifier(image_size=96, schedule="fine_tune")` and the same with the default schedule, for several seeds, on
-the arrays of cifar10-10k.npz and on the class folder examples/data/cifar10-mini. A seed decides the images that are held
-out for validation, their order and their augmentation; the logistic head hardly depends on it. Checked as well: the
-BatchNorm statistics of the backbone are, bit for bit, those that it came with.
+the arrays of cifar10-10k.npz and on the class folder examples/data/cifar10-mini. A seed decides the images that are
+held out for validation, their order and their augmentation; the logistic head hardly depends on it. Checked as well:
+the BatchNorm statistics of the backbone are, bit for bit, those that it came with.
 
     python benchmarks/fine_tuning.py --epochs 4
 """

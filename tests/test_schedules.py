@@ -123,6 +123,48 @@ def test_the_validation_loss_in_the_history_is_that_of_the_classifier(tiny_backb
     assert min(clf.history_["val_loss"]) == pytest.approx(expected, rel=1e-4)
 
 
+def test_a_checkpoint_of_running_means_holds_what_was_validated(tiny_backbone, images, labels, tmp_path):
+    checkpoint = keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras")
+    clf = TransferClassifier(tiny_backbone, schedule=[Phase("all", epochs=2, ema=0.5, learning_rate=0.01)], **FAST)
+    clf.fit(images, labels, validation_data=(images, labels), callbacks=[checkpoint])
+    for epoch, loss in zip(clf.history_["epoch"], clf.history_["val_loss"], strict=True):
+        probabilities = np.asarray(keras.saving.load_model(tmp_path / f"{epoch}.keras")(images), "float64")
+        own = probabilities[np.arange(len(labels)), np.searchsorted(clf.classes_, labels)]
+        assert -np.log(own).mean() == pytest.approx(loss, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "message"),
+    [
+        (keras.callbacks.CSVLogger("a.csv"), "`callbacks` must be a list of Keras callbacks. Received: CSVLogger"),
+        ([keras.callbacks.TerminateOnNaN], "must hold keras.callbacks.Callback objects"),
+        ([keras.callbacks.BackupAndRestore("backup")], "would resume a schedule in the wrong phase"),
+    ],
+)
+def test_callbacks_that_cannot_work_are_refused_first(tiny_backbone, images, labels, callbacks, message):
+    with pytest.raises(TypeError, match=message):
+        TransferClassifier(tiny_backbone, schedule="all", **FAST).fit(images, labels, callbacks=callbacks)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_few_images_a_class_are_enough_to_fine_tune(tiny_backbone, images, labels, count):
+    rows = np.concatenate([np.flatnonzero(labels == name)[:count] for name in np.unique(labels)])
+    clf = TransferClassifier(tiny_backbone, schedule="fine_tune", epochs=1, **FAST)
+    assert clf.fit(images[rows], labels[rows]).predict_proba(images).shape == (len(images), 3)
+
+
+def test_what_cannot_be_read_back_is_left_out_and_said(tiny_backbone, images, labels, tmp_path):
+    class Mine(keras.layers.Layer):
+        def call(self, images):
+            return images
+
+    clf = TransferClassifier(tiny_backbone, schedule="all", epochs=1, augmentation=[Mine()], **FAST)
+    clf.fit(images, labels).save(tmp_path / "a.keras")
+    with pytest.warns(UserWarning, match="`augmentation` could not be read back and has its default"):
+        again = TransferClassifier.load(tmp_path / "a.keras")
+    assert np.array_equal(again.predict_proba(images), clf.predict_proba(images))
+
+
 def test_class_weights_reach_solver_and_optimizer(tiny_backbone, images, labels):
     rng = np.random.default_rng(0)
     for schedule in ("linear", "head"):
@@ -150,7 +192,7 @@ def test_a_class_weight_for_an_unknown_class_is_refused(tiny_backbone, images, l
         ({"schedule": [Phase(["stage1", "stage9"])]}, "Unknown stage 'stage9'"),
         ({"schedule": [Phase("head"), Phase("logistic")]}, "must be the first of a schedule"),
         ({"schedule": [Phase("logistic")], "head": Head()}, "goes with head='logistic' only"),
-        ({"learning_rate": 0.0}, "`learning_rate` must be positive. Received: learning_rate=0.0"),
+        ({"learning_rate": 0.0}, "`learning_rate` must be positive and finite. Received: learning_rate=0.0"),
         ({"epochs": 0}, "`epochs` must be an integer from 1. Received: epochs=0"),
         ({"gradient_accumulation_steps": 0}, "`gradient_accumulation_steps` must be an integer from 1"),
         ({"precision": "int8"}, "`precision` must be 'auto', 'float32', 'bfloat16', 'float16'. Received: .*int8"),

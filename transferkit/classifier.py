@@ -13,19 +13,17 @@ from sklearn.utils.validation import check_is_fitted
 
 from transferkit._utils.console import Console
 from transferkit._utils.random import python_random_kept
-from transferkit._utils.text import listing, plural
 from transferkit.backbones.backbone import Backbone
 from transferkit.backbones.preprocessing import INTERPOLATION
 from transferkit.backbones.registry import get_backbone
-from transferkit.data.checks import check_classes
 from transferkit.data.datasets import augmented_draws, resized_images, stream_images
-from transferkit.data.generators import is_stream, read_stream
+from transferkit.data.intake import labelled_source, training_sources
 from transferkit.data.readers import find_unreadable, keep_readable
 from transferkit.data.source import as_source
 from transferkit.evaluation.report import EvaluationReport, evaluate_probabilities
 from transferkit.exceptions import ImageReadError
 from transferkit.inspection.images import draw_grid
-from transferkit.models.assembly import Parts, build_parts, parts_of
+from transferkit.models.assembly import build_parts, parts_of
 from transferkit.models.features import run_model
 from transferkit.models.heads import LOGISTIC, Head
 from transferkit.saving.archive import read_archive, write_archive
@@ -39,6 +37,7 @@ from transferkit.saving.settings import (
 )
 from transferkit.training.fitting import find_learning_rate, train_classifier
 from transferkit.training.parameters import (
+    check_callbacks,
     check_parameters,
     check_stage_names,
     find_augmenter,
@@ -167,6 +166,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         *,
         validation_data: Any = None,
         steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
         callbacks: Sequence[keras.callbacks.Callback] | None = None,
     ) -> Self:
         """Trains the classifier as `schedule` says.
@@ -177,6 +177,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             y: Labels `(n,)`, int or str; not for a class folder, whose labels are its folder names.
             validation_data: `(x, y)` or a class folder to choose strength and epoch on. Default: part of `x`.
             steps_per_epoch: Number of batches to read from a generator. They are what every epoch trains on.
+            validation_steps: The same for a generator as `validation_data`.
             callbacks: Keras callbacks for what an optimizer trains. They live through all phases as through one
                 training; the model that they see saves the whole classifier.
 
@@ -191,13 +192,16 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         """
         console = Console(self.verbose)
         backbone, image_size = self._checked()
-        source, validation_source = self._training_sources(x, y, validation_data, steps_per_epoch, console)
+        check_callbacks(callbacks)
+        source, validation_source = training_sources(
+            x, y, validation_data, (steps_per_epoch, validation_steps), self.on_bad_image, console
+        )  # fmt: skip
         self._say_what_is_known(backbone, console)
         with nullcontext() if self.strategy is None else self.strategy.scope():
             parts = self._build_parts(backbone, image_size, len(source.class_names), console)
             phases, reason = self._plan_phases(parts, backbone, len(source))
             if reason:
-                console.note(f"Schedule {phases[-1].title!r}: {reason}.")
+                console.note(reason)
             settings = self._settings(backbone, image_size, console, callbacks)
             history = train_classifier(parts, phases, source, validation_source, settings, console)
 
@@ -291,6 +295,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             num_classes: Number of classes. Default: that of the training data, or 10 before `fit`.
             num_images: Number of images to train on, for the cost in all.
         """
+        if min(2 if num_classes is None else num_classes, 2 if num_images is None else num_images) < 2:
+            raise ValueError("`num_classes` and `num_images` must be at least 2.")
         backbone, image_size = self._checked()
         is_fitted = hasattr(self, "model_")
         is_known = is_fitted or num_classes is not None
@@ -298,19 +304,21 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         with python_random_kept():
             network = backbone.build(image_size, None)  # the numbers are the same for any weights
             parts = build_parts(backbone, network, image_size, self._head, num_classes, self.seed)
-        guess, _ = self._plan_phases(parts, backbone, num_images or 1000 * num_classes)
+        guess, reason = self._plan_phases(parts, backbone, num_images or 1000 * num_classes)
         text = summarise(self.phases_ if is_fitted else guess, parts, backbone.stages, num_images)
         height, width = image_size
         schedule = self.schedule if isinstance(self.schedule, str) else f"{len(self.schedule)} phases"
         classes = f"{num_classes} classes" + ("" if is_known else " (assumed)")
         print(f"{backbone.name}, {height} x {width} px, {classes}, schedule: {schedule}\n\n{text}")
+        if reason and not is_fitted:
+            print(f"{reason} (For {num_images or 1000 * num_classes:,} images.)")
 
     def find_learning_rate(
         self,
         x: Any,
         y: Any = None,
         *,
-        train: str | Sequence[str] | Phase = "all",
+        train: str | Sequence[str] | Phase | None = None,
         smallest: float = 1e-6,
         largest: float = 1.0,
         steps: int = 100,
@@ -323,7 +331,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         Args:
             x: Images, as in `fit`.
             y: Labels, as in `fit`.
-            train: What trains, as in `Phase`, or a `Phase`.
+            train: What trains, as in `Phase`, or a `Phase`. Default: the last phase of the schedule, or everything if
+                that is the logistic head.
             smallest: Rate of the first step.
             largest: Rate of the last step.
             steps: Number of steps at most; the test ends where the loss explodes.
@@ -333,18 +342,23 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         """
         if not 0 < smallest < largest:
             raise ValueError(f"`smallest` must be positive and below `largest`. Received: {smallest!r}, {largest!r}.")
-        if steps < 10:
-            raise ValueError(f"`steps` must be at least 10. Received: steps={steps!r}.")
+        if not isinstance(steps, int | np.integer) or steps < 10:
+            raise ValueError(f"`steps` must be an integer from 10. Received: steps={steps!r}.")
         console = Console(self.verbose)
         backbone, image_size = self._checked()
-        phase = train if isinstance(train, Phase) else Phase(train)
-        check_stage_names([phase], backbone.stages)
+        if train is not None:
+            check_stage_names([train if isinstance(train, Phase) else Phase(train)], backbone.stages)
         is_fitted = hasattr(self, "model_")
-        source = self._labelled(x, y, console, class_names=self.classes_ if is_fitted else None)
+        source = labelled_source(x, y, self.on_bad_image, console, self.classes_ if is_fitted else None)
         with python_random_kept():
             parts = self._build_parts(backbone, image_size, len(source.class_names), console)
             if is_fitted:
                 parts.whole.set_weights(self.model_.get_weights())
+            if train is None:
+                planned = self._plan_phases(parts, backbone, len(source))[0][-1]
+                phase = Phase("all") if planned.train == "logistic" else planned
+            else:
+                phase = train if isinstance(train, Phase) else Phase(train)
             return find_learning_rate(
                 parts, phase, source, self._settings(backbone, image_size, console), console, smallest=smallest,
                 largest=largest, steps=steps, solve_head=self.head == "logistic" and not is_fitted,
@@ -414,7 +428,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
     def _head(self):
         return LOGISTIC if self.head == "logistic" else self.head
 
-    def _build_parts(self, backbone, image_size, num_classes, console) -> Parts:
+    def _build_parts(self, backbone, image_size, num_classes, console):
         with console.hush():
             network = backbone.build(image_size, self.weights)
         return build_parts(backbone, network, image_size, self._head, num_classes, self.seed)
@@ -452,32 +466,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
                 " ('none': pixels in [0, 255]). If that is wrong, use `backbone_from_model(model, scaling=...)`."
             )
 
-    def _training_sources(self, x, y, validation_data, steps_per_epoch, console):
-        if is_stream(x):
-            x, y, notes = read_stream(x, steps_per_epoch)
-            for note in notes:
-                console.note(note)
-        source = self._labelled(x, y, console)
-        check_classes(source, fewest=1 if validation_data is not None else 2)
-        console.note(
-            f"{plural(len(source), 'image')} of {len(source.class_names)} classes: {listing(source.class_names)}"
-        )
-        if validation_data is None:
-            return source, None
-        is_folder = isinstance(validation_data, str | os.PathLike)
-        if not is_folder and not (isinstance(validation_data, tuple | list) and len(validation_data) == 2):
-            raise ValueError("`validation_data` must be a class folder or a pair (x, y), without weights.")
-        validation_x, validation_y = (validation_data, None) if is_folder else validation_data
-        return source, self._labelled(validation_x, validation_y, console, class_names=source.class_names)
-
-    def _labelled(self, x, y, console, class_names=None):
-        source = as_source(x, y, class_names=class_names, needs_labels=True)
-        for note in source.notes:
-            console.note(note)
-        return keep_readable(source, self.on_bad_image, console)
-
     def _evaluate(self, x, y, console):
-        source = self._labelled(x, y, console, class_names=self.classes_)
+        source = labelled_source(x, y, self.on_bad_image, console, self.classes_)
         return evaluate_probabilities(source.labels, self._probabilities(source, console), self.classes_)
 
     def _probabilities(self, source, console):

@@ -365,7 +365,7 @@ def test_adapters_are_used_again_and_those_of_another_rank_are_not(network):
 # ---- names and depths ----
 
 
-@pytest.mark.parametrize("train", ["stage4", ("stage1", "stage4"), ("all",), "Head"], ids=str)
+@pytest.mark.parametrize("train", ["stage4", ("stage1", "stage4"), "Head"], ids=str)
 def test_an_unknown_stage_lists_the_stages(train):
     with pytest.raises(ValueError, match="Unknown stage '.*The stages of this backbone are: stage1, stage2, stage3"):
         select(build_network(batch_norm=False), STAGES, train)
@@ -399,3 +399,8 @@ def test_depth_counts_stages_from_the_head(network):
 def test_flags_alone_can_be_set_for_a_selection(network):
     set_flags(network, select(network, STAGES, ("stage3",)))
     assert {weight.path for weight in network.trainable_weights} == expected_changes(network, {"conv3", "bn3"})
+
+
+def test_a_kind_of_training_must_stand_alone():
+    with pytest.raises(ValueError, match="'all' must stand alone, as train='all', not in a list"):
+        select(build_network(batch_norm=False), STAGES, ("all",))

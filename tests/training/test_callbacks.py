@@ -227,8 +227,9 @@ def test_who_was_not_told_of_the_beginning_is_not_told_of_the_end():
 # ---- words ----
 
 
-def history(accuracy, val_accuracy, seconds=1.0):
-    return {"accuracy": accuracy, "val_accuracy": val_accuracy, "seconds": [seconds] * len(accuracy)}
+def history(accuracy, val_accuracy, seconds=1.0, val_loss=1.0):
+    losses, times = [val_loss] * len(accuracy), [seconds] * len(accuracy)
+    return {"accuracy": accuracy, "val_accuracy": val_accuracy, "seconds": times, "val_loss": losses}
 
 
 @pytest.fixture
@@ -264,12 +265,29 @@ def test_chance_is_what_the_largest_class_gives(said):
 
 def test_learning_by_heart_is_named_once(said):
     commentator = Commentator(said.append, largest_class=0.1)
-    commentator.comment(history([0.9], [0.75]))
+    commentator.comment(history([0.9] * 3, [0.75] * 3))
+    commentator.comment(history([0.95] * 2, [0.7] * 2))  # too early to tell
     assert said == []
-    for epochs in (2, 3, 4):
+    for epochs in (3, 4, 5):
         commentator.comment(history([0.95] * epochs, [0.7] * epochs))
     (text,) = said
     assert text.startswith("The training accuracy, 0.95, is far above the validation accuracy, 0.70")
+
+
+def test_a_gap_that_chance_may_have_made_is_not_called_learning_by_heart(said):
+    gap = history([0.8] * 3, [0.5] * 3)
+    Commentator(said.append, largest_class=0.1, num_held_out=20).comment(gap)
+    assert said == []
+    Commentator(said.append, largest_class=0.1, num_held_out=2000).comment(gap)
+    assert len(said) == 1
+
+
+def test_a_loss_that_exploded_without_becoming_nan_is_named(said):
+    commentator = Commentator(said.append, largest_class=0.5)
+    for _ in range(2):
+        commentator.comment(history([0.9], [0.5], val_loss=1e6))
+    (text,) = said
+    assert text.startswith("The validation loss, 1e+06, is far above that of guessing: the learning rate is too high.")
 
 
 @pytest.mark.parametrize(("alone", "waits_for"), [(120.0, "data"), (149.0, "data"), (400.0, "compute")])

@@ -315,7 +315,7 @@ def test_the_optimizer_remembers_what_keeps_training(make_bench):
     assert moments["after"][1] == moments["before"][1] == 3
 
 
-def test_the_best_epoch_of_all_phases_is_left_and_each_phase_begins_with_it(make_bench, eagerly):
+def test_the_best_epoch_of_all_phases_is_left_and_each_phase_goes_on_from_the_one_before(make_bench, eagerly):
     bench, weights = make_bench(), {}
 
     def note(when):
@@ -330,9 +330,9 @@ def test_the_best_epoch_of_all_phases_is_left_and_each_phase_begins_with_it(make
     losses = record.history["val_loss"]
     assert losses[2] > 2 * losses[1]
     assert not same(weights["good"], weights["bad"])
-    assert same(weights["good"], weights["again"])
-    assert losses[3] == pytest.approx(losses[1], rel=1e-4)
-    assert record.best_epoch in (2, 4)
+    assert same(weights["bad"], weights["again"])
+    assert losses[3] == pytest.approx(losses[2], rel=1e-2)
+    assert record.best_epoch == 2
     assert bench.validation_loss()[0] == pytest.approx(losses[1], rel=1e-4)
 
 
@@ -655,7 +655,7 @@ def test_out_of_memory_names_phase_and_batch_and_suggests_numbers(make_bench, ea
     with pytest.raises(MemoryError, match="ran out of memory in phase 'stage3' with 12 images a batch") as caught:
         bench.train(Phase("stage3", epochs=1), callbacks=[diary, AtEpochs(begin={0: exhaust})])
     assert "batch_size=6 with gradient_accumulation_steps=2, which gives the same steps" in str(caught.value)
-    assert diary.calls == ["begin", "end"]
+    assert diary.calls == ["begin"]  # as in Keras, so that `BackupAndRestore` and others keep what they have
     assert bench.parts.network.trainable_weights == []
 
 

@@ -59,7 +59,7 @@ def test_it_knows_whether_it_mixes_images():
         ({"epochs": None}, "`epochs` of a Phase must be an integer"),
         ({"lora_rank": 0}, "`lora_rank` of a Phase must be an integer from 1"),
         ({"patience": 0}, "`patience` of a Phase must be an integer from 1"),
-        ({"learning_rate": 0}, "`learning_rate` must be positive. Received: learning_rate=0"),
+        ({"learning_rate": 0}, "`learning_rate` must be positive and finite. Received: learning_rate=0"),
         ({"learning_rate": -1.0}, "`learning_rate` must be positive"),
         ({"learning_rate": float("nan")}, "`learning_rate` must be positive"),
         ({"rate_schedule": "cosin"}, "Unknown rate schedule. Received: 'cosin'"),
@@ -183,4 +183,6 @@ def test_auto_looks_at_images_a_class_pixels_and_device(changes, name, reason):
     chosen, why = choose_recipe(situation(**changes))
     assert chosen == name
     assert reason in why
-    assert make_phases("auto", situation(**changes)) == (make_phases(name, situation(**changes))[0], why)
+    phases, said = make_phases("auto", situation(**changes))
+    assert phases == make_phases(name, situation(**changes))[0]
+    assert said == f"Schedule {name!r}: {why}."

@@ -10,7 +10,7 @@ def is_stream(x):
     return isinstance(x, Iterator) or _is_keras_iterator(x)
 
 
-def read_stream(x, steps=None):
+def read_stream(x, steps=None, argument="steps_per_epoch"):
     """Takes the images and labels out of a generator.
 
     A generator is read once, for `steps` batches; the iterators of `ImageDataGenerator.flow` and `flow_from_directory`
@@ -19,6 +19,7 @@ def read_stream(x, steps=None):
     Args:
         x: A generator of `(images, labels)` batches, labels one-hot or integers, or a Keras iterator.
         steps: Number of batches, for a generator.
+        argument: Name of the argument that gives it, for messages.
 
     Returns:
         `(images, labels, notes)`: what `as_source` takes, and sentences that the user should read.
@@ -29,9 +30,7 @@ def read_stream(x, steps=None):
     if _is_keras_iterator(x):
         return _read_keras_iterator(x)
     if steps is None:
-        raise ValueError(
-            "`x` is a generator, which may never end. Say how many batches to read: `steps_per_epoch=...`."
-        )
+        raise ValueError(f"A generator may never end. Say how many batches to read: `{argument}=...`.")
     images, labels, notes = [], [], ()
     for _ in range(steps):
         batch = next(x, None)
@@ -57,7 +56,10 @@ def _is_keras_iterator(x):
 
 def _read_keras_iterator(iterator):
     names = np.array(sorted(iterator.class_indices, key=iterator.class_indices.get)) if _has_files(iterator) else None
-    note = "The iterator's images are read without its augmentation; give the ImageDataGenerator as `augmentation`."
+    note = (
+        "The iterator's images are read without its augmentation and scaling, all of them; give the "
+        "ImageDataGenerator as `augmentation`."
+    )
     if names is not None:
         return list(iterator.filepaths), names[np.asarray(iterator.labels)], (note,)
     return np.asarray(iterator.x), _codes(np.asarray(iterator.y)), (note,)

@@ -74,6 +74,8 @@ def check_stages(train, stage_names):
         return names
     asked = [train] if isinstance(train, str) else [name for name in train if name != "head"]
     for name in asked:
+        if name in ("all", "batch_norm", "lora", "logistic"):
+            raise ValueError(f"train={train!r}: {name!r} must stand alone, as train={name!r}, not in a list.")
         if name not in names:
             raise ValueError(
                 f"Unknown stage {name!r} in train={train!r}. The stages of this backbone are: {', '.join(names)}. "
@@ -158,6 +160,11 @@ class AtRest(keras.layers.Layer):
     def call(self, *args, **kwargs):
         """Calls it."""
         return self.layer(*args, **{**kwargs, "training": False})
+
+
+def is_batch_norm(layer):
+    """Whether a layer is a BatchNorm."""
+    return isinstance(layer, _BATCH_NORM)
 
 
 def _has_modes(layer):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import warnings
 from collections.abc import Mapping
 
 import keras
@@ -30,8 +31,17 @@ def parameters_to_json(parameters):
 
 def parameters_from_json(plain):
     """Undoes `parameters_to_json`."""
-    parameters = {name: from_json(value) for name, value in plain.items()}
-    if isinstance(parameters["image_size"], list):
+    parameters = {}
+    for name, value in plain.items():
+        try:
+            parameters[name] = from_json(value)
+        except (TypeError, ValueError) as error:  # a class of the user that is not registered with Keras
+            warnings.warn(
+                f"`{name}` could not be read back and has its default: {error} Prediction does not need it. "
+                "To keep it, decorate its class with `keras.saving.register_keras_serializable()`.",
+                stacklevel=3,
+            )
+    if isinstance(parameters.get("image_size"), list):
         parameters["image_size"] = tuple(parameters["image_size"])
     return parameters
 

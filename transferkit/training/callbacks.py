@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import log, sqrt
 
 import keras
 import numpy as np
@@ -14,7 +15,8 @@ LOG_LOSS = "log_loss"  # the metric that `PhaseMonitor` compares
 _COLUMNS = ("epoch", "phase", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
 _EPOCHS_AT_CHANCE = 3
 _ABOVE_CHANCE = 0.1  # share of the way from the largest class to 1 that counts as having learnt something
-_OVERFIT_GAP = 0.2  # of accuracy, training above validation
+_OVERFIT_GAP = 0.2  # of accuracy, training above validation, beside what chance can do
+_EXPLODED = 10.0  # times the log loss of guessing
 _WORTH_PROBING = 5.0  # seconds an epoch takes before it matters what it waits for
 _PROBE_SECONDS = 1.0
 _FEWEST_STEPS = 5  # in an epoch, to tell how fast they are
@@ -163,6 +165,10 @@ class AcrossPhases(keras.callbacks.Callback):
     Args:
         callbacks: Keras callbacks.
         epochs: Number of epochs in all phases.
+
+    Attributes:
+        around_epoch_end: Called before they see the end of an epoch and after: it exchanges the weights for those that
+            were validated, so that they save those.
     """
 
     def __init__(self, callbacks, epochs):
@@ -170,6 +176,7 @@ class AcrossPhases(keras.callbacks.Callback):
         self._callbacks = keras.callbacks.CallbackList(list(callbacks))
         self._epochs = epochs
         self._has_begun = False
+        self.around_epoch_end = lambda: None
 
     def set_model(self, model):
         """Shows them the model of the phase."""
@@ -187,6 +194,12 @@ class AcrossPhases(keras.callbacks.Callback):
             self._has_begun = True
             self._callbacks.on_train_begin(logs)
 
+    def on_epoch_end(self, epoch, logs=None):
+        """Passes `on_epoch_end` on."""
+        self.around_epoch_end()
+        self._callbacks.on_epoch_end(epoch, logs)
+        self.around_epoch_end()
+
     def finish(self, logs=None):
         """Tells them that training is over."""
         if self._has_begun:
@@ -202,7 +215,7 @@ def _forward(name):
     return method
 
 
-for _name in ("on_epoch_begin", "on_epoch_end", "on_train_batch_begin", "on_train_batch_end", "on_test_begin",
+for _name in ("on_epoch_begin", "on_train_batch_begin", "on_train_batch_end", "on_test_begin",
               "on_test_end", "on_test_batch_begin", "on_test_batch_end"):  # fmt: skip
     setattr(AcrossPhases, _name, _forward(_name))
 
@@ -214,10 +227,12 @@ class Commentator:
     Args:
         say: Function that takes a sentence.
         largest_class: Share of the largest class in the training data: what guessing it would score.
+        num_held_out: Number of validation images.
     """
 
     say: Callable[[str], None]
     largest_class: float
+    num_held_out: int = 1000
     _said: set[str] = field(default_factory=set)
 
     def comment(self, history, rate=None, input_rate=None):
@@ -232,14 +247,24 @@ class Commentator:
             self._say_once("rate", _compare_rates(rate, input_rate()))
         accuracy, held_out = history["accuracy"], history["val_accuracy"]
         threshold = self.largest_class + _ABOVE_CHANCE * (1 - self.largest_class)
-        if len(accuracy) >= _EPOCHS_AT_CHANCE and max(accuracy + held_out) < threshold:
+        chance = sqrt(0.25 / self.num_held_out)  # standard error of the validation accuracy, at most
+        if history["val_loss"][-1] > _EXPLODED * log(1 / min(self.largest_class, 0.5)):
+            self._say_once("exploded", (
+                f"The validation loss, {history['val_loss'][-1]:.3g}, is far above that of guessing: the learning rate "
+                "is too high. Try a tenth of it, or `find_learning_rate`."
+            ))  # fmt: skip
+        elif len(accuracy) >= _EPOCHS_AT_CHANCE and max(accuracy + held_out) < threshold:
             self._say_once("chance", (
                 f"After {plural(len(accuracy), 'epoch')} the accuracy, {held_out[-1]:.2f}, is near what guessing "
                 f"the largest class gives ({self.largest_class:.2f}). The likely causes: a learning rate that is far "
                 "too high or low (`find_learning_rate` shows which), labels that do not belong to the images, or "
                 "random weights."
             ))  # fmt: skip
-        elif accuracy[-1] - held_out[-1] > _OVERFIT_GAP:
+        elif (
+            len(accuracy) >= _EPOCHS_AT_CHANCE
+            and accuracy[-1] > threshold
+            and accuracy[-1] - held_out[-1] > _OVERFIT_GAP + 2 * chance
+        ):
             self._say_once("overfit", (
                 f"The training accuracy, {accuracy[-1]:.2f}, is far above the validation accuracy, {held_out[-1]:.2f}: "
                 "the model learns the images by heart. More images help most; then stronger `augmentation`, fewer "

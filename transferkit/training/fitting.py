@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from transferkit._utils.console import Console
 from transferkit._utils.memory import free_memory
 from transferkit._utils.text import plural
@@ -39,6 +41,8 @@ def train_classifier(parts, phases, source, validation, settings, console):
         The history: a dict of lists. One entry an epoch; for the logistic head alone, one entry a strength.
     """
     if [phase.train for phase in phases] == ["logistic"]:
+        if settings.options.callbacks or settings.augments_heads:
+            console.note("The logistic head is solved, not trained: `callbacks` and `augmentation` have no part in it.")
         return _Training(parts, source, validation, settings, console).solve_head()
     is_split = validation is None
     whole = source
@@ -55,9 +59,11 @@ def train_classifier(parts, phases, source, validation, settings, console):
             f"Best epoch {record.best_epoch} of {record.epochs_done}: "
             f"validation loss {history['val_loss'][row]:.3f}, accuracy {history['val_accuracy'][row]:.3f}"
         )
-    elif record.best_epoch == 0 and is_split:
-        console.note("Fine-tuning did not improve on the logistic head, which is kept and fitted to all images.")
-        _Training(parts, whole, None, settings, console).solve_head()
+    elif record.best_epoch == 0:
+        refitted = " and fitted to all images" if is_split else ""
+        console.note(f"Fine-tuning did not improve on the logistic head, which is kept{refitted}.")
+        if is_split:
+            _Training(parts, whole, None, settings, console).solve_head()
     return history
 
 
@@ -114,7 +120,11 @@ class _Training:
     def solve_head(self, cross_validate=False):
         """Fits the logistic head and returns its history."""
         features, held_out = self.features
-        validation = None if held_out is None or cross_validate else (held_out, self.validation.labels)
+        fewest = np.bincount(self.source.labels, minlength=len(self.source.class_names)).max()
+        can_cross_validate = held_out is None or fewest >= 2
+        validation = (
+            None if (cross_validate and can_cross_validate) or held_out is None else (held_out, self.validation.labels)
+        )
         return fit_logistic_head(
             self.parts.dense, features, self.source.labels, class_weights=self.class_weights, validation=validation,
             seed=self.settings.seed, console=self.console,

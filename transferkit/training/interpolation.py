@@ -20,13 +20,15 @@ class Interpolated:
 
     Attributes:
         share: Share of the way to the fine-tuned weights.
-        loss: Log loss on validation data, at the temperature.
+        loss: What was compared: log loss on validation data at the best temperature, against Platt's targets.
+        log_loss: Plain log loss there, temperature included.
         accuracy: Accuracy there.
         weights: The weights, the temperature among them, as `capture` gives them.
     """
 
     share: float
     loss: float
+    log_loss: float
     accuracy: float
     weights: list[np.ndarray] = field(repr=False)
 
@@ -53,20 +55,27 @@ def interpolate(start, end, parts, material, console):
     with console.step("Interpolating weights", len(SHARES), "set") as advance:
         for share in SHARES:
             restore(parts.models, blend(start, end, share))
-            trials.append(judge_at_best_temperature(_logits(model, material), material.validation.labels))
+            logits = _logits(model, material)
+            judged = judge_at_best_temperature(logits, material.validation.labels)
+            trials.append((*judged, _log_loss(logits / judged[-1], material.validation.labels)))
             advance(1)
-    losses = [loss for loss, _, _ in trials]
+    losses = [loss for loss, *_ in trials]
     best = int(np.argmin(losses))
     best = 0 if losses[best] > (1 - _WORTHWHILE) * losses[0] else best
-    loss, accuracy, temperature = trials[best]
+    loss, accuracy, temperature, log_loss = trials[best]
     restore(parts.models, blend(start, end, SHARES[best]))
     divide_logits(parts.head, temperature)
     console.note(
         f"Weights {SHARES[best]:.0%} of the way from before to after fine-tuning are best on validation data: "
-        f"log loss {loss:.3f}, accuracy {accuracy:.3f} (before {losses[0]:.3f}, {trials[0][1]:.3f}; "
-        f"after {losses[-1]:.3f}, {trials[-1][1]:.3f})"
+        f"log loss {log_loss:.3f}, accuracy {accuracy:.3f} (before {trials[0][3]:.3f}, {trials[0][1]:.3f}; "
+        f"after {trials[-1][3]:.3f}, {trials[-1][1]:.3f})"
     )
-    return Interpolated(SHARES[best], loss, accuracy, capture(parts.models))
+    return Interpolated(SHARES[best], loss, log_loss, accuracy, capture(parts.models))
+
+
+def _log_loss(logits, labels):
+    logits = logits - logits.max(axis=1, keepdims=True)
+    return float((np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(labels)), labels]).mean())
 
 
 def _logits(model, material):

@@ -40,6 +40,8 @@ class Options:
 def run_phases(phases, parts, material, stages, options, *, record=None, loss_scaling=False, console):
     """Trains a classifier, phase by phase, and leaves it with the best weights of all.
 
+    Each phase goes on from the best weights of the one before.
+
     Args:
         phases: List of `Phase`, none of them `"logistic"`.
         parts: The `Parts` of the classifier. Changed in place.
@@ -60,12 +62,13 @@ def run_phases(phases, parts, material, stages, options, *, record=None, loss_sc
     run = _Run(phases, parts, material, options, record or Record(), loss_scaling, console)
     others = AcrossPhases(options.callbacks, run.record.epochs_done + sum(phase.epochs for phase in phases))
     steps = run.prepare(stages)
+    others.around_epoch_end = run.tuned.swap_means
     try:
         for step in steps:
             if not run.train(step, others):
                 break
+        others.finish()  # as in Keras, not after an error: callbacks may keep what they have
     finally:
-        others.finish()
         parts.network.trainable = False
         parts.head.trainable = True
     restore(parts.models, run.record.best_weights)
@@ -95,9 +98,11 @@ class _Run:
     def prepare(self, stages):
         """Builds what all phases need: their views of the network, and one optimizer for all."""
         labels = self.material.training.labels
-        self.commentator = Commentator(self.console.note, float(np.bincount(labels).max() / len(labels)))
+        largest = float(np.bincount(labels).max() / len(labels))
+        self.commentator = Commentator(self.console.note, largest, len(self.material.validation))
         network, adapters, steps, self.depths = self.parts.network, {}, [], {}
         _seed_dropout(network, self.material.seed)
+        self.latest = self.record.best_weights
         self.solved = 1 if self.record.history["epoch"] else 0  # phases before these
         for number, phase in enumerate(self.phases, 1 + self.solved):
             self._check_steps(phase)
@@ -109,6 +114,7 @@ class _Run:
         self.tuned, self.weight_decay, self.momentum = build_optimizer(
             self.options.optimizer, self.options.accumulation_steps
         )
+        self.outer = keras.optimizers.LossScaleOptimizer(self.tuned) if self.loss_scaling else self.tuned
         self.tuned.prepare(
             self._all_variables(steps),
             anchored=network.weights if any(phase.l2_sp for phase in self.phases) else (),
@@ -143,9 +149,9 @@ class _Run:
     def train(self, step, others):
         """Runs one phase. Returns whether the next one is to follow."""
         phase, adapters, record = step.phase, tuple(step.view.adapters.values()), self.record
-        if record.best_weights is not None:
-            restore(self.parts.models, record.best_weights, adapters)
-        before = record.best_loss, record.best_epoch, capture(self.parts.models)
+        if self.latest is not None:
+            restore(self.parts.models, self.latest, adapters)
+        before, epoch_before = capture(self.parts.models), record.best_epoch
         self._trained_variables(step)
         self._tune(phase)
         model = self._build_model(step)
@@ -154,10 +160,12 @@ class _Run:
             self.material = self.material.with_features(None)  # they were those of another backbone
         if monitor.has_diverged:
             self._explain_divergence(step)
-        elif phase.interpolate:
-            _, after, epoch = monitor.phase_best
-            found = interpolate(before[2], after, self.parts, self.material, self.console)
-            record.keep(found.loss, epoch if found.share else before[1], found.weights)
+        elif monitor.phase_best is not None:
+            _, self.latest, epoch = monitor.phase_best
+            if phase.interpolate:
+                found = interpolate(before, self.latest, self.parts, self.material, self.console)
+                self.latest = found.weights
+                record.keep(found.log_loss, epoch if found.share else epoch_before, found.weights)
         return not monitor.has_diverged and (monitor.has_converged or not model.stop_training)
 
     def _tune(self, phase):
@@ -176,10 +184,9 @@ class _Run:
     def _build_model(self, step):
         view = None if self.material.uses_features(step.phase) else step.view
         model = build_trainee(self.parts, view)
-        optimizer = keras.optimizers.LossScaleOptimizer(self.tuned) if self.loss_scaling else self.tuned
         # Without XLA: the last batch of an epoch has another size, and on CPUs XLA is far slower.
         metrics = ["accuracy", keras.metrics.CategoricalCrossentropy(name=LOG_LOSS)]
-        model.compile(optimizer, "categorical_crossentropy", metrics=metrics, jit_compile=False)
+        model.compile(self.outer, "categorical_crossentropy", metrics=metrics, jit_compile=False)
         _create_metrics(model)
         return model
 
@@ -243,12 +250,13 @@ class _Run:
         except Exception as error:
             if type(error).__name__ != "ResourceExhaustedError":
                 raise
-            size = self.material.batch_size
+            size, together = self.material.batch_size, self.options.accumulation_steps or 1
             smaller = max(1, size // 2)
+            advice = f"Try batch_size={smaller} with gradient_accumulation_steps={together * -(-size // smaller)}, "
+            advice = "Try " if size == 1 else f"{advice}which gives the same steps, or "
             raise MemoryError(
                 f"The device ran out of memory in phase {phase.title!r} with {plural(size, 'image')} a batch. "
-                f"Try batch_size={smaller} with gradient_accumulation_steps={-(-size // smaller)}, which gives the "
-                "same steps, or a smaller `image_size`, or fewer stages to train."
+                f"{advice}a smaller `image_size`, or fewer stages to train."
             ) from error
 
 

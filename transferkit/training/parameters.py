@@ -1,5 +1,6 @@
 """The classifier's arguments: checked, and turned into what training needs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import keras
@@ -69,6 +70,11 @@ def check_parameters(parameters, stages):
             continue
         if not isinstance(value, int | np.integer) or value < smallest:
             raise ValueError(f"`{name}` must be an integer from {smallest}. Received: {name}={value!r}.")
+    strategy = parameters["strategy"]
+    if strategy is not None and not hasattr(strategy, "scope"):
+        raise TypeError(f"`strategy` must be a tf.distribute.Strategy. Received: strategy={strategy!r}.")
+    if strategy is not None and (parameters["gradient_accumulation_steps"] or 1) > 1:
+        raise ValueError("`gradient_accumulation_steps` does not work with a `strategy`: Keras cannot do both.")
     check_schedule(parameters["schedule"], head == "logistic")
     check_rate(parameters["learning_rate"])
     fresh_optimizer(parameters["optimizer"])
@@ -78,6 +84,22 @@ def check_parameters(parameters, stages):
         check_stage_names(parameters["schedule"], stages)
     if not is_auto(parameters["augmentation"]):
         as_augmentation(parameters["augmentation"], parameters["seed"])
+
+
+def check_callbacks(callbacks):
+    """Raises `TypeError` unless callbacks are a list of Keras callbacks that schedules of phases can have."""
+    if callbacks is None:
+        return
+    if not isinstance(callbacks, Sequence):
+        raise TypeError(f"`callbacks` must be a list of Keras callbacks. Received: {type(callbacks).__name__}.")
+    for callback in callbacks:
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise TypeError(f"`callbacks` must hold keras.callbacks.Callback objects. Received: {callback!r}.")
+        if isinstance(callback, keras.callbacks.BackupAndRestore):
+            raise TypeError(
+                "BackupAndRestore knows one `fit` only, and would resume a schedule in the wrong phase with the wrong "
+                "weights. Use ModelCheckpoint to keep every epoch."
+            )
 
 
 def check_stage_names(phases, stages):

@@ -1,22 +1,25 @@
 """A schedule is a list of phases; a recipe is a plain function that returns one."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 
 import keras
 
 from transferkit.training.rates import RateSchedule, as_rate_schedule
 
 DEFAULT_RATE = 1e-3
+_NUMBERS = ("layer_decay", "weight_decay", "l2_sp", "label_smoothing", "mixup", "cutmix", "ema")
 
 
 @dataclass(frozen=True)
 class Phase:
     """One stretch of training: what trains, for how long, and how.
 
-    Every phase begins with the best weights so far. The optimizer's state of what keeps training survives. Images of
-    the backbone's frozen part go through it as in prediction: its Dropout is off, and the statistics of BatchNorm
-    stay as they are in all of the backbone.
+    Every phase goes on from the best weights of the one before. The optimizer's state of what keeps training survives.
+    Images go through the frozen part of the backbone as in prediction: its Dropout is off, and the statistics of
+    BatchNorm stay as they are in all of the backbone.
 
     Args:
         train: What trains. `"head"`; the name of a stage of the backbone: that one and all after it, head included; a
@@ -75,12 +78,16 @@ class Phase:
                 continue
             if not _is_whole(value) or value < smallest:
                 raise ValueError(f"`{field}` of a Phase must be an integer from {smallest}. Received: {value!r}.")
+        for field in _NUMBERS:
+            value = getattr(self, field)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
+                raise TypeError(f"`{field}` of a Phase must be a number. Received: {value!r}.")
         check_rate(self.learning_rate)
         as_rate_schedule(self.rate_schedule)
         for field in ("weight_decay", "l2_sp", "mixup", "cutmix"):
             value = getattr(self, field)
-            if value is not None and not value >= 0:
-                raise ValueError(f"`{field}` of a Phase must not be negative. Received: {value!r}.")
+            if value is not None and not 0 <= value < math.inf:
+                raise ValueError(f"`{field}` of a Phase must not be negative, nor infinite. Received: {value!r}.")
         for field, allowed, within in (
             ("layer_decay", 0 < self.layer_decay <= 1, "(0, 1]"),
             ("label_smoothing", 0 <= self.label_smoothing < 1, "[0, 1)"),
@@ -117,11 +124,13 @@ class Phase:
 
 
 def check_rate(learning_rate):
-    """Raises `ValueError` unless a rate is positive, a schedule, or `None`."""
+    """Raises `ValueError` or `TypeError` unless a rate is positive, a schedule, or `None`."""
     if learning_rate is None or isinstance(learning_rate, keras.optimizers.schedules.LearningRateSchedule):
         return
-    if not learning_rate > 0:
-        raise ValueError(f"`learning_rate` must be positive. Received: learning_rate={learning_rate!r}.")
+    if not isinstance(learning_rate, Real):
+        raise TypeError(f"`learning_rate` must be a number or a Keras schedule. Received: {learning_rate!r}.")
+    if not 0 < learning_rate < math.inf:
+        raise ValueError(f"`learning_rate` must be positive and finite. Received: learning_rate={learning_rate!r}.")
 
 
 def _is_whole(value):
@@ -162,7 +171,7 @@ def make_phases(schedule, situation, epochs=None, learning_rate=None):
         learning_rate: Rate of phases that state none; default: the recipe's own.
 
     Returns:
-        `(phases, reason)`: a list of `Phase`, and why `"auto"` chose them, or `None`.
+        `(phases, reason)`: a list of `Phase`; what `"auto"` chose and why, in a sentence, or `None`.
     """
     if not isinstance(schedule, str):
         return [replace(phase, learning_rate=phase.learning_rate or learning_rate) for phase in schedule], None
@@ -170,7 +179,7 @@ def make_phases(schedule, situation, epochs=None, learning_rate=None):
     options = {name: value for name, value in options.items() if value is not None}
     if schedule == "auto":
         name, reason = choose_recipe(situation)
-        return _RECIPES[name](situation, **options), reason
+        return _RECIPES[name](situation, **options), f"Schedule {name!r}: {reason}."
     return _RECIPES[schedule](situation, **options), None
 
 

@@ -11,6 +11,7 @@ from transferkit.models.freezing import build_view, depths_below_head, select
 from transferkit.training.optimizers import Tuning, build_optimizer
 
 _SMOOTHING = 0.9  # momentum of the running mean of the loss
+_RISEN = 1.5  # times the lowest loss so far, which noise does not explain
 _EXPLODED = 4.0  # times the lowest loss so far, where the test ends
 
 
@@ -21,12 +22,14 @@ class RateCurve:
     Attributes:
         learning_rates: Rate of each step, growing.
         losses: Training loss of each step, smoothed, in nats.
-        suggestion: A rate to train with: a third of the one at which the loss is lowest.
+        suggestion: A rate to train with: a tenth of the one at which the loss begins to explode.
+        exploded: Whether it did; if not, the suggestion is a tenth of the largest rate, and more may do.
     """
 
     learning_rates: np.ndarray = field(repr=False)
     losses: np.ndarray = field(repr=False)
     suggestion: float
+    exploded: bool = True
 
     def plot(self, ax=None):
         """Draws loss against rate, with the suggestion.
@@ -80,7 +83,10 @@ def find_rate(phase, parts, material, stages, optimizer, *, smallest, largest, s
     rates = np.geomspace(smallest, largest, steps)
     with material.images_for(phase, 0, epochs=math.ceil(steps / material.steps_per_epoch)) as (batches, _):
         losses = _losses(model, batches, rates, console)
-    return RateCurve(rates[: len(losses)], losses, _suggest(rates[: len(losses)], losses))
+    suggestion, exploded = _suggest(rates[: len(losses)], losses)
+    if not exploded:
+        console.note(f"The loss did not explode up to a rate of {rates[-1]:g}: a larger `largest` would show where.")
+    return RateCurve(rates[: len(losses)], losses, suggestion, exploded)
 
 
 def _losses(model, batches, rates, console):
@@ -105,5 +111,8 @@ def _losses(model, batches, rates, console):
 
 
 def _suggest(rates, losses):
-    # Where it is lowest, the loss has stopped falling: the smooth curve lags behind, and the rate is too high already.
-    return float(rates[int(np.argmin(losses))] / 3)
+    """A tenth of the rate from which on the loss stays above one and a half times its lowest value."""
+    lowest = np.minimum.accumulate(losses)
+    calm = np.flatnonzero(losses <= _RISEN * lowest)
+    exploded = calm[-1] < len(losses) - 1
+    return float(rates[min(calm[-1] + 1, len(losses) - 1)] / 10), bool(exploded)

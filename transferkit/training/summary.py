@@ -5,7 +5,7 @@ import math
 from transferkit._utils.text import plural
 from transferkit.backbones.stages import stage_layers
 from transferkit.models.costs import multiply_adds, training_cost
-from transferkit.models.freezing import build_view, select
+from transferkit.models.freezing import build_view, is_batch_norm, select
 from transferkit.training.phases import DEFAULT_RATE
 from transferkit.training.rates import as_rate_schedule
 
@@ -35,7 +35,8 @@ def summarise(phases, parts, stages, num_images=None):
     rows.append(["head", str(len(parts.head.layers) - 1), f"{_parameters([parts.head]):,}", "", *counts])
     total = _parameters([parts.network, parts.head])
     totals = [f"{sum(column.values()):,}" for column in columns]
-    rows.append(["trainable", "", f"{total:,}", f"{sum(costs.values()) / 1e6:,.1f}", *totals])
+    rows.append(["all", "", f"{total:,}", f"{sum(costs.values()) / 1e6:,.1f}", *("" for _ in totals)])
+    rows.append(["trainable", "", "", "", *totals])
     rows.append(["frozen", "", "", "", *(f"{total - sum(column.values()):,}" for column in columns)])
     lines = [_describe_phase(n, phase, parts, stages, costs, num_images) for n, phase in enumerate(phases, 1)]
     return "\n".join([*_align(rows), "", *lines])
@@ -62,16 +63,24 @@ def _describe_phase(number, phase, parts, stages, costs, num_images):
     decay = f", times {phase.layer_decay:g} a stage downwards" if phase.layer_decay < 1 else ""
     rate = f"{rate:g}, {schedule}{decay}" if isinstance(rate, float | int) else f"{type(rate).__name__}{decay}"
     selection = select(parts.network, stages, phase.train, phase.lora_rank)
-    weighted = {layer.name for layer in parts.network.layers if layer.weights}
-    names = [layer.name for layer in parts.network.layers]
-    work = training_cost(costs, names, selection.layers & weighted)
+    trained = {
+        layer.name
+        for layer in parts.network.layers
+        if layer.weights and layer.name in selection.layers and (not selection.only_batch_norm or is_batch_norm(layer))
+    }
+    work = training_cost(costs, [layer.name for layer in parts.network.layers], trained)
     text = (
         f"{number}: {phase.title}: at most {plural(phase.epochs, 'epoch')}, rate {rate}; "
         f"{work / sum(costs.values()):.1f} forward passes for each image and epoch"
     )
     if num_images is None:
         return text
-    return f"{text}, {work * num_images * phase.epochs / 1e12:,.1f} T multiply-adds in all"
+    return f"{text}, {_amount(work * num_images * phase.epochs)} multiply-adds in all"
+
+
+def _amount(count):
+    unit, size = ("T", 1e12) if count >= 1e12 else ("G", 1e9)
+    return f"{count / size:,.1f} {unit}"
 
 
 def _parameters(layers):
