@@ -54,8 +54,8 @@ class StepDecay:
         factor: What each step down leaves of the rate, in `(0, 1]`; default 0.5.
 
     Example:
-        >>> [StepDecay(every=2)(epoch, 6) for epoch in range(6)]
-        [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
+        >>> tuple(StepDecay(every=2)(epoch, 6) for epoch in range(6))
+        (1.0, 1.0, 0.5, 0.5, 0.25, 0.25)
     """
 
     every: int = 5
@@ -83,8 +83,8 @@ class Cosine:
         final: Factor of the rate that the phase ends with, in `[0, 1]`; default 0.
 
     Example:
-        >>> [round(Cosine()(epoch, 10), 3) for epoch in (0, 0.5, 1, 5.5, 10)]
-        [0.04, 0.52, 1.0, 0.5, 0.0]
+        >>> tuple(round(Cosine()(epoch, 10), 3) for epoch in (0, 0.5, 1, 5.5, 10))
+        (0.04, 0.52, 1.0, 0.5, 0.0)
     """
 
     warmup: float = 0.1
@@ -115,8 +115,8 @@ class OneCycle:
         final: Factor of the rate that the phase ends with, in `[0, 1]`; default 0.0001.
 
     Example:
-        >>> [round(OneCycle()(epoch, 10), 4) for epoch in (0, 1.5, 3, 6.5, 10)]
-        [0.04, 0.52, 1.0, 0.5, 0.0001]
+        >>> tuple(round(OneCycle()(epoch, 10), 4) for epoch in (0, 1.5, 3, 6.5, 10))
+        (0.04, 0.52, 1.0, 0.5, 0.0001)
     """
 
     warmup: float = 0.3
