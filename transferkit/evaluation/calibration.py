@@ -6,6 +6,13 @@ from scipy.optimize import minimize_scalar
 _LOG_SHARPNESS = (-2.0, 4.0)  # range of the logarithm of 1 / temperature
 
 
+def log_loss(logits, labels):
+    """Returns the mean log loss in nats of logits `(n, num_classes)` for integer codes `(n,)`."""
+    logits = logits - logits.max(axis=1, keepdims=True)
+    own = logits[np.arange(len(labels)), labels]
+    return float((np.log(np.exp(logits).sum(axis=1)) - own).mean())
+
+
 def judge_at_best_temperature(logits, labels, weights=None):
     """Finds the temperature at which the log loss is least (Guo et al., ICML 2017).
 

@@ -120,11 +120,9 @@ class _Training:
     def solve_head(self, cross_validate=False):
         """Fits the logistic head and returns its history."""
         features, held_out = self.features
-        fewest = np.bincount(self.source.labels, minlength=len(self.source.class_names)).max()
-        can_cross_validate = held_out is None or fewest >= 2
-        validation = (
-            None if (cross_validate and can_cross_validate) or held_out is None else (held_out, self.validation.labels)
-        )
+        validation = None if held_out is None else (held_out, self.validation.labels)
+        if cross_validate and np.bincount(self.source.labels).max() >= 2:  # there is something to fold
+            validation = None
         return fit_logistic_head(
             self.parts.dense, features, self.source.labels, class_weights=self.class_weights, validation=validation,
             seed=self.settings.seed, console=self.console,

@@ -1,7 +1,6 @@
 """Solves the logistic head on features."""
 
-import numpy as np
-
+from transferkit.evaluation.calibration import log_loss
 from transferkit.training.callbacks import Record
 from transferkit.training.solvers import STRENGTHS, fit_logistic_path
 
@@ -60,7 +59,4 @@ def record_of_head(dense, training, validation, weights, title):
 def _judge(dense, features, labels):
     kernel, bias = dense.get_layer("probabilities").get_weights()
     logits = features @ kernel + bias
-    logits -= logits.max(axis=1, keepdims=True)
-    log_probabilities = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-    loss = -float(log_probabilities[np.arange(len(labels)), labels].mean())
-    return loss, float((logits.argmax(axis=1) == labels).mean())
+    return log_loss(logits, labels), float((logits.argmax(axis=1) == labels).mean())

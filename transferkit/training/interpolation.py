@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from transferkit.data.datasets import Targets, validation_batches
-from transferkit.evaluation.calibration import judge_at_best_temperature
+from transferkit.evaluation.calibration import judge_at_best_temperature, log_loss
 from transferkit.models.assembly import build_trainee
 from transferkit.models.heads import divide_logits
 from transferkit.models.weights import blend, capture, restore
@@ -57,25 +57,20 @@ def interpolate(start, end, parts, material, console):
             restore(parts.models, blend(start, end, share))
             logits = _logits(model, material)
             judged = judge_at_best_temperature(logits, material.validation.labels)
-            trials.append((*judged, _log_loss(logits / judged[-1], material.validation.labels)))
+            trials.append((*judged, log_loss(logits / judged[-1], material.validation.labels)))
             advance(1)
     losses = [loss for loss, *_ in trials]
     best = int(np.argmin(losses))
     best = 0 if losses[best] > (1 - _WORTHWHILE) * losses[0] else best
-    loss, accuracy, temperature, log_loss = trials[best]
+    loss, accuracy, temperature, plain_loss = trials[best]
     restore(parts.models, blend(start, end, SHARES[best]))
     divide_logits(parts.head, temperature)
     console.note(
         f"Weights {SHARES[best]:.0%} of the way from before to after fine-tuning are best on validation data: "
-        f"log loss {log_loss:.3f}, accuracy {accuracy:.3f} (before {trials[0][3]:.3f}, {trials[0][1]:.3f}; "
+        f"log loss {plain_loss:.3f}, accuracy {accuracy:.3f} (before {trials[0][3]:.3f}, {trials[0][1]:.3f}; "
         f"after {trials[-1][3]:.3f}, {trials[-1][1]:.3f})"
     )
-    return Interpolated(SHARES[best], loss, log_loss, accuracy, capture(parts.models))
-
-
-def _log_loss(logits, labels):
-    logits = logits - logits.max(axis=1, keepdims=True)
-    return float((np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(labels)), labels]).mean())
+    return Interpolated(SHARES[best], loss, plain_loss, accuracy, capture(parts.models))
 
 
 def _logits(model, material):

@@ -151,7 +151,7 @@ class _Run:
         phase, adapters, record = step.phase, tuple(step.view.adapters.values()), self.record
         if self.latest is not None:
             restore(self.parts.models, self.latest, adapters)
-        before, epoch_before = capture(self.parts.models), record.best_epoch
+        before, epoch_before = capture(self.parts.models) if phase.interpolate else None, record.best_epoch
         self._trained_variables(step)
         self._tune(phase)
         model = self._build_model(step)

@@ -73,6 +73,8 @@ def _describe_phase(number, phase, parts, stages, costs, num_images):
         f"{number}: {phase.title}: at most {plural(phase.epochs, 'epoch')}, rate {rate}; "
         f"{work / sum(costs.values()):.1f} forward passes for each image and epoch"
     )
+    if phase.trains_head_only:
+        return f"{text}, or in all where images are not augmented"
     if num_images is None:
         return text
     return f"{text}, {_amount(work * num_images * phase.epochs)} multiply-adds in all"
