@@ -9,12 +9,13 @@ PACKAGE = Path(__file__).parents[1] / "transferkit"
 
 # From top to bottom. Rooms in one row do not import each other; the row above joins them.
 LAYERS = (
+    ("__main__",),
     ("cli",),
     ("classifier",),
     ("inspection", "saving"),
     ("training",),
     ("models",),
-    ("data", "backbones", "evaluation"),
+    ("data", "backbones", "evaluation", "cache"),
     ("_utils",),
     ("exceptions", "_version"),
 )
@@ -50,7 +51,7 @@ def forbidden_imports(source, module):
 
 
 def forbidden_libraries(room):
-    if room == "evaluation":
+    if room in {"cli", "evaluation", "cache"}:
         return {"tensorflow", "keras"}
     return set() if room in ROOMS_WITH_TENSORFLOW else {"tensorflow"}
 
@@ -82,6 +83,8 @@ def test_imports_point_downwards(path):
         ("transferkit.models.heads", "import tensorflow as tf"),
         ("transferkit.evaluation.metrics", "import keras"),
         ("transferkit.evaluation.metrics", "from keras import ops"),
+        ("transferkit.cache.store", "from transferkit.data.readers import read_pixels"),
+        ("transferkit.cache.store", "import keras"),
     ],
 )
 def test_an_import_that_points_elsewhere_is_found(module, source):

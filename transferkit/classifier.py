@@ -16,7 +16,7 @@ from transferkit._utils.random import python_random_kept
 from transferkit.backbones.backbone import Backbone
 from transferkit.backbones.preprocessing import INTERPOLATION
 from transferkit.backbones.registry import get_backbone
-from transferkit.data.datasets import augmented_draws, resized_images, stream_images
+from transferkit.data.datasets import augmented_draws, resized_images
 from transferkit.data.intake import labelled_source, training_sources
 from transferkit.data.readers import find_unreadable, keep_readable
 from transferkit.data.source import as_source
@@ -24,8 +24,8 @@ from transferkit.evaluation.report import EvaluationReport, evaluate_probabiliti
 from transferkit.exceptions import ImageReadError
 from transferkit.inspection.images import draw_grid
 from transferkit.models.assembly import build_parts, parts_of
-from transferkit.models.features import run_model
 from transferkit.models.heads import LOGISTIC, Head
+from transferkit.models.prediction import Predictor
 from transferkit.saving.archive import read_archive, write_archive
 from transferkit.saving.settings import (
     backbone_from_json,
@@ -90,8 +90,18 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         class_weight: `"balanced"`, a dict from class to its weight in the loss, or `None`.
         validation_split: Share of the images that are not trained on but choose the epoch, each class in proportion.
             Not used with `validation_data`, nor by the logistic head alone, which cross-validates.
-        precision: What the backbone computes in while it trains: `"float32"`, `"bfloat16"`, `"float16"`, or `"auto"`:
-            what a short measurement finds to be the fastest. Head, loss and weights are float32 always.
+        precision: What the backbone computes in during `fit`: `"float32"`, `"bfloat16"`, `"float16"`, or `"auto"`:
+            what a short measurement finds to be the fastest, where there is enough to do. Head, loss and weights are
+            float32 always, and so are predictions.
+        engine: What runs the frozen part of the backbone during `fit`: `"keras"`, `"openvino"` (an extra, for CPUs), or
+            `"auto"`: the faster one of those that are installed.
+        cache: Where the output of the frozen part is kept, which is computed once for each image: `"memory"`, until
+            the end of `fit`; `"disk"`, for later runs on the same images as well, in little memory; `"auto"`: chosen
+            from what there is to keep, and explained; `False`: nowhere, it is computed in every epoch.
+        cache_dir: Folder for `"disk"`. Default: `$TRANSFERKIT_CACHE_DIR`, otherwise the user's cache folder.
+        views: For phases with augmentation and a frozen part, the number of versions of each image that take turns in
+            the epochs, the image as it is among them; 1: that one alone. `None`: other versions in every epoch, for
+            which the frozen part has to be computed again and again. `"auto"`: chosen from the number of images.
         strategy: A `tf.distribute.Strategy` for training on several devices, or `None`.
         on_bad_image: `"raise"` an `ImageReadError` that lists all images that cannot be read, or `"skip"` them.
         seed: Seed of folds, splits, the head's first weights, dropout and the order of images. The same seed and data
@@ -135,6 +145,10 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         class_weight: str | Mapping | None = None,
         validation_split: float = 0.2,
         precision: str = "auto",
+        engine: str = "auto",
+        cache: str | bool = "auto",
+        cache_dir: str | os.PathLike | None = None,
+        views: str | int | None = "auto",
         strategy: Any = None,
         on_bad_image: str = "raise",
         seed: int = 0,
@@ -154,6 +168,10 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         self.class_weight = class_weight
         self.validation_split = validation_split
         self.precision = precision
+        self.engine = engine
+        self.cache = cache
+        self.cache_dir = cache_dir
+        self.views = views
         self.strategy = strategy
         self.on_bad_image = on_bad_image
         self.seed = seed
@@ -205,7 +223,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             settings = self._settings(backbone, image_size, console, callbacks)
             history = train_classifier(parts, phases, source, validation_source, settings, console)
 
-        self.model_ = parts.whole
+        self.model_, self._predictor = parts.whole, None
         self.classes_ = source.class_names
         self.backbone_ = backbone
         self.image_size_ = image_size
@@ -304,14 +322,16 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         with python_random_kept():
             network = backbone.build(image_size, None)  # the numbers are the same for any weights
             parts = build_parts(backbone, network, image_size, self._head, num_classes, self.seed)
-        guess, reason = self._plan_phases(parts, backbone, num_images or 1000 * num_classes)
-        text = summarise(self.phases_ if is_fitted else guess, parts, backbone.stages, num_images)
+        is_sure, num_images = num_images is not None, num_images or 1000 * num_classes
+        guess, reason = self._plan_phases(parts, backbone, num_images)
+        settings = self._settings(backbone, image_size, Console(0))
+        text = summarise(self.phases_ if is_fitted else guess, parts, settings, num_images, is_sure=is_sure)
         height, width = image_size
         schedule = self.schedule if isinstance(self.schedule, str) else f"{len(self.schedule)} phases"
         classes = f"{num_classes} classes" + ("" if is_known else " (assumed)")
         print(f"{backbone.name}, {height} x {width} px, {classes}, schedule: {schedule}\n\n{text}")
         if reason and not is_fitted:
-            print(f"{reason} (For {num_images or 1000 * num_classes:,} images.)")
+            print(f"{reason} (For {num_images:,} images.)")
 
     def find_learning_rate(
         self,
@@ -445,7 +465,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
 
     def _settings(self, backbone, image_size, console, callbacks=()):
         parameters = self.get_params(deep=False)
-        settings, notes = make_settings(parameters, backbone.stages, image_size, INTERPOLATION, callbacks)
+        settings, notes = make_settings(parameters, backbone, image_size, INTERPOLATION, callbacks)
         for note in notes:
             console.note(note)
         return settings
@@ -471,9 +491,11 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         return evaluate_probabilities(source.labels, self._probabilities(source, console), self.classes_)
 
     def _probabilities(self, source, console):
-        return self._run(self.model_, source, self.image_size_, console, "Predicting")
+        if getattr(self, "_predictor", None) is None:
+            self._predictor = Predictor(self.model_, self.backbone_, self.image_size_, INTERPOLATION)
+        with console.step("Predicting", len(source)) as advance:
+            return self._predictor.predict(source, self.batch_size, advance)
 
-    def _run(self, model, source, image_size, console, title):
-        batches = stream_images(source, image_size, self.batch_size, INTERPOLATION)
-        with console.step(title, len(source)) as advance:
-            return run_model(model, batches, len(source), advance)
+    def __getstate__(self):
+        """What is pickled: all but what predictions have compiled."""
+        return {**super().__getstate__(), "_predictor": None}

@@ -1,4 +1,6 @@
-from transferkit._utils.text import bullets, listing, plural
+import pytest
+
+from transferkit._utils.text import bullets, human_bytes, listing, plural
 
 
 def test_nouns_are_counted():
@@ -8,3 +10,12 @@ def test_nouns_are_counted():
 def test_long_lists_are_cut():
     assert listing(range(4), most=3) == "0, 1, 2 and 1 more"
     assert bullets("abc", most=2) == "  a\n  b\n  … and 1 more"
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(1, "1 byte"), (512, "512 bytes"), (3100, "3.1 kB"), (41e6, "41 MB"), (9.96e6, "10 MB"), (1.24e9, "1.2 GB"),
+     (999_600, "1.0 MB"), (5e12, "5,000 GB")],
+)  # fmt: skip
+def test_bytes_are_told_in_the_unit_that_fits(count, words):
+    assert human_bytes(count) == words

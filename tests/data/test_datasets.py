@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from transferkit.data.datasets import FeatureBatches, Targets, stream_images, training_batches, validation_batches
+from transferkit.data.datasets import Targets, activation_batches, stream_images, training_batches, validation_batches
 from transferkit.data.source import as_source
 
 
@@ -87,38 +87,39 @@ def test_the_weight_of_a_mixed_label_is_the_expected_one_and_not_that_of_the_lar
 # ---- features ----
 
 
-def one_pass(batches):
-    parts = [batches[i] for i in range(len(batches))]
-    features, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
-    codes = labels.argmax(axis=1)
-    assert np.array_equal(features[:, 0], 2 * codes)
-    return codes.tolist()
+def epochs_of(count, **options):
+    """Codes in each epoch of a stream of features that are twice their code."""
+    features, targets = np.arange(2 * count, dtype="float32").reshape(count, 2), Targets(np.arange(count), count)
+    with activation_batches([features], targets, 4, **options) as batches:
+        parts = [(features.numpy(), labels.numpy().argmax(axis=1)) for features, labels in batches]
+    assert all(np.array_equal(features[:, 0], 2 * codes) for features, codes in parts)
+    codes = np.concatenate([codes for _, codes in parts])
+    return codes.reshape(options.get("epochs", 1), count).tolist()
 
 
-def test_features_come_in_order_or_in_a_new_order_in_every_epoch():
-    features, targets = np.arange(20, dtype="float32").reshape(10, 2), Targets(np.arange(10), 10)
-    assert one_pass(FeatureBatches(features, targets, 4)) == list(range(10))
-    shuffled = FeatureBatches(features, targets, 4, seed=1)
-    first = one_pass(shuffled)
-    shuffled.on_epoch_end()
-    second = one_pass(shuffled)
+def test_activations_come_in_order_or_in_a_new_order_in_every_epoch():
+    assert epochs_of(10) == [list(range(10))]
+    first, second, third = epochs_of(10, seed=1, epochs=3)
     assert sorted(first) == sorted(second) == list(range(10))
     assert first != second
-    assert one_pass(FeatureBatches(features, targets, 4, seed=1)) == first
-    assert one_pass(FeatureBatches(features, targets, 4, seed=2)) != first
+    assert epochs_of(10, seed=1, epochs=1, first_epoch=2) == [third]
+    assert epochs_of(10, seed=2) != [first]
 
 
-def test_features_may_bring_weights():
-    batches = FeatureBatches(np.zeros((5, 2), "float32"), Targets(np.array([0, 1, 2, 1, 0]), 3, WEIGHTS), 3)
-    assert [len(part) for part in batches[0]] == [3, 3, 3]
-    assert batches[1][2].ravel().tolist() == [4, 1]
+def test_activations_may_bring_weights():
+    targets = Targets(np.array([0, 1, 2, 1, 0]), 3, WEIGHTS)
+    with activation_batches([np.zeros((5, 2), "float32")], targets, 3) as batches:
+        found = [[part.numpy() for part in batch] for batch in batches]
+    assert [len(part) for part in found[0]] == [3, 3, 3]
+    assert found[1][2].ravel().tolist() == [4, 1]
 
 
-def test_features_are_let_go():
+def test_activations_are_let_go():
     features = np.zeros((5, 2), "float32")
-    witness, batches = weakref.ref(features), FeatureBatches(features, Targets(np.zeros(5, int), 1), 2)
-    del features
-    batches.release()
+    witness = weakref.ref(features)
+    with activation_batches([features], Targets(np.zeros(5, int), 1), 2) as batches:
+        assert len(list(batches)) == 3
+        del features
     gc.collect()
     assert witness() is None
 

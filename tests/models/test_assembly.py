@@ -84,7 +84,7 @@ def test_what_trains_computes_what_the_whole_does(train, parts, tiny_backbone, p
     expected = np.asarray(parts.whole(pixels))
     trainee = build_trainee(parts, view_of(parts, tiny_backbone, train))
     assert np.allclose(trainee(pixels), expected, atol=1e-5)
-    assert np.allclose(build_trainee(parts, from_pixels=True)(pixels), expected, atol=1e-6)
+    assert np.allclose(build_trainee(parts)(pixels), expected, atol=1e-6)
 
 
 def test_pixels_are_scaled_as_the_backbone_expects(tiny_network, pixels):
@@ -97,7 +97,7 @@ def test_pixels_are_scaled_as_the_backbone_expects(tiny_network, pixels):
 
 
 def test_without_a_view_the_head_trains_on_features(parts, pixels):
-    trainee = build_trainee(parts)
+    trainee = build_trainee(parts, begin="features")
     features = parts.pooling(parts.network(parts.scaling(pixels)))
     assert np.allclose(trainee(features), parts.whole(pixels), atol=1e-6)
     assert {id(weight) for weight in trainee.trainable_weights} == {id(weight) for weight in parts.head.weights}
@@ -147,7 +147,7 @@ def test_a_save_that_fails_leaves_the_kernels_alone(parts, tiny_backbone, tmp_pa
 def test_weights_taken_in_one_phase_can_be_put_back_in_another(parts, tiny_backbone, pixels):
     view = view_of(parts, tiny_backbone, "lora")
     move(view)
-    adapted, on_features = build_trainee(parts, view), build_trainee(parts)
+    adapted, on_features = build_trainee(parts, view), build_trainee(parts, begin="features")
     expected, taken = np.asarray(adapted(pixels)), adapted.get_weights()
     parts.head.set_weights([0 * weight for weight in parts.head.get_weights()])
     on_features.set_weights(taken)

@@ -1,6 +1,6 @@
 """A tiny classifier taken apart, images to train it on, and a function that runs phases."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import keras
 import numpy as np
@@ -14,8 +14,10 @@ from transferkit.data.source import as_source
 from transferkit.models.assembly import build_parts
 from transferkit.models.heads import LOGISTIC
 from transferkit.models.weights import capture
+from transferkit.training.fronts import Fronts
 from transferkit.training.loop import Options, run_phases
 from transferkit.training.material import Material
+from transferkit.training.parameters import Settings
 
 STAGES = (Stage("stage1"), Stage("stage2", "conv2"), Stage("stage3", "conv3"))
 SIZE = (16, 16)
@@ -54,14 +56,34 @@ class Bench:
     material: Material
     said: list[str] = field(default_factory=list)
 
-    def train(self, *phases, optimizer="sgd", callbacks=(), accumulation_steps=None, **options):
-        """Runs phases and returns the `Record`."""
+    @property
+    def console(self):
+        """A console whose notes are kept in `said`."""
         console = Console(0)
         console.note = self.said.append
+        return console
+
+    def train(self, *phases, optimizer="sgd", callbacks=(), accumulation_steps=None, cache=False, **options):
+        """Runs phases and returns the `Record`. `cache` may also be a dict of settings of `Fronts`."""
+        settings = self.settings(**(cache if isinstance(cache, dict) else {"cache": cache}))
+        fronts = Fronts(self.parts, settings, self.console)
+        material = replace(self.material, augmenter_for=settings.augmenter_for)
+        fronts.plan(phases, material)
         return run_phases(
-            list(phases), self.parts, self.material, STAGES, Options(optimizer, accumulation_steps, tuple(callbacks)),
-            console=console, **options,
+            list(phases), self.parts, material, STAGES, Options(optimizer, accumulation_steps, tuple(callbacks)),
+            console=self.console, fronts=fronts, **options,
         )  # fmt: skip
+
+    def settings(self, **options):
+        """`Settings` for this classifier."""
+        material = self.material
+        known = {
+            "name": "tiny", "stages": STAGES, "image_size": material.image_size, "batch_size": material.batch_size,
+            "interpolation": material.interpolation, "seed": material.seed, "validation_split": 0.2,
+            "class_weight": None, "precision": "float32", "engine": "keras", "cache": "memory", "cache_dir": None,
+            "views": "auto", "augmenter": None, "augments_heads": False, "options": Options(),
+        }  # fmt: skip
+        return Settings(**known | options)
 
     def weights(self):
         """Weights by path: those of the backbone, then those of the head."""

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from transferkit.training.material import Activations
 from transferkit.training.phases import Phase
 
 
@@ -20,10 +21,11 @@ def material(make_bench):
 
 
 @pytest.fixture
-def features(material):
+def activations(material):
     rng = np.random.default_rng(0)
     sources = material.training, material.validation
-    return tuple(rng.normal(size=(len(source), 5)).astype("float32") for source in sources)
+    features = [rng.normal(size=(len(source), 5)).astype("float32") for source in sources]
+    return Activations(None, [features[0], features[0] + 100], features[1])
 
 
 def arrays(batches):
@@ -35,59 +37,36 @@ def test_steps_and_classes_follow_from_the_images(material):
     assert material.num_classes == 3
 
 
-@pytest.mark.parametrize(
-    ("phase", "options", "expected"),
-    [
-        (Phase("head"), {}, True),
-        (Phase(["head"]), {}, True),
-        (Phase("head"), {"augmenter": Brighten()}, True),
-        (Phase("head"), {"augmenter": Brighten(), "augments_heads": True}, False),
-        (Phase("head", mixup=0.2), {}, False),
-        (Phase("head", cutmix=0.2), {}, False),
-        (Phase("all"), {}, False),
-        (Phase("lora"), {}, False),
-        (Phase(["stage1"]), {}, False),
-    ],
-)
-def test_features_serve_phases_that_see_the_same_pixels_again_and_leave_the_backbone_alone(
-    make_bench, features, phase, options, expected
-):
-    material = make_bench(**options).material
-    assert material.allows_features(phase) == expected
-    assert not material.uses_features(phase)  # there are none yet
-    assert material.with_features(features).uses_features(phase) == expected
-    assert material.features is None
-
-
-def test_heads_are_augmented_only_when_asked_to(make_bench):
-    brighten = Brighten()
-    for asked in (False, True):
-        material = make_bench(augmenter=brighten, augments_heads=asked).material
-        assert material.augmenter_for(Phase("all")) is brighten
-        assert material.augmenter_for(Phase("head")) is (brighten if asked else None)
-
-
-def test_features_come_with_the_targets_of_the_phase_and_are_let_go(make_bench, features):
+def test_activations_come_with_the_targets_of_the_phase(make_bench, activations):
     weights = np.array([1, 2, 3], "float32")
-    material = make_bench(batch_size=10, class_weights=weights).material.with_features(features)
-    with material.features_for(Phase("head", label_smoothing=0.3)) as (training, validation):
-        found, held_out = ([batches[i] for i in range(len(batches))] for batches in (training, validation))
+    material = make_bench(batch_size=10, class_weights=weights).material
+    with material.activations_for(Phase("head", label_smoothing=0.3), activations, 0) as (training, validation):
+        found, held_out = arrays(training)[:3], arrays(validation)
     assert [len(batch[0]) for batch in found] == [10, 10, 4]
-    rows = [features[0].tolist().index(row) for batch in found for row in batch[0].tolist()]
+    rows = [activations.training[0].tolist().index(row) for batch in found for row in batch[0].tolist()]
     assert sorted(rows) == list(range(24))
     assert rows != list(range(24))
     codes = material.training.labels[rows]
     assert np.concatenate([labels for _, labels, _ in found]) == pytest.approx(0.7 * np.eye(3)[codes] + 0.1)
     assert np.concatenate([found_weights for *_, found_weights in found]).ravel() == pytest.approx(weights[codes])
-    assert np.array_equal(np.concatenate([batch for batch, _ in held_out]), features[1])
+    assert np.array_equal(np.concatenate([batch for batch, _ in held_out]), activations.validation)
     assert np.array_equal(np.concatenate([labels for _, labels in held_out]), np.eye(3)[material.validation.labels])
-    with pytest.raises(TypeError):
-        training[0]
+
+
+def test_views_take_turns_and_activations_come_in_the_order_of_the_images(material, activations):
+    phase, orders = Phase("stage3", epochs=3), []
+    with material.images_for(phase, 2) as (images, _), material.activations_for(phase, activations, 2) as (batches, _):
+        by_image = {image.tobytes(): row for row, image in enumerate(material.training.images.astype("float32"))}
+        expected = [by_image[image.tobytes()] for batch, _ in arrays(images) for image in batch]
+        for number, (rows, _) in enumerate(arrays(batches)):
+            view = activations.training[(2 + number // 3) % 2]
+            orders += [view.tolist().index(row) for row in rows.tolist()]
+    assert orders == expected
 
 
 def test_images_are_augmented_and_mixed_for_training_only(make_bench):
     weights = np.array([1, 2, 3], "float32")
-    material = make_bench(batch_size=10, class_weights=weights, augmenter=Brighten()).material
+    material = make_bench(batch_size=10, class_weights=weights, augmenter_for=lambda phase: Brighten()).material
     with material.images_for(Phase("all", epochs=2, label_smoothing=0.3), 0) as (training, validation):
         found, held_out = arrays(training), arrays(validation)
     assert [len(batch[0]) for batch in found] == [10, 10, 4] * 2

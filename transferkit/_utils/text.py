@@ -20,3 +20,13 @@ def bullets(lines, most=20):
     lines = list(lines)
     more = [f"… and {len(lines) - most} more"] if len(lines) > most else []
     return "\n".join(f"  {line}" for line in lines[:most] + more)
+
+
+def human_bytes(count):
+    """Words for a number of bytes: `512 bytes`, `3.1 kB`, `41 MB`, `1.2 GB`."""
+    if count < 1000:
+        return plural(int(count), "byte")
+    for unit in ("kB", "MB", "GB"):
+        count /= 1000
+        if count < 999.5 or unit == "GB":
+            return f"{count:.1f} {unit}" if count < 9.95 else f"{count:,.0f} {unit}"

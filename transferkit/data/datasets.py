@@ -4,7 +4,6 @@ import os
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -78,6 +77,27 @@ def augmented_draws(images, augmenter, count, seed):
         yield images if augmenter is None else np.asarray(augmenter.augment(tf.constant(images), _draw(seed + 1, draw)))
 
 
+def stream_view(source, image_size, batch_size, interpolation, *, augmenter, seed, view):
+    """Streams the images of a source in order, varied at random.
+
+    Args:
+        source: A `Source`.
+        image_size: `(height, width)` in pixels.
+        batch_size: Images a batch.
+        interpolation: Resizing method.
+        augmenter: From `as_augmentation`.
+        seed: Seed, an integer.
+        view: Which variation; each has other draws.
+
+    Yields:
+        Tensors `(batch, *image_size, 3)`.
+    """
+    steps = -(-len(source) // batch_size)
+    for number, batch in enumerate(stream_images(source, image_size, batch_size, interpolation)):
+        images = resize_images(tf.convert_to_tensor(batch), image_size, interpolation)
+        yield augmenter.augment(images, _draw(seed + 1, view * steps + number))
+
+
 def _draw(seed, number):
     return tf.stack([tf.cast(seed, tf.int64), tf.cast(number, tf.int64)])
 
@@ -143,40 +163,9 @@ class Targets:
         return labels, one_hot @ self.class_weights[:, None]
 
 
-class FeatureBatches(keras.utils.PyDataset):
-    """Features with their labels in batches, in a new order in every epoch.
-
-    Args:
-        features: `(n, num_features)` float32.
-        targets: Their `Targets`.
-        batch_size: Rows a batch; the last may be smaller.
-        seed: Seed of the orders; `None` keeps the rows as they are.
-    """
-
-    def __init__(self, features, targets, batch_size, seed=None):
-        super().__init__()
-        self._features = features
-        self._targets = targets
-        self._batch_size = batch_size
-        self._rng = None if seed is None else np.random.default_rng(seed)
-        self._order = np.arange(len(features))
-        self.on_epoch_end()
-
-    def __len__(self):
-        return -(-len(self._order) // self._batch_size)
-
-    def __getitem__(self, index):
-        rows = self._order[index * self._batch_size : (index + 1) * self._batch_size]
-        return self._features[rows], *self._targets.finish(self._targets.one_hot(rows))
-
-    def on_epoch_end(self):
-        """Draws the order of the next epoch."""
-        if self._rng is not None:
-            self._rng.shuffle(self._order)
-
-    def release(self):
-        """Lets go of the arrays: TensorFlow never forgets a dataset it has read from."""
-        self._features = self._targets = None
+def _shuffled(count, seed, epoch):
+    """Numbers below `count` in the order of an epoch."""
+    return tf.random.experimental.stateless_shuffle(tf.range(count), _draw(seed, epoch))
 
 
 @contextmanager
@@ -204,9 +193,6 @@ def training_batches(source, targets, image_size, batch_size, interpolation, *, 
         `[0, 255]`, `(batch, num_classes)` and `(batch, 1)`. It has `epochs` times `ceil(n / batch_size)` batches.
     """
 
-    def shuffled(epoch):
-        return tf.random.experimental.stateless_shuffle(tf.range(len(source)), _draw(seed, epoch))
-
     def finish(images, labels, draw):
         if augmenter is not None:
             images = augmenter.augment(images, _draw(seed + 1, draw))
@@ -217,7 +203,7 @@ def training_batches(source, targets, image_size, batch_size, interpolation, *, 
     with _labelled_images(source, targets, image_size, batch_size, interpolation) as batches_of:
         steps = -(-len(source) // batch_size)
         stream = tf.data.Dataset.range(first_epoch, first_epoch + epochs)
-        stream = stream.flat_map(lambda epoch: batches_of(shuffled(epoch)))
+        stream = stream.flat_map(lambda epoch: batches_of(_shuffled(len(source), seed, epoch)))
         draws = tf.data.Dataset.range(first_epoch * steps, (first_epoch + epochs) * steps)
         stream = tf.data.Dataset.zip(stream, draws).map(
             lambda batch, draw: finish(*batch, draw),
@@ -232,6 +218,47 @@ def validation_batches(source, targets, image_size, batch_size, interpolation):
     with _labelled_images(source, targets, image_size, batch_size, interpolation) as batches_of:
         stream = batches_of(tf.range(len(source))).map(lambda images, labels: (images, *targets.finish(labels)))
         yield _with_length(stream, -(-len(source) // batch_size))
+
+
+@contextmanager
+def activation_batches(views, targets, batch_size, *, seed=None, epochs=1, first_epoch=0):
+    """Streams what was computed from images, with their labels: batch by batch what `training_batches` gives of them.
+
+    Args:
+        views: Sequence of arrays `(n, …)`, or of what can be indexed as one: the same images, varied in different ways.
+            Each epoch takes the next one.
+        targets: Their `Targets`.
+        batch_size: Rows a batch; the last of an epoch may be smaller.
+        seed: Seed of the orders; `None` keeps the rows as they are.
+        epochs: Number of epochs in the stream.
+        first_epoch: Number of the first one.
+
+    Yields:
+        A `tf.data.Dataset` of `(activations, labels)` or `(activations, labels, weights)`.
+    """
+    box, shape, count = [views, targets], views[0].shape, len(targets.codes)
+
+    @tf.autograph.experimental.do_not_convert
+    def load(rows, epoch):
+        values = tf.numpy_function(lambda i, e: box[0][e % len(box[0])][i], [rows, epoch], tf.float32)
+        labels = _one_hot(box, rows, targets.num_classes)
+        return tf.ensure_shape(values, (None, *shape[1:])), *targets.finish(labels)
+
+    def batches_of(epoch):
+        rows = tf.range(count) if seed is None else _shuffled(count, seed, epoch)
+        return tf.data.Dataset.from_tensor_slices(rows).batch(batch_size).map(lambda rows: load(rows, epoch))
+
+    try:
+        stream = tf.data.Dataset.range(first_epoch, first_epoch + epochs).flat_map(batches_of)
+        yield _with_length(stream, epochs * -(-count // batch_size))
+    finally:
+        box.clear()
+
+
+def _one_hot(box, rows, num_classes):
+    """Labels of rows, from the `Targets` that come second in a box."""
+    labels = tf.numpy_function(lambda i: box[1].one_hot(i), [rows], tf.float32)
+    return tf.ensure_shape(labels, (None, num_classes))
 
 
 def _with_length(stream, num_batches):
@@ -257,8 +284,7 @@ def _labelled_images(source, targets, image_size, batch_size, interpolation):
 
     @tf.autograph.experimental.do_not_convert
     def add_labels(rows, images):
-        labels = tf.numpy_function(lambda i: box[1].one_hot(i), [rows], tf.float32)
-        return images, tf.ensure_shape(labels, (None, targets.num_classes))
+        return images, _one_hot(box, rows, targets.num_classes)
 
     def batches_of(rows):
         stream = tf.data.Dataset.from_tensor_slices(rows)

@@ -86,7 +86,7 @@ def parts_of(model):
     return tuple(model.get_layer(name) for name in ("preprocessing", "backbone", "head"))
 
 
-def build_trainee(parts, view=None, *, from_pixels=False):
+def build_trainee(parts, view=None, *, begin="pixels"):
     """Builds the model that is trained in one phase.
 
     What saves it saves the whole classifier, which takes pixels of any size: so Keras' `ModelCheckpoint` writes
@@ -94,21 +94,22 @@ def build_trainee(parts, view=None, *, from_pixels=False):
 
     Args:
         parts: `Parts` of the classifier.
-        view: `View` of its backbone; `None` for the head alone, on pooled features.
-        from_pixels: With no `view`, take the backbone as it is, to compute with it only.
+        view: `View` of its backbone or, for `begin="cut"`, of the part behind the cut. `None` takes the backbone as
+            it is, to compute with it only.
+        begin: `"pixels"`: images `(batch, height, width, 3)` in `[0, 255]` of the right size; `"cut"`: what the front
+            of the backbone made of them; `"features"`: the pooled features, for the head alone.
 
     Returns:
-        A `keras.Model` that is not compiled yet, from images `(batch, height, width, 3)` in `[0, 255]` of the right
-        size, or from pooled features, to probabilities.
+        A `keras.Model` that is not compiled yet, to probabilities.
     """
-    if view is None and not from_pixels:
+    if begin == "features":
         inputs = keras.Input(parts.dense.input_shape[1:])
         outputs = parts.dense(inputs)
     else:
-        inputs = keras.Input(parts.network.input_shape[1:], name="pixels")
-        head = parts.head if parts.head.trainable else AtRest(parts.head)
         network = parts.network if view is None else view.model
-        outputs = head(network(parts.scaling(inputs)))
+        inputs = keras.Input(network.input_shape[1:], name="pixels" if begin == "pixels" else "activations")
+        head = parts.head if parts.head.trainable else AtRest(parts.head)
+        outputs = head(network(parts.scaling(inputs) if begin == "pixels" else inputs))
     trainee = keras.Model(inputs, outputs, name="trainee")
     _save_as_whole(trainee, parts.whole, tuple(view.adapters.values()) if view else ())
     return trainee

@@ -23,35 +23,52 @@ def _padded(batch, size):
     return keras.ops.concatenate([batch, keras.ops.repeat(batch[-1:], missing, axis=0)]) if missing > 0 else batch
 
 
-def run_model(model, batches, num_images, advance=lambda count: None):
+def iterate_model(model, batches, num_images):
     """Computes the output of a model for every batch of a stream.
 
     Args:
-        model: `keras.Model` with one output.
+        model: `keras.Model` with one output, or a compiled front.
         batches: Iterable of image batches, of `num_images` images in all.
         num_images: How many images will come.
-        advance: Called with the number of images in every batch done.
 
-    Returns:
-        float32 array `(num_images, …)`, in the order of the stream.
+    Yields:
+        float32 arrays `(batch, …)`, in the order of the stream.
 
     Raises:
         ValueError: If the model gives NaN or infinite values.
+        RuntimeError: If another number of images comes.
     """
-    outputs = np.empty((num_images, *model.output_shape[1:]), "float32")
+    compute = model.predict_on_batch if isinstance(model, keras.Model) else model
     done, full = 0, None
     for batch in batches:
         count = len(batch)
         full = full or count
         with without_retracing_warnings():
-            outputs[done : done + count] = np.asarray(model.predict_on_batch(_padded(batch, full)))[:count]
+            outputs = np.asarray(compute(_padded(batch, full)), "float32")[:count]
+        if not np.isfinite(outputs).all():
+            raise ValueError(
+                "The network gave NaN or infinite values for some images. Are its weights right? "
+                "Random ones (`weights=None`) can do that in a deep network."
+            )
         done += count
-        advance(count)
+        yield outputs
     if done != num_images:
         raise RuntimeError(f"Expected {num_images} images, got {done}. Did the data change while they were read?")
-    if not np.isfinite(outputs).all():
-        raise ValueError(
-            "The network gave NaN or infinite values for some images. Are its weights right? "
-            "Random ones (`weights=None`) can do that in a deep network."
-        )
+
+
+def run_model(model, batches, num_images, advance=lambda count: None):
+    """Computes the output of a model for every batch of a stream and puts them together.
+
+    For arguments and errors see `iterate_model`; `advance` is called with the number of images in every batch done.
+
+    Returns:
+        float32 array `(num_images, …)`, in the order of the stream.
+    """
+    outputs, done = np.empty((num_images, *model.output_shape[1:]), "float32"), 0
+    for rows in iterate_model(model, batches, num_images):
+        if done + len(rows) > num_images:
+            raise RuntimeError(f"Expected {num_images} images, got more. Did the data change while they were read?")
+        outputs[done : done + len(rows)] = rows
+        done += len(rows)
+        advance(len(rows))
     return outputs

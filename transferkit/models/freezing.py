@@ -63,6 +63,22 @@ def select(network, stages, train, rank=None):
     return Selection(chosen, head=has_head)
 
 
+def changing_layers(network, selection):
+    """Returns the names of the layers that compute something else from one step of a phase to the next.
+
+    Those whose weights train, and those in training stages that draw at random.
+    """
+
+    def changes(layer):
+        if selection.rank is not None:
+            return can_adapt(layer)
+        if selection.only_batch_norm:
+            return any(isinstance(inner, _BATCH_NORM) for inner in layer._flatten_layers())
+        return bool(layer.weights) or _has_modes(layer)
+
+    return {layer.name for layer in network.layers if layer.name in selection.layers and changes(layer)}
+
+
 def check_stages(train, stage_names):
     """Returns the names of the stages that `train` means.
 

@@ -1,6 +1,6 @@
 """From phases and images to a trained classifier: what is solved, what is computed once, what is trained."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -9,13 +9,13 @@ from transferkit._utils.console import Console
 from transferkit._utils.memory import free_memory
 from transferkit._utils.text import plural
 from transferkit.data.balance import class_weights
-from transferkit.data.datasets import read_into_memory, stream_images
+from transferkit.data.datasets import read_into_memory
 from transferkit.data.source import Source
 from transferkit.data.splits import stratified_split
 from transferkit.models.assembly import Parts
-from transferkit.models.features import join, run_model
 from transferkit.models.precision import choose_precision, computing_in
 from transferkit.models.weights import capture
+from transferkit.training.fronts import Fronts
 from transferkit.training.heads import fit_logistic_head, record_of_head
 from transferkit.training.loop import run_phases
 from transferkit.training.material import Material
@@ -40,16 +40,17 @@ def train_classifier(parts, phases, source, validation, settings, console):
     Returns:
         The history: a dict of lists. One entry an epoch; for the logistic head alone, one entry a strength.
     """
+    fronts = Fronts(parts, settings, console)
     if [phase.train for phase in phases] == ["logistic"]:
         if settings.options.callbacks or settings.augments_heads:
             console.note("The logistic head is solved, not trained: `callbacks` and `augmentation` have no part in it.")
-        return _Training(parts, source, validation, settings, console).solve_head()
+        return _Training(parts, source, validation, settings, console, fronts).solve_head()
     is_split = validation is None
     whole = source
     if is_split:
         rows, held_out = stratified_split(source.labels, settings.validation_split, settings.seed)
         source, validation = source.take(rows), source.take(held_out)
-    training = _Training(parts, source, validation, settings, console)
+    training = _Training(parts, source, validation, settings, console, fronts)
     record = training.start(phases)
     record = training.run(phases, record)
     history = record.history
@@ -63,7 +64,7 @@ def train_classifier(parts, phases, source, validation, settings, console):
         refitted = " and fitted to all images" if is_split else ""
         console.note(f"Fine-tuning did not improve on the logistic head, which is kept{refitted}.")
         if is_split:
-            _Training(parts, whole, None, settings, console).solve_head()
+            _Training(parts, whole, None, settings, console, fronts).solve_head()
     return history
 
 
@@ -82,10 +83,11 @@ def find_learning_rate(parts, phase, source, settings, console, *, solve_head, *
     Returns:
         A `RateCurve`.
     """
-    training = _Training(parts, source, source, settings, console)
+    fronts = Fronts(parts, settings, console)
+    training = _Training(parts, source, source, settings, console, fronts)
     if solve_head:
-        _Training(parts, source, None, settings, console).solve_head()
-    material = training.material([])
+        _Training(parts, source, None, settings, console, fronts).solve_head()
+    material = training.material()
     return find_rate(phase, parts, material, settings.stages, settings.options.optimizer, console=console, **limits)
 
 
@@ -96,21 +98,15 @@ class _Training:
     validation: Source | None
     settings: Settings
     console: Console
+    fronts: Fronts  # what of the network is computed once for each image
 
     @cached_property
     def features(self):
         """Pooled features of the frozen backbone for both sources: the one pass that all heads share."""
-        extractor = join(self.parts.preprocessing, self.parts.network, self.parts.pooling)
-        training = self._compute(extractor, self.source, "Computing features")
+        training = self.fronts.features(self.source, "Computing features")
         if self.validation is None:
             return training, None
-        return training, self._compute(extractor, self.validation, "Computing validation features")
-
-    def _compute(self, extractor, source, title):
-        settings = self.settings
-        batches = stream_images(source, settings.image_size, settings.batch_size, settings.interpolation)
-        with self.console.step(title, len(source)) as advance:
-            return run_model(extractor, batches, len(source), advance)
+        return training, self.fronts.features(self.validation, "Computing validation features")
 
     @cached_property
     def class_weights(self):
@@ -142,39 +138,39 @@ class _Training:
     def run(self, phases, record):
         """Runs the phases that an optimizer trains. Returns their `Record`."""
         phases = [phase for phase in phases if phase.train != "logistic"]
-        material = self.material(phases)
+        material = self.material()
+        on_images = self.fronts.plan(phases, material)
+        material = self._in_memory(material, on_images)
         precision = self._choose_precision(phases)
         options = self.settings.options
         with computing_in(self.parts.network, precision):
             return run_phases(
-                phases, self.parts, material, self.settings.stages, options, record=record, console=self.console,
-                loss_scaling=precision == "float16",
+                phases, self.parts, material, self.settings.stages, options, fronts=self.fronts, record=record,
+                console=self.console, loss_scaling=precision == "float16",
             )  # fmt: skip
 
-    def material(self, phases):
+    def material(self):
         """Puts together what phases train on."""
         settings = self.settings
-        source, validation = self._images(phases)
-        material = Material(
-            source, validation, settings.image_size, settings.batch_size, settings.interpolation,
-            settings.seed, class_weights=self.class_weights, augmenter=settings.augmenter,
-            augments_heads=settings.augments_heads,
+        return Material(
+            self.source, self.validation, settings.image_size, settings.batch_size, settings.interpolation,
+            settings.seed, class_weights=self.class_weights, augmenter_for=settings.augmenter_for,
         )  # fmt: skip
-        return material.with_features(self.features) if any(map(material.allows_features, phases)) else material
 
-    def _images(self, phases):
-        """The sources; files that several epochs would decode again and again are read once, where memory allows."""
-        sources, settings = (self.source, self.validation), self.settings
-        epochs = sum(phase.epochs for phase in phases if settings.augments_heads or not phase.trains_head_only)
+    def _in_memory(self, material, phases):
+        """Reads files that several epochs would decode again and again once, where memory allows."""
+        settings, sources = self.settings, (material.training, material.validation)
         files = [source for source in sources if not source.is_uniform]
         height, width = settings.image_size
-        if epochs < 2 or not files or sum(map(len, files)) * height * width * 3 > _MEMORY_SHARE * free_memory():
-            return sources
+        size = sum(map(len, files)) * height * width * 3
+        if sum(phase.epochs for phase in phases) < 2 or not files or size > _MEMORY_SHARE * free_memory():
+            return material
         shape = settings.image_size, settings.interpolation, settings.batch_size
         with self.console.step("Reading images into memory", sum(map(len, files))) as advance:
-            return tuple(
+            training, validation = (
                 source if source.is_uniform else read_into_memory(source, *shape, advance) for source in sources
             )
+        return replace(material, training=training, validation=validation)
 
     def _choose_precision(self, phases):
         if self.settings.precision != "auto":

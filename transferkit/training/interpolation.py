@@ -4,9 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from transferkit.data.datasets import Targets, validation_batches
 from transferkit.evaluation.calibration import judge_at_best_temperature, log_loss
-from transferkit.models.assembly import build_trainee
 from transferkit.models.heads import divide_logits
 from transferkit.models.weights import blend, capture, restore
 
@@ -33,7 +31,7 @@ class Interpolated:
     weights: list[np.ndarray] = field(repr=False)
 
 
-def interpolate(start, end, parts, material, console):
+def interpolate(start, end, parts, probabilities, labels, console):
     """Chooses a place between two sets of weights by their log loss at the best temperature on validation data.
 
     Wortsman et al. (CVPR 2022): the weights between a pretrained and a fine-tuned network are often better, and more
@@ -43,21 +41,20 @@ def interpolate(start, end, parts, material, console):
         start: Weights before fine-tuning, as `capture` gives them.
         end: Weights after it.
         parts: The `Parts` of the classifier, which is left with the weights that were chosen.
-        material: The `Material`; its validation images are looked at once for each of `SHARES`.
+        probabilities: Function that returns `(n, num_classes)` for the validation images with the present weights.
+        labels: Their `(n,)` codes.
         console: Told about the progress.
 
     Returns:
         An `Interpolated`.
     """
-    model = build_trainee(parts, None, from_pixels=True)
-    model.compile(jit_compile=False)
     trials = []
     with console.step("Interpolating weights", len(SHARES), "set") as advance:
         for share in SHARES:
             restore(parts.models, blend(start, end, share))
-            logits = _logits(model, material)
-            judged = judge_at_best_temperature(logits, material.validation.labels)
-            trials.append((*judged, log_loss(logits / judged[-1], material.validation.labels)))
+            logits = np.log(np.maximum(probabilities(), 1e-30))
+            judged = judge_at_best_temperature(logits, labels)
+            trials.append((*judged, log_loss(logits / judged[-1], labels)))
             advance(1)
     losses = [loss for loss, *_ in trials]
     best = int(np.argmin(losses))
@@ -71,11 +68,3 @@ def interpolate(start, end, parts, material, console):
         f"after {trials[-1][3]:.3f}, {trials[-1][1]:.3f})"
     )
     return Interpolated(SHARES[best], loss, plain_loss, accuracy, capture(parts.models))
-
-
-def _logits(model, material):
-    targets = Targets(material.validation.labels, material.num_classes)
-    shape = material.image_size, material.batch_size, material.interpolation
-    with validation_batches(material.validation, targets, *shape) as batches:
-        probabilities = np.concatenate([np.asarray(model.predict_on_batch(images)) for images, *_ in batches])
-    return np.log(np.maximum(probabilities, 1e-30))

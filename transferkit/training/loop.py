@@ -11,10 +11,13 @@ from sklearn.exceptions import ConvergenceWarning
 from transferkit._utils.console import Console
 from transferkit._utils.keras import without_retracing_warnings
 from transferkit._utils.text import plural
+from transferkit.backbones.stages import split_model
+from transferkit.data.datasets import Targets, validation_batches
 from transferkit.models.assembly import Parts, build_trainee
 from transferkit.models.freezing import Selection, View, build_view, depths_below_head, select, set_flags
 from transferkit.models.weights import capture, restore
 from transferkit.training.callbacks import LOG_LOSS, AcrossPhases, Commentator, PhaseMonitor, Record, measure_rate
+from transferkit.training.fronts import Fronts
 from transferkit.training.interpolation import interpolate
 from transferkit.training.material import Material
 from transferkit.training.optimizers import Tuning, build_optimizer, is_spared_from_decay
@@ -37,7 +40,7 @@ class Options:
     callbacks: tuple = ()
 
 
-def run_phases(phases, parts, material, stages, options, *, record=None, loss_scaling=False, console):
+def run_phases(phases, parts, material, stages, options, *, fronts=None, record=None, loss_scaling=False, console):
     """Trains a classifier, phase by phase, and leaves it with the best weights of all.
 
     Each phase goes on from the best weights of the one before.
@@ -48,6 +51,7 @@ def run_phases(phases, parts, material, stages, options, *, record=None, loss_sc
         material: The `Material` to train on.
         stages: Stages of the backbone.
         options: `Options`.
+        fronts: `Fronts` that have planned what of each phase is computed once; `None`: nothing.
         record: `Record` of what was done before, such as the logistic head, or `None`.
         loss_scaling: Whether the loss is scaled so that float16 gradients do not vanish.
         console: Told about the progress.
@@ -59,9 +63,9 @@ def run_phases(phases, parts, material, stages, options, *, record=None, loss_sc
         ValueError: If a phase trains nothing, or training diverged before anything good was there.
         MemoryError: If the device's memory does not suffice.
     """
-    run = _Run(phases, parts, material, options, record or Record(), loss_scaling, console)
+    run = _Run(phases, parts, material, options, record or Record(), loss_scaling, console, stages, fronts)
     others = AcrossPhases(options.callbacks, run.record.epochs_done + sum(phase.epochs for phase in phases))
-    steps = run.prepare(stages)
+    steps = run.prepare()
     others.around_epoch_end = run.tuned.swap_means
     try:
         for step in steps:
@@ -94,13 +98,15 @@ class _Run:
     record: Record
     loss_scaling: bool
     console: Console
+    stages: tuple
+    fronts: Fronts | None
 
-    def prepare(self, stages):
+    def prepare(self):
         """Builds what all phases need: their views of the network, and one optimizer for all."""
         labels = self.material.training.labels
         largest = float(np.bincount(labels).max() / len(labels))
         self.commentator = Commentator(self.console.note, largest, len(self.material.validation))
-        network, adapters, steps, self.depths = self.parts.network, {}, [], {}
+        network, stages, adapters, steps, self.depths = self.parts.network, self.stages, {}, [], {}
         _seed_dropout(network, self.material.seed)
         self.latest = self.record.best_weights
         self.solved = 1 if self.record.history["epoch"] else 0  # phases before these
@@ -152,18 +158,19 @@ class _Run:
         if self.latest is not None:
             restore(self.parts.models, self.latest, adapters)
         before, epoch_before = capture(self.parts.models) if phase.interpolate else None, record.best_epoch
+        once = None if self.fronts is None else self.fronts.activations(phase)
+        view = self._view(step, once)
         self._trained_variables(step)
         self._tune(phase)
-        model = self._build_model(step)
-        monitor = self._fit(step, model, others)
-        if step.selection.layers:
-            self.material = self.material.with_features(None)  # they were those of another backbone
+        model = self._build_model(view, once)
+        monitor = self._fit(step, model, once, others)
         if monitor.has_diverged:
             self._explain_divergence(step)
         elif monitor.phase_best is not None:
             _, self.latest, epoch = monitor.phase_best
             if phase.interpolate:
-                found = interpolate(before, self.latest, self.parts, self.material, self.console)
+                probabilities, labels = self._probabilities(view, once), self.material.validation.labels
+                found = interpolate(before, self.latest, self.parts, probabilities, labels, self.console)
                 self.latest = found.weights
                 record.keep(found.log_loss, epoch if found.share else epoch_before, found.weights)
         return not monitor.has_diverged and (monitor.has_converged or not model.stop_training)
@@ -181,33 +188,60 @@ class _Run:
 
         self.tuned.begin_phase(tuning, phase.ema or self.momentum)
 
-    def _build_model(self, step):
-        view = None if self.material.uses_features(step.phase) else step.view
-        model = build_trainee(self.parts, view)
+    def _view(self, step, once):
+        """The view of what runs in every step: of the whole network, of what lies behind a cut, or of nothing."""
+        if once is None:
+            return step.view
+        if once.cut.is_pooled:
+            return None
+        _, back = split_model(self.parts.network, self.stages, once.cut.stage)
+        adapts = step.phase.batch_norm == "adapt"
+        return build_view(back, step.selection, adapt_batch_norm=adapts, adapters=step.view.adapters)
+
+    def _build_model(self, view, once):
+        model = build_trainee(self.parts, view, begin=_beginning(once))
         # Without XLA: the last batch of an epoch has another size, and on CPUs XLA is far slower.
         metrics = ["accuracy", keras.metrics.CategoricalCrossentropy(name=LOG_LOSS)]
         model.compile(self.outer, "categorical_crossentropy", metrics=metrics, jit_compile=False)
         _create_metrics(model)
         return model
 
-    def _fit(self, step, model, others):
+    def _probabilities(self, view, once):
+        """Returns a function that gives the probabilities of the validation images with the weights of the moment."""
+        model = build_trainee(self.parts, view if once else None, begin=_beginning(once))
+        model.compile(jit_compile=False)
+        material = self.material
+        targets = Targets(material.validation.labels, material.num_classes)
+        shape = material.image_size, material.batch_size, material.interpolation
+
+        def on_images():
+            with validation_batches(material.validation, targets, *shape) as batches:
+                return np.concatenate([np.asarray(model.predict_on_batch(images)) for images, *_ in batches])
+
+        def on_activations():
+            starts = range(0, len(material.validation), material.batch_size)
+            rows = (once.validation[start : start + material.batch_size] for start in starts)
+            return np.concatenate([np.asarray(model.predict_on_batch(batch)) for batch in rows])
+
+        return on_activations if once else on_images
+
+    def _fit(self, step, model, once, others):
         phase, material, record = step.phase, self.material, self.record
         adapters = tuple(step.view.adapters.values())
         steps, done = material.steps_per_epoch, record.epochs_done
-        on_features = material.uses_features(phase)
         title = f"Phase {step.number} of {len(self.phases) + self.solved}, {phase.title!r}"
-        batches = material.features_for(phase) if on_features else material.images_for(phase, done)
+        batches = material.activations_for(phase, once, done) if once else material.images_for(phase, done)
         with batches as (training, validation), self.console.step(title, phase.epochs * steps, "step") as advance:
             monitor = PhaseMonitor(
                 record, phase, self.tuned, lambda: capture(self.parts.models, adapters), advance,
-                num_images=len(material.training), on_epoch=self._commentary(training, on_features),
+                num_images=len(material.training), on_epoch=self._commentary(training, once),
             )  # fmt: skip
             setter, *plateau = self._rate_callbacks(phase, steps)
             callbacks = [setter, monitor, *plateau, others]
             with without_retracing_warnings(), self._memory_errors_explained(phase):
                 model.fit(
                     training, validation_data=validation, initial_epoch=done, epochs=done + phase.epochs,
-                    steps_per_epoch=None if on_features else steps, shuffle=False, callbacks=callbacks, verbose=0,
+                    steps_per_epoch=steps, shuffle=False, callbacks=callbacks, verbose=0,
                 )  # fmt: skip
         return monitor
 
@@ -218,12 +252,11 @@ class _Run:
             return [setter, schedule.build_callback(phase.learning_rate or DEFAULT_RATE)]
         return [setter]
 
-    def _commentary(self, training, on_features):
+    def _commentary(self, training, once):
         def on_epoch(row, rate):
-            if on_features:
-                rate = None
-            else:
+            if once is None or not once.cut.is_pooled:
                 self.console.note(_describe(row))
+            rate = rate if once is None else None
             self.commentator.comment(self.record.history, rate, lambda: measure_rate(training))
 
         return on_epoch
@@ -258,6 +291,13 @@ class _Run:
                 f"The device ran out of memory in phase {phase.title!r} with {plural(size, 'image')} a batch. "
                 f"{advice}a smaller `image_size`, or fewer stages to train."
             ) from error
+
+
+def _beginning(once):
+    """Where the model that is trained begins, as `build_trainee` calls it."""
+    if once is None:
+        return "pixels"
+    return "features" if once.cut.is_pooled else "cut"
 
 
 def _seed_dropout(network, seed):

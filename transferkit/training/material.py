@@ -1,12 +1,30 @@
-"""What phases train on: images or, where nothing changes them, features."""
+"""What phases train on: images or, where part of the network is frozen, what it made of them."""
 
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from transferkit.data.datasets import FeatureBatches, Targets, training_batches, validation_batches
+from transferkit.data.datasets import Targets, activation_batches, training_batches, validation_batches
 from transferkit.data.source import Source
+from transferkit.models.cutting import Cut
+from transferkit.training.phases import Phase
+
+
+@dataclass(frozen=True)
+class Activations:
+    """The output of the frozen front of a network, computed once.
+
+    Attributes:
+        cut: The `Cut` at its end.
+        training: One array `(n, …)`, or what can be indexed as one, for each view of the training images.
+        validation: The same for the validation images as they are.
+    """
+
+    cut: Cut
+    training: Sequence = field(repr=False)
+    validation: np.ndarray = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -16,13 +34,11 @@ class Material:
     Attributes:
         training: `Source` of the images to learn from.
         validation: `Source` of those that choose epochs.
-        features: Pooled features `(n, num_features)` of the frozen backbone for both, or `None`.
         class_weights: `(num_classes,)` weights in the loss, or `None`.
         image_size: `(height, width)` in pixels.
         batch_size: Images a step.
         interpolation: How images are resized.
-        augmenter: From `as_augmentation`, or `None`.
-        augments_heads: Whether phases that train the head only are augmented, too.
+        augmenter_for: Function from a phase to what augments its images, from `as_augmentation`, or `None`.
         seed: Seed of orders and augmentation.
     """
 
@@ -32,10 +48,8 @@ class Material:
     batch_size: int
     interpolation: str
     seed: int
-    features: tuple[np.ndarray, np.ndarray] | None = field(default=None, repr=False)
     class_weights: np.ndarray | None = None
-    augmenter: object = None
-    augments_heads: bool = False
+    augmenter_for: Callable[[Phase], object] = lambda phase: None
 
     @property
     def num_classes(self):
@@ -51,35 +65,17 @@ class Material:
         """Targets of the training images."""
         return Targets(self.training.labels, self.num_classes, self.class_weights, label_smoothing)
 
-    def augmenter_for(self, phase):
-        """Returns what augments the images of a phase, or `None`."""
-        return self.augmenter if self.augments_heads or not phase.trains_head_only else None
-
-    def allows_features(self, phase):
-        """Whether a phase sees the same pixels in every epoch and leaves the backbone alone."""
-        return phase.trains_head_only and self.augmenter_for(phase) is None and not phase.mixes
-
-    def uses_features(self, phase):
-        """Whether a phase trains on features that were computed before."""
-        return self.features is not None and self.allows_features(phase)
-
-    def with_features(self, features):
-        """Returns a copy that has features."""
-        return replace(self, features=features)
-
     @contextmanager
-    def features_for(self, phase):
-        """Yields batches of features: `(training, validation)`."""
-        held_out = Targets(self.validation.labels, self.num_classes)
-        batches = (
-            FeatureBatches(self.features[0], self.targets(phase.label_smoothing), self.batch_size, self.seed),
-            FeatureBatches(self.features[1], held_out, self.batch_size),
-        )
-        try:
-            yield batches
-        finally:
-            for stream in batches:
-                stream.release()
+    def activations_for(self, phase, activations, first_epoch):
+        """Yields batches of `Activations`: `(training, validation)`."""
+        targets, held_out = self.targets(phase.label_smoothing), Targets(self.validation.labels, self.num_classes)
+        with ExitStack() as stack:
+            training = activation_batches(
+                activations.training, targets, self.batch_size, seed=self.seed, epochs=phase.epochs,
+                first_epoch=first_epoch,
+            )  # fmt: skip
+            validation = activation_batches([activations.validation], held_out, self.batch_size)
+            yield stack.enter_context(training), stack.enter_context(validation)
 
     @contextmanager
     def images_for(self, phase, first_epoch, epochs=None):

@@ -16,7 +16,12 @@ from transferkit.training.loop import Options
 from transferkit.training.optimizers import fresh_optimizer, own_rate
 from transferkit.training.phases import Situation, check_rate, check_schedule, make_phases
 
+_ENGINES = ("auto", "keras", "openvino")
+_CACHES = ("auto", "memory", "disk", False)
 _SMALLEST = {"epochs": 1, "gradient_accumulation_steps": 1, "batch_size": 1, "seed": 0}
+_KEPT = (
+    "batch_size", "seed", "validation_split", "class_weight", "precision", "engine", "cache", "cache_dir", "views",
+)  # fmt: skip
 _MAY_BE_NONE = ("epochs", "gradient_accumulation_steps")
 
 
@@ -25,13 +30,15 @@ class Settings:
     """What the classifier was asked for, as far as training needs it; the names are those of its arguments.
 
     Attributes:
-        stages: Stages of the backbone.
+        name: Name of the backbone.
+        stages: Its stages.
         image_size: `(height, width)` in pixels.
         interpolation: How images are resized.
         augmenter: From `as_augmentation`, or `None`.
         augments_heads: Whether phases that train the head only are augmented, too.
     """
 
+    name: str
     stages: tuple
     image_size: tuple[int, int]
     interpolation: str
@@ -40,9 +47,26 @@ class Settings:
     validation_split: float
     class_weight: object
     precision: str
+    engine: str
+    cache: str | bool
+    cache_dir: object
+    views: str | int | None
     augmenter: object
     augments_heads: bool
     options: Options
+
+    def augmenter_for(self, phase):
+        """Returns what augments the images of a phase, or `None`."""
+        return self.augmenter if self.augments_heads or not phase.trains_head_only else None
+
+    def views_for(self, num_images):
+        """Returns how many versions of each image a phase with augmentation and a frozen front trains on.
+
+        `None`: other ones in every epoch, so that the front has to be computed anew.
+        """
+        if not is_auto(self.views):
+            return self.views
+        return None
 
 
 def check_parameters(parameters, stages):
@@ -64,6 +88,7 @@ def check_parameters(parameters, stages):
         raise ValueError(
             f"`precision` must be 'auto', {', '.join(map(repr, PRECISIONS))}. Received: precision={precision!r}."
         )
+    _check_caching(parameters["cache"], parameters["views"], parameters["engine"])
     for name, smallest in _SMALLEST.items():
         value = parameters[name]
         if value is None and name in _MAY_BE_NONE:
@@ -84,6 +109,16 @@ def check_parameters(parameters, stages):
         check_stage_names(parameters["schedule"], stages)
     if not is_auto(parameters["augmentation"]):
         as_augmentation(parameters["augmentation"], parameters["seed"])
+
+
+def _check_caching(cache, views, engine):
+    if not any(cache is known or (isinstance(cache, str) and cache == known) for known in _CACHES):
+        raise ValueError(f"`cache` must be 'auto', 'memory', 'disk' or False. Received: cache={cache!r}.")
+    is_count = isinstance(views, int | np.integer) and not isinstance(views, bool) and views >= 1
+    if views is not None and not is_auto(views) and not is_count:
+        raise ValueError(f"`views` must be 'auto', an integer from 1, or None. Received: views={views!r}.")
+    if engine not in _ENGINES:
+        raise ValueError(f"`engine` must be one of {', '.join(map(repr, _ENGINES))}. Received: engine={engine!r}.")
 
 
 def check_callbacks(callbacks):
@@ -119,12 +154,12 @@ def find_augmenter(augmentation, seed):
     return as_augmentation("light" if is_auto(augmentation) else augmentation, seed)
 
 
-def make_settings(parameters, stages, image_size, interpolation, callbacks=()):
+def make_settings(parameters, backbone, image_size, interpolation, callbacks=()):
     """Makes the `Settings` of a classifier.
 
     Args:
         parameters: Dict of its arguments.
-        stages: Stages of the backbone.
+        backbone: Its `Backbone`.
         image_size: `(height, width)` in pixels.
         interpolation: How images are resized.
         callbacks: Keras callbacks.
@@ -134,10 +169,13 @@ def make_settings(parameters, stages, image_size, interpolation, callbacks=()):
     """
     augmenter, notes = find_augmenter(parameters["augmentation"], parameters["seed"])
     options = Options(parameters["optimizer"], parameters["gradient_accumulation_steps"], tuple(callbacks or ()))
-    kept = {name: parameters[name] for name in ("batch_size", "seed", "validation_split", "class_weight", "precision")}
+    kept = {name: parameters[name] for name in _KEPT}
     augments_heads = augmenter is not None and not is_auto(parameters["augmentation"])
-    return Settings(stages, image_size, interpolation, **kept, augmenter=augmenter, augments_heads=augments_heads,
-                    options=options), notes  # fmt: skip
+    settings = Settings(
+        backbone.name, backbone.stages, image_size, interpolation, **kept, augmenter=augmenter,
+        augments_heads=augments_heads, options=options,
+    )  # fmt: skip
+    return settings, notes
 
 
 def plan_phases(parameters, network, stages, num_images, num_classes):

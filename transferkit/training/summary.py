@@ -3,25 +3,28 @@
 import math
 
 from transferkit._utils.text import plural
-from transferkit.backbones.stages import stage_layers
+from transferkit.backbones.stages import split_model, stage_layers
 from transferkit.models.costs import multiply_adds, training_cost
 from transferkit.models.freezing import build_view, is_batch_norm, select
+from transferkit.training.fronts import describe_front, find_front
 from transferkit.training.phases import DEFAULT_RATE
 from transferkit.training.rates import as_rate_schedule
 
 
-def summarise(phases, parts, stages, num_images=None):
+def summarise(phases, parts, settings, num_images, *, is_sure=True):
     """Describes phases in a table.
 
     Args:
         phases: List of `Phase`.
         parts: `Parts` of a classifier; flags of its layers are changed.
-        stages: Stages of the backbone.
-        num_images: Number of images to train on, for an estimate of the whole cost, or `None`.
+        settings: `Settings`.
+        num_images: Number of images to train on.
+        is_sure: Whether that number is more than a guess, so that the whole cost can be told.
 
     Returns:
         Text of several lines: one row a stage with what trains in each phase, then one line a phase.
     """
+    stages = settings.stages
     members = stage_layers(parts.network, stages)
     columns = [_trained_counts(phase, parts, stages, members) for phase in phases]
     costs = multiply_adds(parts.network)
@@ -38,7 +41,9 @@ def summarise(phases, parts, stages, num_images=None):
     rows.append(["all", "", f"{total:,}", f"{sum(costs.values()) / 1e6:,.1f}", *("" for _ in totals)])
     rows.append(["trainable", "", "", "", *totals])
     rows.append(["frozen", "", "", "", *(f"{total - sum(column.values()):,}" for column in columns)])
-    lines = [_describe_phase(n, phase, parts, stages, costs, num_images) for n, phase in enumerate(phases, 1)]
+    lines = [
+        _describe_phase(n, phase, parts, settings, costs, num_images, is_sure) for n, phase in enumerate(phases, 1)
+    ]
     return "\n".join([*_align(rows), "", *lines])
 
 
@@ -55,29 +60,44 @@ def _trained_counts(phase, parts, stages, members):
     return counts
 
 
-def _describe_phase(number, phase, parts, stages, costs, num_images):
+def _describe_phase(number, phase, parts, settings, costs, num_images, is_sure):
     if phase.train == "logistic":
         return f"{number}: {phase.title}: solved on features computed once: 1.0 forward pass for each image"
     rate = DEFAULT_RATE if phase.learning_rate is None else phase.learning_rate
     schedule = as_rate_schedule(phase.rate_schedule)
     decay = f", times {phase.layer_decay:g} a stage downwards" if phase.layer_decay < 1 else ""
     rate = f"{rate:g}, {schedule}{decay}" if isinstance(rate, float | int) else f"{type(rate).__name__}{decay}"
-    selection = select(parts.network, stages, phase.train, phase.lora_rank)
-    trained = {
-        layer.name
-        for layer in parts.network.layers
-        if layer.weights and layer.name in selection.layers and (not selection.only_batch_norm or is_batch_norm(layer))
-    }
-    work = training_cost(costs, [layer.name for layer in parts.network.layers], trained)
+    work, once, front = _work(phase, parts, settings, costs, num_images)
+    whole = max(1, sum(costs.values()))
     text = (
         f"{number}: {phase.title}: at most {plural(phase.epochs, 'epoch')}, rate {rate}; "
-        f"{work / sum(costs.values()):.1f} forward passes for each image and epoch"
+        f"{work / whole:.1f} forward passes for each image and epoch"
     )
-    if phase.trains_head_only:
-        return f"{text}, or in all where images are not augmented"
-    if num_images is None:
-        return text
-    return f"{text}, {_amount(work * num_images * phase.epochs)} multiply-adds in all"
+    if front is not None:
+        text += f", {once / whole:.1f} for each image once: {front}"
+    return f"{text}; {_amount((work * phase.epochs + once) * num_images)} multiply-adds in all" if is_sure else text
+
+
+def _work(phase, parts, settings, costs, num_images):
+    """Multiply-adds for each image: in an epoch, once, and what they are that are done once, in words, or `None`."""
+    selection = select(parts.network, settings.stages, phase.train, phase.lora_rank)
+    layers = {layer.name: layer for layer in parts.network.layers}
+    trained = {
+        name
+        for name, layer in layers.items()
+        if layer.weights and name in selection.layers and (not selection.only_batch_norm or is_batch_norm(layer))
+    }
+    found = find_front(phase, parts, settings, num_images)
+    if found is None:
+        return training_cost(costs, list(layers), trained), 0, None
+    cut, views = found
+    versions = "" if views == 1 else f", for {views} versions of it"
+    front = f"{describe_front(cut)}{versions}"
+    if cut.is_pooled:
+        return 0, views * cut.work, front
+    _, back = split_model(parts.network, settings.stages, cut.stage)
+    behind = [layer.name for layer in back.layers if layer.name in costs]
+    return training_cost(costs, behind, trained & set(behind)), views * cut.work, front
 
 
 def _amount(count):

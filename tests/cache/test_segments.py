@@ -1,0 +1,109 @@
+import sys
+
+import numpy as np
+import pytest
+
+from transferkit.cache.segments import count_rows, read_segment, write_segment
+
+
+@pytest.fixture
+def segment(tmp_path, make_prints, rows_of):
+    """A segment of three batches, and the prints in it."""
+    prints = make_prints(12)
+    path = tmp_path / "segment.npy"
+    write_segment(path, [(part, rows_of(part).astype("float16")) for part in np.split(prints, 3)])
+    return path, prints
+
+
+def test_a_segment_comes_back_as_it_was(segment, rows_of):
+    path, prints = segment
+    read = read_segment(path, (2, 3), "float16")
+    np.testing.assert_array_equal(read.prints, prints)
+    np.testing.assert_array_equal(read.rows, rows_of(prints))
+    assert read.rows.dtype == "float16"
+    assert count_rows(path) == 12
+
+
+def test_numpy_opens_the_rows(segment, rows_of):
+    path, prints = segment
+    rows = np.load(path, mmap_mode="r")
+    assert isinstance(rows, np.memmap)
+    np.testing.assert_array_equal(rows, rows_of(prints))
+
+
+def test_nothing_but_the_segment_is_left(segment, tmp_path):
+    assert list(tmp_path.iterdir()) == [segment[0]]
+
+
+def test_a_segment_that_ends_anywhere_too_early_is_refused(segment):
+    path, _ = segment
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=r".+"):
+            read_segment(path, (2, 3), "float16")
+
+
+def test_a_segment_with_something_behind_it_is_refused(segment):
+    path, _ = segment
+    path.write_bytes(path.read_bytes() + b"\0")
+    with pytest.raises(ValueError, match="do not fill"):
+        read_segment(path, (2, 3), "float16")
+
+
+@pytest.mark.parametrize(("row_shape", "dtype"), [((3, 2), "float16"), ((2, 3), "float32"), ((6,), "float16")])
+def test_rows_of_another_shape_or_dtype_are_refused(segment, row_shape, dtype):
+    with pytest.raises(ValueError, match="Expected rows"):
+        read_segment(segment[0], row_shape, dtype)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"(12, 2, 3)", b"(11, 2, 3)"),
+        (b"(12, 16)", b"(13, 16)"),
+        (b"False, 'shape': (12, 2", b"True , 'shape': (12, 2"),
+    ],
+)
+def test_a_header_that_is_not_that_of_the_data_is_refused(segment, old, new):
+    path, _ = segment
+    content = path.read_bytes()
+    assert content.count(old) == 1
+    path.write_bytes(content.replace(old, new))
+    with pytest.raises(ValueError, match=r".+"):
+        read_segment(path, (2, 3), "float16")
+
+
+@pytest.mark.parametrize("count", [b"-2", b"10", b"99", b"0 ", b"(]", b"''", b"0x"])
+def test_a_header_that_makes_no_sense_is_refused(segment, count):
+    path, _ = segment
+    path.write_bytes(path.read_bytes().replace(b"(12, 2", b"(" + count + b", 2", 1))
+    with pytest.raises(ValueError, match=r".+"):
+        read_segment(path, (2, 3), "float16")
+
+
+def test_a_missing_file_is_another_error_than_a_damaged_one(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_segment(tmp_path / "segment.npy", (2, 3), "float16")
+    assert count_rows(tmp_path / "segment.npy") == 0
+
+
+WRITE_WITHOUT_ROOM = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from transferkit.cache.segments import write_segment
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+for number in (100, 1000):
+    try:
+        write_segment(Path(sys.argv[1]) / f"{number}.npy", [(np.zeros((number, 16), "uint8"), np.zeros((number, 20)))])
+    except OSError as error:
+        print(error.strerror)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_a_write_that_fails_leaves_nothing(tmp_path, in_fresh_process):
+    assert in_fresh_process(WRITE_WITHOUT_ROOM, tmp_path).strip() == "File too large"
+    assert [path.name for path in tmp_path.iterdir()] == ["100.npy"]

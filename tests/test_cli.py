@@ -1,0 +1,123 @@
+import os
+import re
+import subprocess
+import sys
+from configparser import ConfigParser
+from datetime import datetime
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import transferkit
+from transferkit.cache.store import Store
+from transferkit.cli import main
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Where the command looks: two shelves, the first of them used last on a day long ago."""
+    monkeypatch.setenv("TRANSFERKIT_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.delenv("TRANSFERKIT_CACHE_SIZE", raising=False)
+    store = Store(tmp_path / "cache", 10**9)
+    for count, title in ((3, "tiny features"), (1234, "efficientnet_lite0 features, 224 x 224")):
+        prints = np.random.default_rng(0).integers(0, 256, (count, 16), np.uint8)
+        with store.shelf("0" * 32, (count,), "float16", title).writer() as writer:
+            writer.append(prints, np.zeros((count, count)))
+    old = min(store.folder.rglob("*.npy"), key=lambda path: path.stat().st_size)
+    os.utime(old, (datetime(2024, 5, 6, 7, 8).timestamp(),) * 2)
+    return store.folder
+
+
+def test_what_is_kept_is_listed(folder, capsys):
+    assert main(["cache"]) == 0
+    head, first, second, blank, total = capsys.readouterr().out.splitlines()
+    assert head.split() == ["activations", "images", "size", "last", "used"]
+    year = datetime.now().year
+    assert re.fullmatch(rf"efficientnet_lite0 features, 224 x 224 +1,234 +3\.1 MB  {year}-\d\d-\d\d \d\d:\d\d", first)
+    assert re.fullmatch(r"tiny features +3 +\d+ bytes  2024-05-06 07:08", second)
+    assert head.index("last used") == first.index(str(year)) == second.index("2024")
+    assert blank == ""
+    assert total == f"3.1 MB of at most 20 GB, in {folder}"
+
+
+def test_nothing_kept_is_said(capsys, tmp_path):
+    assert main(["cache", "--folder", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"Nothing is kept in {tmp_path}\n"
+
+
+def test_another_folder_can_be_named(folder, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("TRANSFERKIT_CACHE_DIR", str(tmp_path / "nowhere"))
+    assert main(["cache", "--folder", str(folder)]) == 0
+    assert "tiny features" in capsys.readouterr().out
+    assert main(["cache"]) == 0
+    assert capsys.readouterr().out == f"Nothing is kept in {tmp_path / 'nowhere'}\n"
+
+
+def test_clearing_removes_everything_and_says_how_much(folder, capsys):
+    assert main(["cache", "--clear"]) == 0
+    assert capsys.readouterr().out == f"Removed 3.1 MB from {folder}\n"
+    assert list(folder.iterdir()) == []
+    assert main(["cache", "--clear"]) == 0
+    assert capsys.readouterr().out == f"Removed 0 bytes from {folder}\n"
+
+
+def test_what_cannot_be_removed_is_an_error(folder, capsys, monkeypatch):
+    monkeypatch.setattr("transferkit.cache.places._unlink", lambda path: False)
+    assert main(["cache", "--clear"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == (
+        f"transferkit: 3.1 MB in '{folder}' could not be removed: they are in use or belong to another user.\n"
+    )
+
+
+def test_a_folder_that_is_not_there_is_an_error(capsys, tmp_path):
+    assert main(["cache", "--folder", str(tmp_path / "nowhere")]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == f"transferkit: There is no folder '{tmp_path / 'nowhere'}'.\n"
+
+
+def test_a_wrong_setting_is_an_error(folder, capsys, monkeypatch):
+    monkeypatch.setenv("TRANSFERKIT_CACHE_SIZE", "much")
+    assert main(["cache"]) == 2
+    assert re.fullmatch("transferkit: .* TRANSFERKIT_CACHE_SIZE must be .* 'much'.\n", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("arguments", [[], ["cash"], ["cache", "--empty"]])
+def test_what_is_no_command_is_an_error(arguments, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: transferkit")
+
+
+def test_the_command_runs_as_a_module_and_without_tensorflow(folder):
+    command = [sys.executable, "-X", "importtime", "-m", "transferkit", "cache"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "tiny features" in result.stdout
+    imported = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
+    assert "transferkit.cache.store" in imported
+    assert not {"tensorflow", "keras", "sklearn", "rich"} & imported
+
+
+def test_a_module_that_fails_exits_with_its_status(tmp_path):
+    command = [sys.executable, "-m", "transferkit", "cache", "--folder", str(tmp_path / "nowhere")]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 2
+
+
+def test_the_command_is_installed_by_its_name():
+    setup = ConfigParser()
+    setup.read(Path(transferkit.__file__).parents[1] / "setup.cfg", encoding="utf-8")
+    name, _, target = setup["options.entry_points"]["console_scripts"].strip().partition(" = ")
+    module, _, function = target.partition(":")
+    assert name == "transferkit"
+    assert getattr(import_module(module), function) is main
+
+
+def test_the_version_can_be_asked_for(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"transferkit {transferkit.__version__}\n"

@@ -1,0 +1,84 @@
+"""Where the cache is and how large it may become, and small JSON files of what was measured on this machine."""
+
+import json
+import math
+import os
+import shutil
+import sys
+import tempfile
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+GIGABYTE = 10**9
+
+_DEFAULT_GIGABYTES = 20
+
+
+def default_folder():
+    """Returns the folder of the cache: `$TRANSFERKIT_CACHE_DIR`, or `transferkit` where the system keeps caches."""
+    if folder := os.environ.get("TRANSFERKIT_CACHE_DIR"):
+        return Path(folder).expanduser()
+    return _caches() / "transferkit"
+
+
+def _caches():
+    if folder := os.environ.get("XDG_CACHE_HOME"):
+        return Path(folder)
+    if sys.platform == "win32" and (folder := os.environ.get("LOCALAPPDATA")):
+        return Path(folder)
+    try:
+        home = Path.home()
+    except RuntimeError:  # a container may run as a user who has none
+        return Path(tempfile.gettempdir())
+    return home / ("Library/Caches" if sys.platform == "darwin" else ".cache")
+
+
+def max_bytes():
+    """Returns the bytes that the cache may take: `$TRANSFERKIT_CACHE_SIZE`, in GB, or 20 GB.
+
+    Raises:
+        ValueError: If that variable is no size.
+    """
+    text = os.environ.get("TRANSFERKIT_CACHE_SIZE") or _DEFAULT_GIGABYTES
+    try:
+        gigabytes = float(text)
+    except ValueError:
+        gigabytes = math.nan
+    if not 0 <= gigabytes < math.inf:
+        raise ValueError(
+            "The environment variable TRANSFERKIT_CACHE_SIZE must be a number of gigabytes, such as 20 or 0.5. "
+            f"Received: {text!r}."
+        )
+    return int(gigabytes * GIGABYTE)
+
+
+def free_disk(folder):
+    """Returns the bytes that are free on the disk where `folder` is, or would be."""
+    folder = Path(folder).absolute()
+    while not os.path.exists(folder):
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def read_json(folder, name):
+    """Reads a dict from a small JSON file. One that is missing, damaged or unreadable counts as empty."""
+    try:
+        values = json.loads((Path(folder) / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def update_json(folder, name, values):
+    """Writes `values` over those of the same keys in a small JSON file. Where that cannot be done, nothing happens."""
+    path = Path(folder) / name
+    temporary = path.with_name(f"{uuid.uuid4().hex}.part")
+    text = json.dumps({**read_json(folder, name), **values}, indent=1, ensure_ascii=False)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()

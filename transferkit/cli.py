@@ -1,0 +1,87 @@
+"""The command `transferkit`. It starts without Keras and TensorFlow."""
+
+import argparse
+import sys
+from datetime import datetime
+from pathlib import Path
+
+from transferkit._utils.text import human_bytes
+from transferkit._version import __version__
+from transferkit.cache.folder import default_folder, max_bytes
+from transferkit.cache.store import Store
+
+
+def main(argv=None):
+    """Runs the command.
+
+    Args:
+        argv: List of its arguments; default: those of the process.
+
+    Returns:
+        Exit status: 0, or 2 if it could not be done, which is then said on standard error.
+    """
+    arguments = _build_parser().parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except (OSError, ValueError) as error:
+        print(f"transferkit: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _build_parser():
+    parser = argparse.ArgumentParser("transferkit", description="Transfer learning of image classifiers with Keras 3.")
+    parser.add_argument("--version", action="version", version=f"transferkit {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="command", required=True)
+    _add_cache_command(commands)
+    return parser
+
+
+def _add_cache_command(commands):
+    text = "Show or remove the activations of frozen networks that are kept for later runs."
+    parser = commands.add_parser("cache", help=text, description=text)
+    parser.add_argument("--clear", action="store_true", help="remove all of them")
+    parser.add_argument("--folder", type=Path, help="where they are; default: where transferkit keeps them")
+    parser.set_defaults(run=_run_cache)
+
+
+def _run_cache(arguments):
+    if arguments.folder and not arguments.folder.is_dir():
+        raise FileNotFoundError(f"There is no folder '{arguments.folder}'.")
+    store = Store(arguments.folder or default_folder(), max_bytes())
+    if arguments.clear:
+        _clear(store)
+    else:
+        print(_describe(store))
+
+
+def _clear(store):
+    freed = store.clear()
+    if left := sum(shelf.bytes for shelf in store.contents()):
+        raise OSError(
+            f"{human_bytes(left)} in '{store.folder}' could not be removed: they are in use or belong to another user."
+        )
+    print(f"Removed {human_bytes(freed)} from {store.folder}")
+
+
+def _describe(store):
+    shelves = store.contents()
+    if not shelves:
+        return f"Nothing is kept in {store.folder}"
+    table = [("activations", "images", "size", "last used")]
+    table += [(shelf.title, f"{shelf.rows:,}", human_bytes(shelf.bytes), _when(shelf.last_used)) for shelf in shelves]
+    total = human_bytes(sum(shelf.bytes for shelf in shelves))
+    return "\n".join([*_align(table), "", f"{total} of at most {human_bytes(store.max_bytes)}, in {store.folder}"])
+
+
+def _when(timestamp):
+    return datetime.fromtimestamp(timestamp).strftime("%Y-%m-%d %H:%M")
+
+
+def _align(table):
+    """Lines of a table: the first and last column to the left, numbers between them to the right."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return [
+        f"{title:<{widths[0]}}  {images:>{widths[1]}}  {size:>{widths[2]}}  {used}"
+        for title, images, size, used in table
+    ]

@@ -1,0 +1,47 @@
+"""Runs a whole classifier over many images."""
+
+from transferkit.data.datasets import stream_images
+from transferkit.models.assembly import parts_of
+from transferkit.models.features import run_model
+from transferkit.models.inference import compile_front, first_model
+from transferkit.models.signatures import weights_of
+
+
+class Predictor:
+    """Probabilities of many images, as fast as the device allows; in float32, always.
+
+    From a whole batch of images on, the classifier is compiled with its weights as constants, which is a snapshot: whoever
+    trains its model further gets another one.
+
+    Args:
+        model: A classifier that `assemble` made.
+        backbone: Its `Backbone`.
+        image_size: `(height, width)` in pixels.
+        interpolation: How images are resized.
+    """
+
+    def __init__(self, model, backbone, image_size, interpolation):
+        self._model = model
+        self._preprocessing, self._network, self._head = parts_of(model)
+        self._scaling = backbone.build_scaling()
+        self._image_size = tuple(image_size)
+        self._interpolation = interpolation
+        self._weights = None
+        self._fronts = {}
+
+    def predict(self, source, batch_size, advance=lambda count: None):
+        """Computes the probabilities of the images of a `Source`: float32 `(n, num_classes)`, in their order."""
+        batches = stream_images(source, self._image_size, batch_size, self._interpolation)
+        model = self._model if len(source) < batch_size else self._compiled(source, batch_size)
+        return run_model(model, batches, len(source), advance)
+
+    def _compiled(self, source, batch_size):
+        weights = weights_of(self._model)
+        if weights != self._weights:
+            self._weights, self._fronts = weights, {}
+        size = tuple(source.images.shape[1:3]) if source.is_uniform else self._image_size
+        if (size, batch_size) not in self._fronts:
+            first = first_model(self._scaling, self._preprocessing, size, self._image_size, self._interpolation)
+            models = (first, self._network, self._head)
+            self._fronts[size, batch_size] = compile_front(models, batch_size=batch_size)
+        return self._fronts[size, batch_size]

@@ -1,0 +1,278 @@
+"""The frozen front of a network: run over all images once, and kept."""
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from transferkit._utils.memory import free_memory
+from transferkit._utils.text import plural
+from transferkit.backbones.stages import split_model
+from transferkit.cache.fingerprints import fingerprint, fingerprint_images
+from transferkit.cache.folder import default_folder, max_bytes
+from transferkit.cache.placement import choose_place
+from transferkit.cache.store import Store
+from transferkit.data.augmentation import Augmentation
+from transferkit.data.datasets import stream_images, stream_view
+from transferkit.data.readers import read_pixels
+from transferkit.models.cutting import Cut, find_cut, pooled_cut
+from transferkit.models.features import iterate_model
+from transferkit.models.freezing import select
+from transferkit.models.inference import compile_front, first_model
+from transferkit.models.signatures import signature_of
+from transferkit.models.speed import choose_front, engines_here, precisions_here
+from transferkit.training.material import Activations
+
+_FORMAT = 1  # of what is kept: another number makes all that was kept before a miss
+_FEWEST_EPOCHS = 2
+_WORTH_CUTTING = 0.05  # share of the network that a front must have to be worth keeping its output
+_WORTH_MEASURING = 5e11  # multiply-adds from which on it pays to find out which engine and precision are fastest
+_MEMORY_SHARE = 0.125  # of the free memory that pooled features may take when they come from the disk
+_SPEEDS = "speeds.json"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a phase computes once.
+
+    Attributes:
+        cut: Where the frozen front ends.
+        place: `"disk"` or `"memory"`.
+        views: Augmented versions of each training image; 1: the image as it is.
+    """
+
+    cut: Cut
+    place: str
+    views: int = 1
+
+
+def find_front(phase, parts, settings, num_images):
+    """Finds what of the network is the same in every epoch of a phase, and worth keeping.
+
+    Args:
+        phase: A `Phase`.
+        parts: `Parts` of the classifier.
+        settings: `Settings`.
+        num_images: Number of training images.
+
+    Returns:
+        `(cut, views)`: the end of the front and the number of versions of each image, or `None`.
+    """
+    if settings.cache is False or phase.mixes:
+        return None
+    selection = select(parts.network, settings.stages, phase.train, phase.lora_rank)
+    cut = find_cut(parts.network, parts.pooling, settings.stages, selection)
+    views = 1 if settings.augmenter_for(phase) is None else settings.views_for(num_images)
+    if cut is None or views is None or cut.share < _WORTH_CUTTING:
+        return None
+    return (cut, views) if cut.is_pooled or phase.epochs >= max(_FEWEST_EPOCHS, views) else None
+
+
+def describe_front(cut):
+    """Names what lies before a cut: half a sentence."""
+    return "its features" if cut.is_pooled else f"all before {cut.stage!r}, {cut.share:.0%} of the backbone"
+
+
+class Fronts:
+    """Runs the frozen fronts of one classifier.
+
+    What was computed is found again by the content of the images and by what the front computes, so that it serves
+    later runs, other heads, other labels, and other selections of the same images.
+
+    Args:
+        parts: `Parts` of the classifier.
+        settings: `Settings`.
+        console: Told about the progress.
+    """
+
+    def __init__(self, parts, settings, console):
+        self._parts = parts
+        self._settings = settings
+        self._console = console
+        self._folder = settings.cache_dir or default_folder()
+        self._stores = {"memory": Store(None, 0)}
+        self._prints = {}  # of the images of each source, by its identity
+        self._fronts = {}
+        self._plans = {}
+        self._engines = {}
+
+    def plan(self, phases, material):
+        """Decides which phases train on activations that are computed once, and says so.
+
+        Args:
+            phases: List of `Phase`.
+            material: The `Material`.
+
+        Returns:
+            List of the phases that need the images themselves in every epoch.
+        """
+        self._material = material
+        self._plans = {id(phase): self._plan(phase, material) for phase in phases}
+        return [phase for phase in phases if self._plans[id(phase)] is None]
+
+    def _plan(self, phase, material):
+        found = find_front(phase, self._parts, self._settings, len(material.training))
+        if found is None:
+            return None
+        cut, views = found
+        place, reason = self._choose_place(cut, views * len(material.training) + len(material.validation))
+        outcome = "not kept" if place is None else "computed once"
+        versions = "" if views == 1 else f", for {views} versions of each image"
+        self._console.note(f"Phase {phase.title!r}: {describe_front(cut)}, {outcome}{versions}: {reason}.")
+        return None if place is None else Plan(cut, place, views)
+
+    def _choose_place(self, cut, rows):
+        cache, count = self._settings.cache, rows * int(np.prod(cut.row_shape))
+        return choose_place(cache, count, work=cut.work * rows, folder=self._folder, max_bytes=max_bytes())
+
+    def activations(self, phase):
+        """Computes, or finds, what a phase trains on.
+
+        Args:
+            phase: A `Phase` that `plan` has seen. The network must have the weights that it begins with.
+
+        Returns:
+            `Activations`, or `None` if the phase needs the images themselves.
+        """
+        plan = self._plans[id(phase)]
+        if plan is None:
+            return None
+        cut, source, validation = plan.cut, self._material.training, self._material.validation
+        kind = "features" if cut.is_pooled else f"what comes before {cut.stage!r}"
+        titles = [f"Computing {kind}" + (f", view {view + 1}" if view else "") for view in range(plan.views)]
+        training = [self.rows(cut, plan.place, source, title, view) for view, title in enumerate(titles)]
+        return Activations(cut, training, self.rows(cut, plan.place, validation, f"{titles[0]} (validation)"))
+
+    def features(self, source, title):
+        """Computes, or finds, the pooled features of images: for what is not trained in epochs."""
+        cut = pooled_cut(self._parts.network, self._parts.pooling)
+        place = None if self._settings.cache is False else self._choose_place(cut, len(source))[0]
+        return self.rows(cut, place or "memory", source, title)
+
+    def rows(self, cut, place, source, title, view=0):
+        """Computes, or finds, the output of one front.
+
+        Args:
+            cut: The end of the front.
+            place: `"disk"` or `"memory"`.
+            source: `Source` of the images.
+            title: What the computation is called while it runs.
+            view: 0 for the images as they are, other numbers for augmented versions of them.
+
+        Returns:
+            float32 `(n, *cut.row_shape)`, as an array or as something that is indexed like one and reads from disk.
+        """
+        prints, engine = self._prints_of(source), self._choose_engine(cut, source)
+        shelves = self._shelves(cut, place, engine, prints, view)
+        full = next((shelf for shelf in shelves if not len(shelf.missing(prints))), None)
+        if full is not None:
+            self._console.note(f"{title.replace('Computing', 'Found')}: all {plural(len(source), 'image')} were there.")
+            return self._loaded(full.rows(prints), cut, place)
+        for shelf in shelves:
+            try:
+                self._fill(shelf, cut, engine, prints, source, title, view)
+            except OverflowError:  # too large for float16
+                continue
+            return self._loaded(shelf.rows(prints), cut, place)
+        raise AssertionError("float32 holds what float32 computed")
+
+    def _shelves(self, cut, place, engine, prints, view):
+        """Where the rows may stand: in float16 or, if they are too large for that or in memory, in float32."""
+        key = self._key(cut, engine, prints, view)
+        part = "features" if cut.is_pooled else f"before {cut.stage}"
+        height, width = self._settings.image_size
+        title = f"{self._settings.name} {part}, {height} x {width}" + (f", view {view + 1}" if view else "")
+        dtypes = ["float32"] if place == "memory" else ["float16", "float32"]
+        store = self._store(place)
+        return [store.shelf(fingerprint(key, dtype), cut.row_shape, dtype, title) for dtype in dtypes]
+
+    def _loaded(self, rows, cut, place):
+        """Takes pooled features, which are small, off the disk: a head goes through them many times."""
+        fits = 4 * np.prod(rows.shape) <= _MEMORY_SHARE * free_memory()
+        in_memory = place == "memory" or (cut.is_pooled and self._settings.cache != "disk" and fits)
+        return np.asarray(rows) if in_memory else rows
+
+    def _fill(self, shelf, cut, engine, prints, source, title, view):
+        missing = shelf.missing(prints)
+        if not len(missing):
+            return
+        settings = self._settings
+        shape = settings.image_size, settings.batch_size, settings.interpolation
+        with self._console.step(title, len(missing)) as advance, shelf.writer() as writer:
+            if view:
+                # Draws belong to the place of an image in the whole: what is there already is computed again.
+                rows, done = prints, source
+                batches = stream_view(source, *shape, augmenter=settings.augmenter, seed=settings.seed, view=view)
+            else:
+                rows, done = prints[missing], source.take(missing)
+                batches = stream_images(done, *shape)
+            start = 0
+            for outputs in iterate_model(self._front(cut, engine, done, view), batches, len(done)):
+                writer.append(rows[start : start + len(outputs)], outputs)
+                start += len(outputs)
+                advance(len(outputs))
+
+    def _front(self, cut, engine, source, view):
+        """Compiles the front for images as `stream_images` or `stream_view` give them."""
+        size = tuple(source.images.shape[1:3]) if source.is_uniform and not view else self._settings.image_size
+        key = (*self._front_key(cut), engine, size)
+        if key not in self._fronts:
+            (name, precision), settings = engine, self._settings
+            first = first_model(
+                self._parts.scaling, self._parts.preprocessing, size, settings.image_size, settings.interpolation
+            )
+            models = (first, *self._models(cut))
+            self._fronts[key] = compile_front(
+                models, precision=precision, engine=name, batch_size=settings.batch_size
+            )
+        return self._fronts[key]
+
+    def _models(self, cut):
+        if cut.is_pooled:
+            return self._parts.network, self._parts.pooling
+        return split_model(self._parts.network, self._settings.stages, cut.stage)[:1]
+
+    def _front_key(self, cut):
+        return cut.stage, signature_of(self._parts.scaling, *self._models(cut))
+
+    def _key(self, cut, engine, prints, view):
+        settings = self._settings
+        key = [_FORMAT, *self._front_key(cut), settings.image_size, settings.interpolation, engine]
+        if view:
+            augmenter = settings.augmenter
+            known = repr(augmenter) if isinstance(augmenter, Augmentation) else os.urandom(16)
+            key += [known, settings.seed, settings.batch_size, view, prints]
+        return fingerprint(*key)
+
+    def _prints_of(self, source):
+        if id(source) not in self._prints:
+            self._prints[id(source)] = source, fingerprint_images(source.images, read_pixels)
+        return self._prints[id(source)][1]
+
+    def _store(self, place):
+        if place not in self._stores:
+            self._stores[place] = Store(self._folder, max_bytes())
+        return self._stores[place]
+
+    def _choose_engine(self, cut, source):
+        """Chooses what runs a front, and in which precision: `(engine, precision)`."""
+        settings = self._settings
+        engines = engines_here() if settings.engine == "auto" else (settings.engine,)
+        precisions = precisions_here() if settings.precision == "auto" else (settings.precision,)
+        candidates = [(engine, precision) for engine in engines for precision in precisions]
+        if len(candidates) == 1 or cut.work * len(source) < _WORTH_MEASURING:
+            return candidates[0]  # the same on every machine: small data give the same classifier everywhere
+        if cut not in self._engines:
+            self._engines[cut] = self._measure(cut, candidates)
+        return self._engines[cut]
+
+    def _measure(self, cut, candidates):
+        models, known = (self._parts.scaling, *self._models(cut)), read_json(self._folder, _SPEEDS)
+        shape = (self._settings.batch_size, *self._settings.image_size, 3)
+        before = len(known)
+        chosen, speeds = choose_front(models, candidates, shape, known)
+        if len(known) > before:
+            update_json(self._folder, _SPEEDS, known)
+            times = ", ".join(f"{engine} {precision} {speed:,.0f}" for (engine, precision), speed in speeds.items())
+            self._console.note(f"Images a second: {times}. Chosen for what is computed once: {' '.join(chosen)}.")
+        return chosen
