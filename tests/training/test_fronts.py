@@ -224,10 +224,11 @@ def test_the_first_view_is_the_image_and_the_others_are_augmented(make_bench):
     bench, phase = make_bench(), Phase("stage3", epochs=6)
     fronts = fronts_of(bench, [phase], augmenter=FLIP, views=3)
     found, plain = fronts.activations(phase), fronts_of(bench, [phase]).activations(phase)
-    assert len(found.training) == 3
-    assert np.array_equal(found.training[0], plain.training[0])
-    assert np.array_equal(found.validation, plain.validation)
-    differences = [np.abs(found.training[i] - found.training[j]).max() for i, j in ((0, 1), (0, 2), (1, 2))]
+    views = [np.asarray(view) for view in found.training]
+    assert len(views) == 3
+    assert np.array_equal(views[0], np.asarray(plain.training[0]))
+    assert np.array_equal(np.asarray(found.validation), np.asarray(plain.validation))
+    differences = [np.abs(views[i] - views[j]).max() for i, j in ((0, 1), (0, 2), (1, 2))]
     assert min(differences) > 0.01
 
 
@@ -309,3 +310,74 @@ def test_the_shelf_tells_what_it_holds(make_bench, tmp_path):
     (contents,) = Store(tmp_path, 1e9).contents()
     assert contents.title == "tiny features, 16 x 16"
     assert contents.rows == 24
+
+
+# ---- engines ----
+
+
+class Measurement:
+    """Stands for `choose_front`: finds bfloat16 the fastest."""
+
+    def __init__(self, monkeypatch):
+        from transferkit.training import fronts
+
+        self.count = 0
+        monkeypatch.setattr(fronts, "choose_front", self)
+        monkeypatch.setattr(fronts, "_speeds", {})
+        monkeypatch.setattr(fronts, "precisions_here", lambda: ("float32", "bfloat16"))
+        monkeypatch.setattr(fronts, "engines_here", lambda: ("keras",))
+
+    def __call__(self, models, candidates, batch_shape, known):
+        self.count += not known
+        known["here"] = 3.0
+        return candidates[-1], dict.fromkeys(candidates, 3.0)
+
+
+@pytest.fixture
+def measurement(monkeypatch):
+    return Measurement(monkeypatch)
+
+
+AUTO = {"precision": "auto", "engine": "auto"}
+
+
+def test_little_work_is_done_in_float32_everywhere_and_nothing_is_measured(make_bench, measurement):
+    bench = make_bench()
+    features = features_of(bench, **AUTO)
+    assert measurement.count == 0
+    assert np.array_equal(features, features_of(bench))
+
+
+def test_for_much_work_the_fastest_is_measured_once_and_remembered(make_bench, measurement, tmp_path, monkeypatch):
+    from transferkit.training import fronts
+
+    monkeypatch.setattr(fronts, "_WORTH_MEASURING", 1)
+    bench, disk = make_bench(), {"cache": "disk", "cache_dir": tmp_path} | AUTO
+    features = np.asarray(features_of(bench, **disk))
+    assert measurement.count == 1
+    assert bench.said == [
+        "Images a second: keras float32 3, keras bfloat16 3. What is computed once is computed by keras in bfloat16."
+    ]
+    monkeypatch.setattr(fronts, "_speeds", {})  # another process
+    assert np.array_equal(np.asarray(features_of(bench, **disk)), features)
+    assert measurement.count == 1
+    asked_for = np.asarray(features_of(bench, cache="memory", precision="bfloat16"))
+    assert features == pytest.approx(asked_for, abs=1e-3)
+    assert not np.array_equal(features, np.asarray(features_of(bench)))
+
+
+def test_who_names_engine_and_precision_gets_them(make_bench, measurement, monkeypatch):
+    from transferkit.training import fronts
+
+    monkeypatch.setattr(fronts, "_WORTH_MEASURING", 1)
+    features_of(make_bench(), precision="float32", engine="keras")
+    assert measurement.count == 0
+
+
+def test_measuring_for_a_memory_cache_writes_nothing(make_bench, measurement, monkeypatch, tmp_path):
+    from transferkit.training import fronts
+
+    monkeypatch.setattr(fronts, "_WORTH_MEASURING", 1)
+    features_of(make_bench(), cache="memory", cache_dir=tmp_path / "cache", **AUTO)
+    assert measurement.count == 1
+    assert not (tmp_path / "cache").exists()

@@ -33,7 +33,7 @@ class Shelf:
         self._store = store
         self._name = name
         self._about = about
-        self._opened = {}  # name → (place, segment); only ever grows, so numbers in an older index stay right
+        self._opened = {}  # name → (place, segment). It only grows, so that numbers in an older index stay right
         self._index = Index([])
         self._lock = threading.Lock()
 
@@ -108,8 +108,9 @@ class Shelf:
         with self._lock:  # rows may be written in one thread and looked up in another
             new = {name: (place, segment) for name, segment in segments.items() if name not in self._opened}
             if new:
-                self._opened.update(new)
-                self._index = Index([segment for _, segment in self._opened.values()])
+                opened = self._opened | new
+                index = Index([segment for _, segment in opened.values()])
+                self._opened, self._index = opened, index
 
 
 class Writer:

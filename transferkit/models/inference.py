@@ -1,115 +1,236 @@
-"""Models in a row as one compiled function, for computing only."""
+"""Runs models in a row as fast as the machine allows, for prediction only."""
+
+import importlib
+import importlib.util
+import sys
+import tempfile
+from contextlib import contextmanager
 
 import keras
 import numpy as np
 from keras import ops
 
+from transferkit._utils.keras import without_retracing_warnings
 from transferkit.models.folding import fold_batch_norm
 from transferkit.models.precision import computing_in
 
-_CONSTANT_BYTES = 1 << 30  # of weights that may be constants: a graph of TensorFlow's must stay below 2 GB
+ENGINES = ("keras", "openvino")
+
+_OPENVINO_PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+_WORTH_ENLARGING = 0.5  # part of the pixels up to which matrix products are faster than TensorFlow's resizing
 
 
-class Front(keras.Model):
-    """Models in a row, with their weights of the moment as constants.
+def available_engines():
+    """Returns the names of the engines that are installed."""
+    return ENGINES if importlib.util.find_spec("openvino") else ENGINES[:1]
 
-    Only then TensorFlow's graph optimiser fuses a convolution with its bias and activation.
+
+def compile_front(models, *, precision="float32", engine="keras", batch_size=None):
+    """Compiles models in a row for computing many batches with the weights that they have now.
+
+    Later changes of the weights do not reach the front: build another one then. The models are not changed.
 
     Args:
-        models: `keras.Model`s in a row.
-        precision: What the layers compute in; the output is float32.
+        models: Sequence of `keras.Model`, each of which takes what the one before gives. BatchNorm in them is folded
+            into the layers before it (see `fold_batch_norm`).
+        precision: What models with convolutions or attention compute in: `"float32"`, `"bfloat16"` or `"float16"`.
+            Scaling, pooling and dense heads always compute in float32.
+        engine: `"keras"` or `"openvino"`, an optional package that is faster on CPUs and runs on CPUs only.
+        batch_size: Images a batch. Smaller batches are filled up and larger ones divided: compiling for another size
+            takes longer. Default: the size of the first batch.
+
+    Returns:
+        A `Front`. It is compiled when it is called first.
+
+    Raises:
+        ImportError: If `engine` is not installed.
+        ValueError: If `engine` is unknown.
+    """
+    if engine not in ENGINES:
+        raise ValueError(f"`engine` must be one of {', '.join(map(repr, ENGINES))}. Received: engine={engine!r}.")
+    build = _KerasEngine if engine == "keras" else _OpenVinoEngine
+    return Front(build(models, precision), models[-1].output_shape, precision, engine, batch_size)
+
+
+class Front:
+    """Models in a row, compiled. `compile_front` makes it.
+
+    Args:
+        compute: Function from a full batch to its outputs.
+        output_shape: Shape of the outputs of a batch, as Keras writes it.
+        precision: What the network computes in.
+        engine: What runs it.
+        batch_size: Images in a full batch; `None`: as many as come first.
+    """
+
+    def __init__(self, compute, output_shape, precision, engine, batch_size):
+        self.output_shape = output_shape
+        self.precision = precision
+        self.engine = engine
+        self.batch_size = batch_size
+        self._compute = compute
+
+    def __call__(self, batch):
+        """Computes the outputs of a batch of images, uint8 or float32: float32 `(batch, …)`."""
+        size = self.batch_size = self.batch_size or len(batch)
+        if len(batch) == size:
+            return self._compute(batch)
+        parts = [self._compute_part(batch[start : start + size], size) for start in range(0, len(batch), size)]
+        return np.concatenate(parts)
+
+    def _compute_part(self, batch, size):
+        count = len(batch)
+        if count < size:
+            batch = np.asarray(batch)
+            batch = np.concatenate([batch, np.repeat(batch[-1:], size - count, axis=0)])
+        return self._compute(batch)[:count]
+
+
+class _Row(keras.Model):
+    """Models in a row, with the weights that they have when this is made.
+
+    Tensors stand for the variables while the row is traced. As constants of the graph they would be no faster, but
+    would take seconds to compile, and there could be no more than 2 GB of them.
     """
 
     def __init__(self, models, precision):
-        super().__init__()
-        weights = [weight for model in models for weight in model.weights]
-        as_constants = sum(weight.numpy().nbytes for weight in weights) <= _CONSTANT_BYTES
-        snapshot = [(weight, weight.numpy() if as_constants else weight.value) for weight in weights]
-        self._run = lambda images: _run(models, precision, snapshot, images)  # untracked, unlike a list of models
-        self._output_shape = models[-1].output_shape
-        self.precision = precision
-        self.engine = "keras"
+        super().__init__(name="front")
+        models = [fold_batch_norm(model) for model in models]
+        weights = list({id(weight): weight for model in models for weight in model.weights}.values())
+        values = [ops.convert_to_tensor(ops.convert_to_numpy(weight)) for weight in weights]
+        # Inside a function, Keras does not find the models: their weights are no weights of the row.
+        mapping = list(zip(weights, values, strict=True))
+        self._compute = lambda inputs: _compute(models, precision, mapping, inputs)
         self.built = True
-        self.compile(jit_compile=False)
+        self.compile(jit_compile=False)  # TensorFlow resizes with antialiasing on the CPU only
 
-    @property
-    def output_shape(self):
-        """Shape of the output, as of a functional model."""
-        return self._output_shape
-
-    def call(self, images):
-        """Computes the output of the last model."""
-        return self._run(images)
+    def call(self, inputs):
+        return self._compute(inputs)
 
 
-def _run(models, precision, snapshot, images):
-    x = ops.cast(images, "float32")
-    with keras.StatelessScope(state_mapping=snapshot):
+def _compute(models, precision, mapping, x):
+    x = ops.cast(x, "float32")
+    with keras.StatelessScope(state_mapping=mapping):
         for model in models:
-            with computing_in(model, precision):
+            # Only tracing runs through here, so the layers are as they were right after it.
+            with computing_in(model, precision if _has_kernels(model) else "float32"):
                 x = model(x, training=False)
     return ops.cast(x, "float32")
 
 
-def compile_front(models, *, precision="float32", engine="keras", batch_size=32):
-    """Compiles models in a row.
+def _has_kernels(model):
+    return any(len(weight.shape) > 2 for weight in model.weights)
 
-    Args:
-        models: `keras.Model`s, such as scaling, network and pooling. They are not changed, and their weights are those
-            of now: later changes of them are not seen.
-        precision: `"float32"`, `"bfloat16"` or `"float16"`.
-        engine: `"keras"` or `"openvino"`.
-        batch_size: Images a batch.
 
-    Returns:
-        A `Front`, or something that is called like one: a batch of images to float32 values.
-    """
-    return Front([fold_batch_norm(model) for model in models], precision)
+class _KerasEngine:
+    def __init__(self, models, precision):
+        self._row = _Row(models, precision)
+
+    def __call__(self, batch):
+        with without_retracing_warnings():
+            return np.asarray(self._row.predict_on_batch(batch))
+
+
+class _OpenVinoEngine:
+    """Runs models by OpenVINO; the first one by Keras if it resizes: OpenVINO knows no antialiasing."""
+
+    def __init__(self, models, precision):
+        self._core = _import_openvino().Core()
+        self._precision = precision
+        resizes = None in models[0].input_shape[1:] and None not in models[0].output_shape[1:]
+        self._resize = _KerasEngine(models[:1], "float32") if resizes else None
+        self._row = _Row(models[1:] if resizes else models, "float32")
+        self._compiled = {}
+
+    def __call__(self, batch):
+        batch = np.asarray(batch if self._resize is None else self._resize(batch), "float32")
+        if batch.shape not in self._compiled:
+            self._compiled[batch.shape] = self._compile(batch.shape)
+        return self._compiled[batch.shape]([batch])[0]
+
+    def _compile(self, shape):
+        hints = {"INFERENCE_PRECISION_HINT": _OPENVINO_PRECISIONS[self._precision], "PERFORMANCE_HINT": "LATENCY"}
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            self._row.export(folder, input_signature=[keras.InputSpec("float32", shape)], verbose=False)
+            return self._core.compile_model(self._core.read_model(folder), "CPU", hints)
+
+
+def _import_openvino():
+    """Imports OpenVINO without its telemetry, which would report to its makers that it is used here."""
+    try:
+        with _hidden("openvino_telemetry"):
+            return importlib.import_module("openvino")
+    except ImportError as error:
+        raise ImportError(
+            "engine='openvino' needs OpenVINO, which is not installed here. "
+            'Install it with: pip install "transferkit[openvino]"'
+        ) from error
+
+
+@contextmanager
+def _hidden(name):
+    """Lets imports of a module fail, unless it was imported before."""
+    hides = name not in sys.modules
+    if hides:
+        sys.modules[name] = None
+    try:
+        yield
+    finally:
+        if hides:
+            del sys.modules[name]
 
 
 def first_model(scaling, preprocessing, size, image_size, interpolation):
-    """Chooses what brings images of one size to what a network expects.
+    """Chooses the first model of a front for images of one size: the one that has the least to do.
 
     Args:
-        scaling: Model for images of the right size.
-        preprocessing: Model for images of any size.
-        size: `(height, width)` of the images that will come.
-        image_size: `(height, width)` of those that the network takes.
+        scaling: The backbone's input scaling, for images of the right size.
+        preprocessing: The same after resizing to `image_size`.
+        size: `(height, width)` of the images.
+        image_size: `(height, width)` that the network takes.
         interpolation: How images are resized.
 
     Returns:
-        A `keras.Model`.
+        A `keras.Model`. All of them give the same, up to rounding.
     """
-    if tuple(size) == tuple(image_size):
+    size, image_size = tuple(size), tuple(image_size)
+    if size == image_size:
         return scaling
-    if size[0] <= image_size[0] and size[1] <= image_size[1]:
+    is_small = size[0] * size[1] <= _WORTH_ENLARGING * image_size[0] * image_size[1]
+    if is_small and size[0] <= image_size[0] and size[1] <= image_size[1]:
         return build_enlarging(scaling, size, image_size, interpolation)
     return preprocessing
 
 
 def build_enlarging(scaling, size, image_size, interpolation):
-    """Builds a model that enlarges small images of one size by two matrix products, one for each axis.
+    """Builds the model that enlarges images of one size by two matrix products, and scales them.
 
-    TensorFlow's own operation is slow on few channels and runs on CPUs only. The matrices are what that operation makes of
-    single pixels, so that the rule is the same.
+    The matrices are what `keras.ops.image.resize` makes of images with a single one in them, so the rule is the same,
+    at its edges too. For small images the products are up to ten times faster than TensorFlow's resizing.
 
     Args:
-        scaling: Model that follows.
-        size: `(height, width)` of the images.
-        image_size: `(height, width)` that they get.
-        interpolation: As in `keras.ops.image.resize`; always antialiased.
+        scaling: `keras.Model` for images of any size, which is called on the enlarged ones.
+        size: `(height, width)` of the images, in pixels.
+        image_size: `(height, width)` to enlarge them to.
+        interpolation: As in `keras.ops.image.resize`, with antialiasing.
 
     Returns:
-        A `keras.Model` from `(batch, *size, 3)` to what `scaling` gives.
+        A `keras.Model`: `(batch, *size, 3)` to `(batch, *image_size, 3)`.
     """
-    images = keras.Input((*size, 3), name="pixels")
-    rows, columns = (_matrix(*sides, interpolation) for sides in zip(size, image_size, strict=True))
-    enlarged = ops.einsum("oh,bhwc,pw->bopc", rows, images, columns)
-    return keras.Model(images, scaling(enlarged), name="preprocessing")
+    (height, width), (new_height, new_width) = size, image_size
+    rows = _interpolation_matrix(height, new_height, interpolation)
+    columns = np.kron(_interpolation_matrix(width, new_width, interpolation), np.eye(3, dtype="float32"))
+    pixels = keras.Input((height, width, 3), dtype="float32", name="pixels")
+    # A row of pixels is one vector, the colours side by side. Columns come first, while there are few rows.
+    x = ops.matmul(ops.reshape(pixels, (-1, 3 * width)), columns.T)
+    x = ops.matmul(rows, ops.reshape(x, (-1, height, 3 * new_width)))
+    return keras.Model(pixels, scaling(ops.reshape(x, (-1, new_height, new_width, 3))), name="preprocessing")
 
 
-def _matrix(old, new, interpolation):
-    """What each of `new` pixels takes from each of `old` ones along an axis."""
-    single = np.eye(old, dtype="float32")[:, :, None, None]  # `old` images, in each of which one pixel is 1
-    resized = ops.image.resize(single, (new, 1), interpolation=interpolation, antialias=True)
-    return ops.convert_to_numpy(resized)[:, :, 0, 0].T
+def _interpolation_matrix(length, new_length, interpolation):
+    """Matrix `(new_length, length)` that resizes a line of pixels."""
+    unit_lines = np.eye(length, dtype="float32").reshape(1, length, 1, length)  # one line in each channel
+    resized = ops.image.resize(
+        unit_lines, (new_length, 1), interpolation=interpolation, antialias=True, data_format="channels_last"
+    )
+    return ops.convert_to_numpy(resized).reshape(new_length, length)

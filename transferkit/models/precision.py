@@ -8,7 +8,7 @@ import numpy as np
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 _REPEATS = 3
-_WORTHWHILE = 1.15  # times faster than float32 before half precision is worth its rounding
+WORTHWHILE = 1.15  # times faster than float32 before half precision is worth its rounding
 
 
 @contextmanager
@@ -32,6 +32,11 @@ def computing_in(network, precision):
             layer.dtype_policy = kept
 
 
+def precisions_here():
+    """Returns the names of the precisions that a device of this machine may be fast in, float32 first."""
+    return PRECISIONS if keras.distribution.list_devices("gpu") else PRECISIONS[:2]
+
+
 def choose_precision(network, batch_size):
     """Times one forward pass of a network in each precision that the device may be fast in.
 
@@ -42,10 +47,10 @@ def choose_precision(network, batch_size):
     Returns:
         `(precision, seconds)`: the name, and a dict of seconds a batch. float32 unless another one is clearly faster.
     """
-    candidates = PRECISIONS if keras.distribution.list_devices("gpu") else PRECISIONS[:2]
+    candidates = precisions_here()
     seconds = {precision: _time(network, batch_size, precision) for precision in candidates}
     fastest = min(candidates[1:], key=seconds.get)
-    return (fastest if seconds["float32"] > _WORTHWHILE * seconds[fastest] else "float32"), seconds
+    return (fastest if seconds["float32"] > WORTHWHILE * seconds[fastest] else "float32"), seconds
 
 
 def _time(network, batch_size, precision):

@@ -42,8 +42,11 @@ def train_classifier(parts, phases, source, validation, settings, console):
     """
     fronts = Fronts(parts, settings, console)
     if [phase.train for phase in phases] == ["logistic"]:
-        if settings.options.callbacks or settings.augments_heads:
-            console.note("The logistic head is solved, not trained: `callbacks` and `augmentation` have no part in it.")
+        if settings.options.callbacks or (settings.augments_heads and settings.logistic_views == 1):
+            console.note(
+                "The logistic head is solved, not trained: `callbacks` have no part in it, nor has `augmentation` "
+                "without a number of `views`."
+            )
         return _Training(parts, source, validation, settings, console, fronts).solve_head()
     is_split = validation is None
     whole = source
@@ -103,10 +106,10 @@ class _Training:
     @cached_property
     def features(self):
         """Pooled features of the frozen backbone for both sources: the one pass that all heads share."""
-        training = self.fronts.features(self.source, "Computing features")
+        training = self.fronts.features(self.source, "Computing features", self.settings.logistic_views)
         if self.validation is None:
             return training, None
-        return training, self.fronts.features(self.validation, "Computing validation features")
+        return training, self.fronts.features(self.validation, "Computing features (validation)")
 
     @cached_property
     def class_weights(self):
@@ -121,7 +124,7 @@ class _Training:
             validation = None
         return fit_logistic_head(
             self.parts.dense, features, self.source.labels, class_weights=self.class_weights, validation=validation,
-            seed=self.settings.seed, console=self.console,
+            copies=self.settings.logistic_views, seed=self.settings.seed, console=self.console,
         )  # fmt: skip
 
     def start(self, phases):

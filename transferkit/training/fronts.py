@@ -9,7 +9,7 @@ from transferkit._utils.memory import free_memory
 from transferkit._utils.text import plural
 from transferkit.backbones.stages import split_model
 from transferkit.cache.fingerprints import fingerprint, fingerprint_images
-from transferkit.cache.folder import default_folder, max_bytes
+from transferkit.cache.folder import default_folder, max_bytes, read_json, update_json
 from transferkit.cache.placement import choose_place
 from transferkit.cache.store import Store
 from transferkit.data.augmentation import Augmentation
@@ -27,8 +27,10 @@ _FORMAT = 1  # of what is kept: another number makes all that was kept before a 
 _FEWEST_EPOCHS = 2
 _WORTH_CUTTING = 0.05  # share of the network that a front must have to be worth keeping its output
 _WORTH_MEASURING = 5e11  # multiply-adds from which on it pays to find out which engine and precision are fastest
-_MEMORY_SHARE = 0.125  # of the free memory that pooled features may take when they come from the disk
+_MEMORY_SHARE = 0.125  # of the free memory that an array of pooled features may take
 _SPEEDS = "speeds.json"
+
+_speeds: dict[str, float] = {}  # what this process has measured
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class Fronts:
         self._settings = settings
         self._console = console
         self._folder = settings.cache_dir or default_folder()
-        self._stores = {"memory": Store(None, 0)}
+        self._stores = {"memory": Store(None, _MEMORY_SHARE * free_memory())}
         self._prints = {}  # of the images of each source, by its identity
         self._fronts = {}
         self._plans = {}
@@ -143,11 +145,24 @@ class Fronts:
         training = [self.rows(cut, plan.place, source, title, view) for view, title in enumerate(titles)]
         return Activations(cut, training, self.rows(cut, plan.place, validation, f"{titles[0]} (validation)"))
 
-    def features(self, source, title):
-        """Computes, or finds, the pooled features of images: for what is not trained in epochs."""
+    def features(self, source, title, views=1):
+        """Computes, or finds, the pooled features of images, for what is not trained in epochs.
+
+        Args:
+            source: `Source` of the images.
+            title: What the computation is called while it runs.
+            views: Number of versions of each image.
+
+        Returns:
+            float32 `(views * n, num_features)`: of all images as they are, then of one augmented version after another.
+        """
         cut = pooled_cut(self._parts.network, self._parts.pooling)
-        place = None if self._settings.cache is False else self._choose_place(cut, len(source))[0]
-        return self.rows(cut, place or "memory", source, title)
+        place = None if self._settings.cache is False else self._choose_place(cut, views * len(source))[0]
+        found = [
+            self.rows(cut, place or "memory", source, f"{title}, view {view + 1}" if view else title, view)
+            for view in range(views)
+        ]
+        return found[0] if views == 1 else np.concatenate([np.asarray(rows) for rows in found])
 
     def rows(self, cut, place, source, title, view=0):
         """Computes, or finds, the output of one front.
@@ -167,13 +182,13 @@ class Fronts:
         full = next((shelf for shelf in shelves if not len(shelf.missing(prints))), None)
         if full is not None:
             self._console.note(f"{title.replace('Computing', 'Found')}: all {plural(len(source), 'image')} were there.")
-            return self._loaded(full.rows(prints), cut, place)
+            return self._loaded(full.rows(prints), cut)
         for shelf in shelves:
             try:
                 self._fill(shelf, cut, engine, prints, source, title, view)
             except OverflowError:  # too large for float16
                 continue
-            return self._loaded(shelf.rows(prints), cut, place)
+            return self._loaded(shelf.rows(prints), cut)
         raise AssertionError("float32 holds what float32 computed")
 
     def _shelves(self, cut, place, engine, prints, view):
@@ -186,11 +201,10 @@ class Fronts:
         store = self._store(place)
         return [store.shelf(fingerprint(key, dtype), cut.row_shape, dtype, title) for dtype in dtypes]
 
-    def _loaded(self, rows, cut, place):
-        """Takes pooled features, which are small, off the disk: a head goes through them many times."""
+    def _loaded(self, rows, cut):
+        """Makes an array of pooled features, which are small: a head goes through them many times."""
         fits = 4 * np.prod(rows.shape) <= _MEMORY_SHARE * free_memory()
-        in_memory = place == "memory" or (cut.is_pooled and self._settings.cache != "disk" and fits)
-        return np.asarray(rows) if in_memory else rows
+        return np.asarray(rows) if cut.is_pooled and fits and self._settings.cache != "disk" else rows
 
     def _fill(self, shelf, cut, engine, prints, source, title, view):
         missing = shelf.missing(prints)
@@ -267,12 +281,13 @@ class Fronts:
         return self._engines[cut]
 
     def _measure(self, cut, candidates):
-        models, known = (self._parts.scaling, *self._models(cut)), read_json(self._folder, _SPEEDS)
-        shape = (self._settings.batch_size, *self._settings.image_size, 3)
-        before = len(known)
-        chosen, speeds = choose_front(models, candidates, shape, known)
-        if len(known) > before:
-            update_json(self._folder, _SPEEDS, known)
+        settings, models = self._settings, (self._parts.scaling, *self._models(cut))
+        _speeds.update(read_json(self._folder, _SPEEDS))
+        before = len(_speeds)
+        chosen, speeds = choose_front(models, candidates, (settings.batch_size, *settings.image_size, 3), _speeds)
+        if len(_speeds) > before:
             times = ", ".join(f"{engine} {precision} {speed:,.0f}" for (engine, precision), speed in speeds.items())
-            self._console.note(f"Images a second: {times}. Chosen for what is computed once: {' '.join(chosen)}.")
+            self._console.note(f"Images a second: {times}. What is computed once is computed by {' in '.join(chosen)}.")
+            if settings.cache in ("auto", "disk"):
+                update_json(self._folder, _SPEEDS, _speeds)
         return chosen

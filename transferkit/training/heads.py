@@ -1,19 +1,24 @@
 """Solves the logistic head on features."""
 
+import numpy as np
+
 from transferkit.evaluation.calibration import log_loss
 from transferkit.training.callbacks import Record
 from transferkit.training.solvers import STRENGTHS, fit_logistic_path
 
+_BLOCK = 4096  # rows that are read at once
 
-def fit_logistic_head(dense, features, labels, *, class_weights=None, validation=None, seed=0, console):
+
+def fit_logistic_head(dense, features, labels, *, class_weights=None, validation=None, copies=1, seed=0, console):
     """Sets a plain Dense layer to the solution of `fit_logistic_path`.
 
     Args:
         dense: `keras.Model` that `build_dense(LOGISTIC, …)` made. Changed in place.
-        features: `(n, num_features)` float32.
+        features: `(copies * n, num_features)` float32, as an array or as something that is indexed like one.
         labels: `(n,)` integer codes.
         class_weights: `(num_classes,)` weights in the loss, or `None`.
         validation: `(features, labels)` to choose the strength on, or `None` to cross-validate.
+        copies: Versions of each image that `features` holds, one after another; the first is the image as it is.
         seed: Seed of the folds.
         console: Told about the progress.
 
@@ -22,8 +27,8 @@ def fit_logistic_head(dense, features, labels, *, class_weights=None, validation
     """
     with console.step("Fitting the logistic head", len(STRENGTHS), "strength") as advance:
         path = fit_logistic_path(
-            features, labels, dense.output_shape[-1], class_weights=class_weights, validation=validation, seed=seed,
-            on_strength=advance,
+            features, labels, dense.output_shape[-1], class_weights=class_weights, validation=validation, copies=copies,
+            seed=seed, on_strength=advance,
         )  # fmt: skip
     dense.get_layer("probabilities").set_weights([path.kernel, path.bias])
     history = {
@@ -58,5 +63,6 @@ def record_of_head(dense, training, validation, weights, title):
 
 def _judge(dense, features, labels):
     kernel, bias = dense.get_layer("probabilities").get_weights()
-    logits = features @ kernel + bias
+    blocks = range(0, len(labels), _BLOCK)  # features may be larger than memory
+    logits = np.concatenate([features[start : min(start + _BLOCK, len(labels))] @ kernel for start in blocks]) + bias
     return log_loss(logits, labels), float((logits.argmax(axis=1) == labels).mean())

@@ -59,6 +59,11 @@ class Settings:
         """Returns what augments the images of a phase, or `None`."""
         return self.augmenter if self.augments_heads or not phase.trains_head_only else None
 
+    @property
+    def logistic_views(self):
+        """How many versions of each image the logistic head is fitted to: several only if both were asked for."""
+        return self.views if self.augments_heads and isinstance(self.views, int | np.integer) else 1
+
     def views_for(self, num_images):
         """Returns how many versions of each image a phase with augmentation and a frozen front trains on.
 

@@ -1,32 +1,41 @@
 """Multinomial logistic regression over a whole path of L2 strengths, with cross-validation, in one go.
 
-Every strength and every fold works on the same feature matrix. Two things follow, and make the path cheap:
+Every strength and every fold works on the same features. These make the path cheap:
 
-- one rotation of the features into their principal axes, scaled by how much the loss can bend along each, makes the
-  problem nearly round for every strength and fold alike, so that L-BFGS needs tens of steps where it needed hundreds;
-- the folds and the final fit are solved side by side, their weights stacked into one wide matrix, so that each step is
-  one large matrix product instead of many thin ones.
+- The features are turned into their principal axes once, and each axis is scaled by how much the loss can bend along
+  it. That makes the problem nearly round for every strength and fold alike, and L-BFGS takes few steps.
+- Solutions lie on a smooth curve over the logarithm of the strength, so each is sought where the last two point to.
+- While strengths are compared, solutions are rough; only the one that is chosen is brought to its optimum.
+- The folds are solved side by side, their weights stacked into one wide matrix, so that each step is one large matrix
+  product instead of many thin ones. Where one held-out part is enough to compare strengths, there is no second.
+
+Features of which memory has no room for a copy are read block by block in every step, in the order of their rows. A
+sample of them is solved first: its axes are good enough for all, and its path says where to start.
 """
 
-import os
 import warnings
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 
 import numpy as np
-from scipy.optimize import minimize
 from sklearn.model_selection import StratifiedKFold
-from threadpoolctl import ThreadpoolController
 
 from transferkit.evaluation.calibration import judge_at_best_temperature
+from transferkit.training.axes import StreamedRows, Taken, principal_axes, rotate, standardise
+from transferkit.training.regression import Images, Task, compute_logits, solve
+from transferkit.training.workers import one_worker_a_core
 
 STRENGTHS = tuple(float(strength) for strength in np.logspace(1, -3.5, 10))
 
-_BLOCK_FLOATS = 1 << 22  # logits held at once while the rows are walked through
-_STACK_FLOATS = 1 << 21  # variables of the problems that are solved side by side
+_MEMORY_FLOATS = 1 << 26  # of rotated features that are kept in memory
+_SAMPLE_FLOATS = 1 << 25  # of the features that are solved first where all are too many for that
+_LOGIT_FLOATS = 1 << 24  # of logits that are judged at once
+_CROSS_VALIDATED = 5000  # images from which on one held-out part is enough
+_HELD_OUT = 20_000  # images in that part at most
 _PATIENCE = 2  # weaker strengths tried after the best one before the path ends
 _WORTHWHILE = 1e-3  # relative gain in held-out loss below which a weaker strength is no better
-_CURVATURE = 0.05  # typical p (1 - p): what a direction's variance is worth in curvature
+_HOPELESS = 0.02  # relative loss against the best strength that ends the path at once
+_ROUGH, _EXACT = 1e-4, 3e-6  # decrease of the objective in one step that ends a search
 
 
 @dataclass(frozen=True)
@@ -54,232 +63,185 @@ class LogisticPath:
 
 
 def fit_logistic_path(features, labels, num_classes, *, class_weights=None, strengths=STRENGTHS, folds=5,
-                      validation=None, seed=0, on_strength=lambda count: None):  # fmt: skip
+                      validation=None, copies=1, seed=0, on_strength=lambda count: None):  # fmt: skip
     """Fits `softmax(features @ kernel + bias)` and chooses its L2 strength on data it was not fitted to.
 
     Minimises the mean log loss plus `strength / 2` times the squared norm of the weights on standardised features, by
-    L-BFGS (Liu & Nocedal, 1989), from the strongest to the weakest strength, each starting from the one before. The
-    path ends when held-out data has shown two weaker strengths to be worse than the best.
+    L-BFGS (Liu & Nocedal, 1989), from the strongest to the weakest strength. The path ends when held-out data has shown
+    two weaker strengths to be worse than the best, or one to be much worse.
 
     Strengths are compared by their held-out log loss after temperature scaling (Guo et al., ICML 2017): a strong
     penalty makes a classifier timid before it makes it wrong, and one number mends the former. Without it the path
     prefers weaker penalties, and was less accurate wherever we measured (`benchmarks/solver.py`). The temperature stays
     in the weights, so the probabilities are calibrated.
 
+    From 5,000 images on, only the first of the folds is held out, and never more than about 20,000 images: they tell
+    the strengths apart as well as all folds do (`benchmarks/solver.py`).
+
+    Features of more than 2²⁶ numbers are not copied: every step reads them once, block by block. The path then starts
+    at the strength that is best for a sample, and one fold is held out whatever the number of images.
+
     Args:
-        features: `(n, num_features)` float32.
+        features: `(copies * n, num_features)` float32. An array, or anything that has a length and a shape and returns
+            arrays for slices and for arrays of integers, such as `np.memmap`.
         labels: `(n,)` integer codes below `num_classes`, each class at least twice.
         num_classes: Number of classes.
         class_weights: `(num_classes,)` weights in the loss, held-out loss and accuracy included, or `None`.
         strengths: L2 strengths to try, from strong to weak.
         folds: Number of stratified folds of the cross-validation; fewer if every class has fewer images.
         validation: `(features, labels)` to choose the strength on instead of cross-validation.
+        copies: Number of versions of each image. The first `n` rows are the images as they are, the next `n` rows
+            other views of the same images in the same order, and so on. Versions of an image are never on different
+            sides of a fold, and images are judged as they are.
         seed: Seed of the folds.
         on_strength: Called with 1 after each strength, and with the number of those that were not needed.
 
     Returns:
         A `LogisticPath`; its weights are fitted to all of `features`.
     """
-    axes = _principal_axes(features)
-    rotated = axes.rotate(features)
-    if validation is None:
-        held_out = _fold_masks(labels, folds, seed)
-        judge = partial(_cross_validate, rotated, labels, held_out, _weights_of(labels, class_weights))
-    else:
-        held_out = np.zeros((0, len(labels)), bool)
-        judge = partial(_validate, axes.rotate(validation[0]), validation[1], _weights_of(validation[1], class_weights))
-    training_rows = np.vstack([~held_out, np.ones((1, len(labels)), bool)])
-    if class_weights is not None:
-        training_rows = training_rows * _weights_of(labels, class_weights)
-
-    weights = np.zeros((len(training_rows), num_classes, rotated.shape[1] + 1), "float32")
-    tried, best = [], None
-    for strength in strengths:
-        weights = _solve(rotated, labels, training_rows, weights, strength, axes.variances)
-        tried.append(_Trial(strength, *judge(weights)))
-        on_strength(1)
-        if best is None or tried[-1].val_loss < (1 - _WORTHWHILE) * tried[best].val_loss:
-            best, best_weights = len(tried) - 1, weights[-1]
-        elif best < len(tried) - _PATIENCE:
-            break
-    on_strength(len(strengths) - len(tried))
-    kernel, bias = axes.unrotate(best_weights / tried[best].temperature)
-    columns = {
-        name: tuple(getattr(trial, name) for trial in tried) for name in ("val_loss", "val_accuracy", "temperature")
-    }
-    return LogisticPath(kernel, bias, tried[best].strength, tuple(trial.strength for trial in tried), **columns)
+    with one_worker_a_core() as workers:
+        rows = standardise(features, workers)
+        images = Images(rows, labels, _weights_of(labels, class_weights), copies)
+        if validation is None:
+            choice = _ByFolds(folds, seed)
+        else:
+            choice = _ByOthers(Images(rows.of(validation[0]), validation[1], _weights_of(validation[1], class_weights)))
+        if images.num_floats <= _MEMORY_FLOATS:
+            held_out = choice.hold_out(labels)
+            design, first, guesses = rotate(rows, principal_axes(rows, workers), workers), 0, ()
+        else:
+            held_out = choice.hold_out(labels, in_turn=False)
+            sample = images.take(_draw(images, held_out, seed))
+            axes = principal_axes(sample.rows, workers)
+            rehearsal = Task(rotate(sample.rows, axes, workers), sample, num_classes, workers)
+            first, guesses = _rehearse(rehearsal, choice, strengths)
+            design = StreamedRows(rows, axes)
+            del rehearsal
+        task = Task(design, images, num_classes, workers)
+        tried = _walk(task, choice, held_out, strengths[first:], guesses, on_strength)
+        on_strength(len(strengths) - len(tried))
+        best = tried[_best(tried)]
+        weights = solve(task, np.ones((1, len(labels)), bool), best.weights, best.strength, _EXACT)
+        kernel, bias = rows.unscale(design.standardised(weights[0] / np.float32(best.temperature)))
+    names = ("val_loss", "val_accuracy", "temperature")
+    columns = {name: tuple(getattr(trial, name) for trial in tried) for name in names}
+    return LogisticPath(kernel, bias, best.strength, tuple(trial.strength for trial in tried), **columns)
 
 
 @dataclass(frozen=True)
 class _Trial:
     strength: float
+    weights: np.ndarray  # (1, num_classes, width), the mean of the folds
     val_loss: float
     val_accuracy: float
     temperature: float
 
 
-@dataclass(frozen=True)
-class _Axes:
-    """Principal axes of standardised features."""
-
-    mean: np.ndarray
-    scale: np.ndarray
-    directions: np.ndarray  # (num_features, rank)
-    variances: np.ndarray  # (rank,)
-
-    def rotate(self, features):
-        directions = self.directions / self.scale[:, None]
-        offset = self.mean @ directions
-        rotated = np.empty((len(features), directions.shape[1]), "float32")
-        for rows in _blocks(len(features), features.shape[1]):
-            rotated[rows] = features[rows] @ directions - offset
-        return rotated
-
-    def unrotate(self, weights):
-        """Weights `(num_classes, rank + 1)` on the axes, the intercept last, as kernel and bias for plain features."""
-        kernel = (self.directions @ weights[:, :-1].T) / self.scale[:, None]
-        return kernel.astype("float32"), (weights[:, -1] - self.mean @ kernel).astype("float32")
-
-
-def _principal_axes(features):
-    mean = features.mean(axis=0, dtype="float64")
-    scale = np.sqrt(np.maximum(_mean_square_deviation(features, mean), 0))
-    scale[scale <= 1e-6 * np.abs(mean)] = np.inf  # a constant feature says nothing: its weights become 0
-    mean, scale = mean.astype("float32"), scale.astype("float32")
-    if len(features) < features.shape[1]:
-        standardised = (features - mean) / scale
-        variances, left = np.linalg.eigh((standardised @ standardised.T).astype("float64") / len(features))
-        keep = variances > 1e-7 * variances[-1]
-        variances, left = variances[keep], left[:, keep]
-        directions = standardised.T @ (left / np.sqrt(len(features) * variances)).astype("float32")
-    else:
-        variances, directions = np.linalg.eigh(_covariance(features, mean, scale))
-        keep = variances > 1e-7 * variances[-1]
-        variances, directions = variances[keep], directions[:, keep]
-    return _Axes(mean, scale, directions.astype("float32"), variances.astype("float32"))
-
-
-def _mean_square_deviation(features, mean):
-    total = np.zeros(features.shape[1])
-    for rows in _blocks(len(features), features.shape[1]):
-        total += np.square(features[rows] - mean).sum(axis=0)
-    return total / len(features)
-
-
-def _covariance(features, mean, scale):
-    total = np.zeros((features.shape[1], features.shape[1]))
-    for rows in _blocks(len(features), features.shape[1]):
-        block = (features[rows] - mean) / scale
-        total += block.T @ block
-    return total / len(features)
-
-
-def _solve(rotated, labels, training_rows, start, strength, variances):
-    """Solves all problems for one strength, as many side by side as memory allows."""
-    # Along an axis of variance v the loss bends by about v p (1 - p) and the penalty by `strength`.
-    stretch = np.append(1 / np.sqrt(_CURVATURE * variances + strength), 1 / np.sqrt(_CURVATURE)).astype("float32")
-    penalty = np.append(np.full(len(variances), strength), 0).astype("float32") * stretch**2
-    together = max(1, _STACK_FLOATS // start[0].size)
-    solved = [
-        _minimize(rotated, labels, training_rows[i : i + together], start[i : i + together], stretch, penalty)
-        for i in range(0, len(start), together)
-    ]
-    return np.concatenate(solved)
-
-
-def _minimize(rotated, labels, training_rows, start, stretch, penalty):
-    row_weights = (training_rows / training_rows.sum(axis=1, keepdims=True)).astype("float32")
-    shape = start.shape
-
-    def loss_and_gradient(flat):
-        stretched = flat.reshape(shape).astype("float32")
-        loss, gradient = _data_term(rotated, labels, row_weights, stretched * stretch)
-        gradient = gradient * stretch + penalty * stretched
-        loss += 0.5 * float(np.einsum("pkr,r,pkr->", stretched, penalty, stretched, dtype="float64"))
-        return loss, gradient.ravel().astype("float64")
-
-    flat = (start / stretch).ravel().astype("float64")
-    options = {"maxiter": 200, "ftol": 1e-6, "gtol": 1e-5}
-    with _one_thread_in_scipy():
-        result = minimize(loss_and_gradient, flat, jac=True, method="L-BFGS-B", options=options)
-    return result.x.reshape(shape).astype("float32") * stretch
-
-
-def _one_thread_in_scipy():
-    """Keeps SciPy's BLAS to one thread for a while; NumPy's keeps its own.
-
-    Each brings a pool of threads that spin for a moment after their work. L-BFGS goes back and forth between the two,
-    and on few cores they then wait for each other: up to 25 times slower.
-    """
-    return _scipy_blas().limit(limits=1)
-
-
-@cache
-def _scipy_blas():
-    controller = ThreadpoolController()
-    paths = [library["filepath"] for library in controller.info()]
-    return controller.select(filepath=[path for path in paths if f"{os.sep}scipy" in path])
-
-
-def _data_term(rotated, labels, row_weights, weights):
-    """Weighted log loss, summed over the problems, and its gradient by the weights `(problems, classes, rank + 1)`.
-
-    Rows of features run along the last axis of everything, so that sums over the few classes are fast.
-    """
-    problems, classes, width = weights.shape
-    wide = weights.reshape(problems * classes, width)
-    gradient = np.zeros_like(wide)
-    loss = 0.0
-    for rows in _blocks(len(rotated), problems * classes):
-        codes, positions = labels[rows], np.arange(rows.stop - rows.start)
-        logits = (wide[:, :-1] @ rotated[rows].T + wide[:, -1:]).reshape(problems, classes, -1)
-        logits -= logits.max(axis=1, keepdims=True)
-        target = logits[:, codes, positions]
-        residual = np.exp(logits, out=logits)
-        normaliser = residual.sum(axis=1)
-        loss += float(np.sum((np.log(normaliser) - target) * row_weights[:, rows], dtype="float64"))
-        residual *= (row_weights[:, rows] / normaliser)[:, None]
-        residual[:, codes, positions] -= row_weights[:, rows]
-        residual = residual.reshape(problems * classes, -1)
-        gradient[:, :-1] += residual @ rotated[rows]
-        gradient[:, -1] += residual.sum(axis=1)
-    return loss, gradient.reshape(weights.shape)
-
-
-def _fold_masks(labels, folds, seed):
-    """Boolean `(folds, n)`: which rows each fold holds out. A class of two images or more is in every training part."""
-    folds = max(2, min(folds, int(np.bincount(labels).max())))
-    splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    masks = np.zeros((folds, len(labels)), bool)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The least populated class", UserWarning)  # it is held out in some folds only
-        for mask, (_, held_out) in zip(masks, splitter.split(np.zeros(len(labels)), labels), strict=True):
-            mask[held_out] = True
-    return masks
-
-
 def _weights_of(labels, class_weights):
-    return None if class_weights is None else class_weights[labels]
+    return np.ones(len(labels), "float32") if class_weights is None else class_weights[labels].astype("float32")
 
 
-def _cross_validate(rotated, labels, held_out, row_weights, weights):
-    """Judges the weights of each fold on the rows it did not see, all folds together."""
-    logits = np.empty((len(labels), weights.shape[1]), "float32")
-    for rows, fold_weights in zip(held_out, weights, strict=False):
-        logits[rows] = _logits(rotated[rows], fold_weights)
-    return judge_at_best_temperature(logits, labels, row_weights)
+def _draw(images, held_out, seed):
+    """Draws the images of the sample from those that no fold holds out. Returns their indices, in order."""
+    candidates = np.flatnonzero(~held_out.any(axis=0))
+    count = max(1, min(len(candidates), len(images.labels) * _SAMPLE_FLOATS // images.num_floats))
+    return np.sort(np.random.default_rng(seed).choice(candidates, count, replace=False))
 
 
-def _validate(rotated, labels, row_weights, weights):
-    """Judges the weights that were fitted to all rows on other data."""
-    return judge_at_best_temperature(_logits(rotated, weights[-1]), labels, row_weights)
+def _rehearse(task, choice, strengths):
+    """Walks the path on a sample.
+
+    Returns:
+        `(first, guesses)`: the position of the strength that is best for the sample, and the solutions of this and the
+        weaker ones, for features that are not rotated.
+    """
+    tried = _walk(task, choice, choice.hold_out(task.images.labels), strengths)
+    first = _best(tried)
+    return first, [task.design.standardised(trial.weights) for trial in tried[first:]]
 
 
-def _logits(rotated, weights):
-    return rotated @ weights[:, :-1].T + weights[:, -1]
+def _walk(task, choice, held_out, strengths, guesses=(), on_strength=lambda count: None):
+    """Tries strengths, from strong to weak, until weaker ones are worse. Returns a list of `_Trial`.
+
+    Each solution is sought one step from the last one: the step between the guesses for the two strengths, if there are
+    such, or else the step before. Every fold makes steps of its own, or it would see what it holds out.
+    """
+    start = guesses[0] if guesses else np.zeros((1, task.num_classes, task.design.rows.shape[1] + 1), "float32")
+    weights = np.repeat(start, len(held_out), axis=0)
+    step = np.zeros_like(weights)
+    tried = []
+    for i, strength in enumerate(strengths):
+        if 0 < i < len(guesses):
+            step = guesses[i] - guesses[i - 1]
+        before, weights = weights, solve(task, ~held_out, weights + step, strength, _ROUGH)
+        step = weights - before
+        tried.append(_Trial(strength, weights.mean(axis=0, keepdims=True), *choice.judge(task, held_out, weights)))
+        on_strength(1)
+        best = _best(tried)
+        if len(tried) > best + _PATIENCE or tried[-1].val_loss > (1 + _HOPELESS) * tried[best].val_loss:
+            break
+    return tried
 
 
-def _blocks(rows, width):
-    """Slices that walk through `rows` rows of `width` floats a block at a time."""
-    size = max(256, _BLOCK_FLOATS // max(1, width))
-    return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
+def _best(tried):
+    """Position of the best trial: a weaker strength has to be worth it."""
+    best = 0
+    for i, trial in enumerate(tried):
+        if trial.val_loss < (1 - _WORTHWHILE) * tried[best].val_loss:
+            best = i
+    return best
+
+
+@dataclass(frozen=True)
+class _ByFolds:
+    """Compares strengths on folds of the images that are fitted to."""
+
+    folds: int
+    seed: int
+
+    def hold_out(self, labels, in_turn=True):
+        """Returns bool `(folds, n)`: what each fold holds out. A class of two or more is in every training part.
+
+        Args:
+            labels: `(n,)` integer codes.
+            in_turn: Whether few images are held out in turn. Else, and of many, there is one fold.
+        """
+        folds = max(2, min(max(self.folds, len(labels) // _HELD_OUT), int(np.bincount(labels).max())))
+        splitter = StratifiedKFold(folds, shuffle=True, random_state=self.seed)
+        masks = np.zeros((folds if in_turn and len(labels) < _CROSS_VALIDATED else 1, len(labels)), bool)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The least populated class", UserWarning)  # only some folds hold it out
+            for mask, (_, held_out) in zip(masks, splitter.split(np.zeros(len(labels)), labels), strict=False):
+                mask[held_out] = True
+        return masks
+
+    def judge(self, task, held_out, weights):
+        """Judges the weights of each fold on the images it did not see, as they are, all folds together.
+
+        Images that no fold holds out have no weight, but count for the sizes of the classes in Platt's targets. They
+        are left out where so many logits would be too large.
+        """
+        images, is_judged = task.images, held_out.any(axis=0)
+        is_counted = is_judged | (is_judged.size * task.num_classes <= _LOGIT_FLOATS)
+        logits = np.zeros((is_counted.sum(), task.num_classes), "float32")
+        for mask, own_weights in zip(held_out, weights, strict=True):
+            rows = Taken(task.design.rows, np.flatnonzero(mask))
+            logits[mask[is_counted]] = compute_logits(rows, own_weights, task.workers)
+        image_weights = images.weights * is_judged
+        return judge_at_best_temperature(logits, images.labels[is_counted], image_weights[is_counted])
+
+
+@dataclass(frozen=True)
+class _ByOthers:
+    """Compares strengths on other images."""
+
+    others: Images
+
+    def hold_out(self, labels, in_turn=True):
+        """Returns bool `(1, n)`: nothing is held out."""
+        return np.zeros((1, len(labels)), bool)
+
+    def judge(self, task, held_out, weights):
+        """Judges weights that were fitted to all images on the others."""
+        logits = compute_logits(self.others.rows, task.design.standardised(weights[0]), task.workers)
+        return judge_at_best_temperature(logits, self.others.labels, self.others.weights)

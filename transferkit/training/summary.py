@@ -91,7 +91,7 @@ def _work(phase, parts, settings, costs, num_images):
     if found is None:
         return training_cost(costs, list(layers), trained), 0, None
     cut, views = found
-    versions = "" if views == 1 else f", for {views} versions of it"
+    versions = "" if views == 1 else f", for {views} versions of each image"
     front = f"{describe_front(cut)}{versions}"
     if cut.is_pooled:
         return 0, views * cut.work, front

@@ -1,0 +1,139 @@
+"""Multinomial logistic regression with one L2 strength: several problems on the same features, side by side."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize
+
+from transferkit.training.axes import RotatedRows, Standardised, StreamedRows, Taken
+from transferkit.training.workers import Workers
+
+_STACK_FLOATS = 1 << 20  # variables of the problems that are solved side by side
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images to fit to or to judge on, with features of `copies` versions of each."""
+
+    rows: Standardised
+    labels: np.ndarray
+    weights: np.ndarray
+    copies: int = 1
+
+    @property
+    def num_floats(self):
+        """Numbers in all features."""
+        return len(self.rows) * self.rows.shape[1]
+
+    def take(self, indices):
+        """Returns some of them, in all their versions."""
+        rows = (indices + len(self.labels) * np.arange(self.copies)[:, None]).ravel()
+        features = self.rows.of(Taken(self.rows.features, rows))
+        return Images(features, self.labels[indices], self.weights[indices], self.copies)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the problems of all strengths and folds share."""
+
+    design: RotatedRows | StreamedRows
+    images: Images
+    num_classes: int
+    workers: Workers
+
+
+def solve(task, training, start, strength, tolerance):
+    """Solves all problems for one strength, as many side by side as memory allows.
+
+    Args:
+        task: `Task`.
+        training: `(problems, n)` bool, the images of each problem.
+        start: `(problems, num_classes, width)` float32, weights to start from.
+        strength: L2 strength.
+        tolerance: Decrease of the objective in one step that ends the search.
+
+    Returns:
+        The weights, shaped as `start`.
+    """
+    together = max(1, _STACK_FLOATS // start[0].size)
+    solved = [
+        _minimize(task, training[i : i + together], start[i : i + together], strength, tolerance)
+        for i in range(0, len(start), together)
+    ]
+    return np.concatenate(solved)
+
+
+def _minimize(task, training, start, strength, tolerance):
+    row_weights = training * task.images.weights
+    row_weights /= task.images.copies * row_weights.sum(axis=1, keepdims=True, dtype="float64")
+    precondition = task.design.preconditioner(strength)
+
+    def evaluate(weights):
+        loss, gradient = _data_term(task, row_weights, weights)
+        loss += 0.5 * strength * float(np.square(weights[..., :-1]).sum(dtype="float64"))
+        gradient[..., :-1] += np.float32(strength) * weights[..., :-1]
+        return loss, precondition(gradient)
+
+    # The first step of L-BFGS-B has length 1. Here the problem is nearly round, so the gradient is about as long as the
+    # way to the solution: it is the unit.
+    first_loss, first_gradient = evaluate(start)
+    unit = np.float32(np.linalg.norm(first_gradient)) or np.float32(1)
+
+    def loss_and_gradient(flat):
+        if flat.any():
+            way = flat.reshape(start.shape).astype("float32") * unit
+            loss, gradient = evaluate(start + precondition(way))
+        else:
+            loss, gradient = first_loss, first_gradient
+        return loss, (gradient * unit).ravel().astype("float64")
+
+    options = {"maxiter": 200, "ftol": tolerance, "gtol": 1e-9}
+    found = minimize(loss_and_gradient, np.zeros(start.size), jac=True, method="L-BFGS-B", options=options)
+    return start + precondition(found.x.reshape(start.shape).astype("float32") * unit)
+
+
+def _data_term(task, row_weights, weights):
+    """Weighted log loss, summed over the problems, and its gradient by the weights `(problems, classes, width)`.
+
+    Rows of features run along the last axis of everything, so that sums over the few classes are fast.
+    """
+    problems, classes, width = weights.shape
+    wide = weights.reshape(problems * classes, width)
+    labels = task.images.labels
+
+    def add(rows):
+        images = np.arange(rows.start, rows.stop) % len(labels)
+        codes, positions, shares = labels[images], np.arange(len(images)), row_weights[:, images]
+        block = task.design.rows[rows]
+        logits = (wide[:, :-1] @ block.T + wide[:, -1:]).reshape(problems, classes, -1)
+        logits -= logits.max(axis=1, keepdims=True)
+        target = logits[:, codes, positions]
+        residual = np.exp(logits, out=logits)
+        normaliser = residual.sum(axis=1)
+        loss = float(np.sum((np.log(normaliser) - target) * shares, dtype="float64"))
+        residual *= (shares / normaliser)[:, None]
+        residual[:, codes, positions] -= shares
+        residual = residual.reshape(problems * classes, -1)
+        return loss, residual @ block, residual.sum(axis=1)
+
+    num_rows = len(task.design.rows)
+    loss, by_kernel, by_bias = task.workers.sum(add, num_rows, width + 2 * len(wide), result_size=2 * wide.size)
+    return loss, np.concatenate([by_kernel, by_bias[:, None]], axis=1).reshape(weights.shape)
+
+
+def compute_logits(rows, weights, workers):
+    """Computes the logits of all rows.
+
+    Args:
+        rows: Array-like `(n, num_features)` float32, of the kind that the weights belong to.
+        weights: `(num_classes, num_features + 1)` float32, the intercept last.
+        workers: `Workers`.
+
+    Returns:
+        `(n, num_classes)` float32.
+    """
+
+    def compute(part):
+        return rows[part] @ weights[:, :-1].T + weights[:, -1]
+
+    return workers.collect(compute, len(rows), rows.shape[1] + len(weights), len(weights))
