@@ -101,7 +101,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         cache_dir: Folder for `"disk"`. Default: `$TRANSFERKIT_CACHE_DIR`, otherwise the user's cache folder.
         views: For phases with augmentation and a frozen part, the number of versions of each image that take turns in
             the epochs, the image as it is among them; 1: that one alone. `None`: other versions in every epoch, for
-            which the frozen part has to be computed again and again. `"auto"`: chosen from the number of images.
+            which the frozen part has to be computed again and again. `"auto"`: 4 for fewer than 2,000 images, else 2.
         strategy: A `tf.distribute.Strategy` for training on several devices, or `None`.
         on_bad_image: `"raise"` an `ImageReadError` that lists all images that cannot be read, or `"skip"` them.
         seed: Seed of folds, splits, the head's first weights, dropout and the order of images. The same seed and data

@@ -13,6 +13,6 @@ from transferkit.data.resizing import resize_images
 def test_resizing_one_axis_after_the_other_is_tensorflows_resizing(shape, size, interpolation, dtype):
     images = np.random.default_rng(0).uniform(0, 255, shape).astype(dtype)
     expected = tf.image.resize(images, size, method=interpolation, antialias=True)
-    actual = resize_images(tf.constant(images), size, interpolation)
-    assert actual.dtype == tf.float32
+    actual = resize_images(images, size, interpolation)
+    assert actual.dtype == "float32"
     assert np.array_equal(actual, expected)

@@ -277,6 +277,8 @@ def test_views_take_turns_in_training(make_bench):
         (Phase("stage3", epochs=9), {"augmenter": FLIP, "views": 4}, ("stage3", 4)),
         (Phase("stage3", epochs=3), {"augmenter": FLIP, "views": 4}, None),  # each epoch would have its own
         (Phase("stage3", epochs=9), {"augmenter": FLIP, "views": 1}, ("stage3", 1)),
+        (Phase("stage3", epochs=9), {"augmenter": FLIP, "views": "auto"}, ("stage3", 4)),
+        (Phase("stage3", epochs=3), {"augmenter": FLIP, "views": "auto"}, None),
         (Phase("head", epochs=9), {"augmenter": FLIP, "views": 4}, (None, 1)),  # heads are not augmented
         (Phase("head", epochs=9), {"augmenter": FLIP, "views": 4, "augments_heads": True}, (None, 4)),
     ],
@@ -285,6 +287,11 @@ def test_what_is_computed_once_depends_on_the_phase(make_bench, phase, options, 
     bench = make_bench()
     found = find_front(phase, bench.parts, bench.settings(**options), 24)
     assert (found and (found[0].stage, found[1])) == expected
+
+
+def test_many_images_need_fewer_versions(make_bench):
+    settings = make_bench().settings(views="auto")
+    assert [settings.views_for(count) for count in (100, 1999, 2000, 10_000)] == [4, 4, 2, 2]
 
 
 def test_what_fits_nowhere_is_not_kept_and_training_goes_on_with_images(make_bench, monkeypatch, computed):

@@ -1,9 +1,12 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
+from threadpoolctl import threadpool_info
 
 from transferkit.training.solvers import fit_logistic_path
 
@@ -15,6 +18,51 @@ def data(request):
         num_images, num_features, n_informative=8, n_classes=4, n_clusters_per_class=1, flip_y=0.1, random_state=0
     )
     return (x * np.linspace(0.1, 50, num_features) + 3).astype("float32"), y
+
+
+@pytest.fixture
+def bounds(monkeypatch):
+    """Sets bounds of the solver."""
+
+    def set_bounds(**values):
+        for name, value in values.items():
+            monkeypatch.setattr(f"transferkit.training.solvers._{name}", value)
+
+    return set_bounds
+
+
+@pytest.fixture
+def whole_path(bounds):
+    """Lets the path go on to its end."""
+    bounds(PATIENCE=99, HOPELESS=99)
+
+
+class Lazy:
+    """Rows that are made when they are asked for, few at a time, and counted."""
+
+    def __init__(self, array, most=200):
+        self.array, self.most = array, most
+        self.shape = array.shape
+        self.reads = []
+
+    def __len__(self):
+        return len(self.array)
+
+    def __getitem__(self, rows):
+        block = np.asarray(self.array[rows], "float32")
+        assert isinstance(rows, slice | np.ndarray)
+        assert len(block) <= self.most
+        self.reads.append(rows)
+        return block
+
+
+def objective(path, x, y, class_weights=None):
+    """What was minimised at the strength that was chosen."""
+    temperature = path.temperature[path.strengths.index(path.strength)]
+    log_probabilities = log_softmax(x @ (path.kernel * temperature) + path.bias * temperature, axis=1)
+    weights = None if class_weights is None else class_weights[y]
+    loss = -np.average(log_probabilities[np.arange(len(y)), y], weights=weights)
+    return loss + path.strength / 2 * np.square(path.kernel * temperature * x.std(axis=0)[:, None]).sum()
 
 
 def scikit_learn(x, y, strength, class_weights=None):
@@ -98,11 +146,20 @@ def test_the_strength_with_the_lowest_held_out_loss_is_chosen(data):
     assert list(path.strengths) == sorted(path.strengths, reverse=True)
 
 
-def test_the_path_ends_when_weaker_strengths_are_worse_and_all_steps_are_told(data):
+def test_the_path_ends_when_weaker_strengths_are_worse_and_all_steps_are_told(data, bounds):
+    bounds(HOPELESS=99)
     told = []
     path = fit_logistic_path(*data, 4, strengths=tuple(np.logspace(2, -6, 17)), on_strength=told.append)
     assert len(path.strengths) == path.strengths.index(path.strength) + 3
     assert sum(told) == 17
+
+
+def test_a_strength_that_is_much_worse_ends_the_path_at_once(data, bounds):
+    bounds(HOPELESS=0, WORTHWHILE=0)
+    told = []
+    path = fit_logistic_path(*data, 4, on_strength=told.append)
+    assert len(path.strengths) == path.strengths.index(path.strength) + 2
+    assert sum(told) == 10
 
 
 def test_validation_data_replace_cross_validation(data):
@@ -179,10 +236,233 @@ def test_the_features_are_not_changed(data):
 
 def test_problems_solved_one_by_one_give_the_same(data, monkeypatch):
     together = fit_logistic_path(*data, 4, strengths=(0.1,))
-    monkeypatch.setattr("transferkit.training.solvers._STACK_FLOATS", 1)
-    monkeypatch.setattr("transferkit.training.solvers._BLOCK_FLOATS", 1)
+    monkeypatch.setattr("transferkit.training.regression._STACK_FLOATS", 1)
+    monkeypatch.setattr("transferkit.training.workers._BLOCK_FLOATS", 1)
     alone = fit_logistic_path(*data, 4, strengths=(0.1,))
     x, _ = data
     assert softmax(x @ alone.kernel + alone.bias, axis=1) == pytest.approx(
         softmax(x @ together.kernel + together.bias, axis=1), abs=5e-3
     )
+    assert alone.val_loss == pytest.approx(together.val_loss, rel=1e-3)
+
+
+def test_the_seed_decides_everything(data):
+    first, again, other = (fit_logistic_path(*data, 4, seed=seed) for seed in (1, 1, 2))
+    assert np.array_equal(first.kernel, again.kernel)
+    assert first.val_loss == again.val_loss
+    assert first.val_loss != other.val_loss
+
+
+def test_what_a_fold_holds_out_leaves_no_trace_in_its_start(whole_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 100)).astype("float32"), np.arange(60) % 3
+    path = fit_logistic_path(x, y, 3)
+    assert len(path.strengths) == 10
+    # Nothing can be known of these images. Seen in advance, they would cost 0.8 at the weakest strengths.
+    assert min(path.val_loss) > 0.97 * np.log(3)
+
+
+def test_of_many_images_one_part_is_held_out(data, bounds):
+    x, y = data
+    options = {"strengths": (1.0, 0.1), "folds": 4, "seed": 3}
+    bounds(CROSS_VALIDATED=len(y))
+    path = fit_logistic_path(x, y, 4, **options)
+    train, test = next(StratifiedKFold(4, shuffle=True, random_state=3).split(x, y))
+    z = (x - x.mean(axis=0)) / x.std(axis=0)
+    model = LogisticRegression(C=1 / (0.1 * len(train)), tol=1e-8, max_iter=5000).fit(z[train], y[train])
+    logits = model.decision_function(z[test])
+    assert path.val_accuracy[1] == pytest.approx((logits.argmax(axis=1) == y[test]).mean(), abs=0.02)
+    trust = (np.bincount(y) + 1) / (np.bincount(y) + 2)  # of all images of a class, not only those held out
+    targets = np.where(np.eye(4)[y] == 1, trust[y, None], (1 - trust[y, None]) / 3)[test]
+    sharpness = np.exp(np.linspace(-2, 4, 2001))
+    losses = [-(targets * log_softmax(logits * s, axis=1)).sum(axis=1).mean() for s in sharpness]
+    assert path.val_loss[1] == pytest.approx(min(losses), rel=5e-3)
+    bounds(CROSS_VALIDATED=len(y) + 1)
+    assert fit_logistic_path(x, y, 4, **options).val_loss[1] != pytest.approx(path.val_loss[1], rel=0.01)
+
+
+def test_no_more_images_are_held_out_than_it_takes(data, bounds):
+    x, y = data
+    bounds(CROSS_VALIDATED=0, HELD_OUT=len(y) // 10)
+    path = fit_logistic_path(x, y, 4, strengths=(0.1,))
+    correct = path.val_accuracy[0] * len(y) / 10
+    assert correct == pytest.approx(round(correct))
+
+
+def test_nothing_but_the_weights_depends_on_leaving_out_logits(data, bounds):
+    bounds(CROSS_VALIDATED=0)
+    with_all = fit_logistic_path(*data, 4, strengths=(0.1,))
+    bounds(LOGIT_FLOATS=0)
+    path = fit_logistic_path(*data, 4, strengths=(0.1,))
+    assert path.val_accuracy == pytest.approx(with_all.val_accuracy)
+    assert path.temperature[0] > with_all.temperature[0]  # smaller classes, more modest targets
+
+
+def test_rows_that_are_read_on_demand_give_the_same(data):
+    x, y = data
+    lazy = Lazy(x)
+    path, expected = fit_logistic_path(lazy, y, 4), fit_logistic_path(x, y, 4)
+    assert np.array_equal(path.kernel, expected.kernel)
+    assert path.val_loss == expected.val_loss
+    assert lazy.reads
+
+
+def test_rows_of_half_the_precision_do(data, tmp_path):
+    x, y = data
+    mapped = np.memmap(tmp_path / "features", "float16", "w+", shape=x.shape)
+    mapped[:] = x
+    path, expected = fit_logistic_path(mapped, y, 4), fit_logistic_path(mapped.astype("float32"), y, 4)
+    assert path.kernel == pytest.approx(expected.kernel)
+
+
+STREAMED = {"CROSS_VALIDATED": 0, "MEMORY_FLOATS": 0}
+
+
+@pytest.fixture(scope="module")
+def many():
+    """Images with so much noise that a part of them shows clearly which strength is best."""
+    rng = np.random.default_rng(0)
+    y = rng.permutation(np.arange(1500) % 4)
+    x = 0.2 * rng.normal(size=(4, 150))[y] + rng.normal(size=(1500, 150))
+    return ((x * np.arange(1, 151) ** -0.3) @ rng.normal(size=(150, 150)) + 9).astype("float32"), y
+
+
+@pytest.mark.parametrize("num_images", [100, 500])  # fewer than features, or more
+@pytest.mark.parametrize("class_weights", [None, CLASS_WEIGHTS])
+def test_rows_that_are_not_copied_give_the_same(many, bounds, num_images, class_weights):
+    x, y = many
+    bounds(CROSS_VALIDATED=0)
+    expected = fit_logistic_path(x, y, 4, class_weights=class_weights)
+    bounds(**STREAMED, SAMPLE_FLOATS=num_images * x.shape[1])
+    path = fit_logistic_path(Lazy(x, most=len(x) // 2), y, 4, class_weights=class_weights)
+    assert path.strength == expected.strength
+    assert objective(path, x, y, class_weights) == pytest.approx(objective(expected, x, y, class_weights), rel=1e-3)
+    assert path.val_loss[0] == pytest.approx(expected.val_loss[expected.strengths.index(path.strengths[0])], rel=5e-3)
+    found = softmax(x @ path.kernel + path.bias, axis=1)
+    assert found == pytest.approx(softmax(x @ expected.kernel + expected.bias, axis=1), abs=0.02)
+
+
+def test_rows_that_are_not_copied_are_read_from_first_to_last(many, bounds, monkeypatch):
+    x, y = many
+    monkeypatch.setattr("transferkit.training.workers._BLOCK_FLOATS", 100 * x.shape[1])
+    bounds(**STREAMED, SAMPLE_FLOATS=x.size // 4)
+    lazy = Lazy(x, most=100)
+    fit_logistic_path(lazy, y, 4)
+    slices = [rows for rows in lazy.reads if isinstance(rows, slice)][1:]  # but for the look at the first rows
+    assert all(rows.step in (None, 1) for rows in slices)
+    times_read = np.bincount(np.concatenate([np.arange(len(x))[rows] for rows in slices]))
+    assert len(set(times_read)) == 1
+    assert times_read[0] < 60
+    scattered = sum(len(rows) for rows in lazy.reads if isinstance(rows, np.ndarray))
+    assert scattered < 2 * len(x)
+
+
+def test_one_part_is_held_out_where_rows_are_not_copied(many, bounds):
+    bounds(MEMORY_FLOATS=0, SAMPLE_FLOATS=many[0].size // 4)
+    path = fit_logistic_path(*many, 4, strengths=(0.1, 0.01))
+    bounds(CROSS_VALIDATED=0)
+    assert fit_logistic_path(*many, 4, strengths=(0.1, 0.01)).val_accuracy[-1] == path.val_accuracy[-1]
+
+
+def test_a_sample_has_seen_nothing_that_is_held_out(bounds, whole_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(300, 200)).astype("float32"), np.arange(300) % 3
+    bounds(**STREAMED, SAMPLE_FLOATS=x.size)
+    path = fit_logistic_path(x, y, 3, strengths=(1e-4, 1e-5, 1e-6))
+    assert min(path.val_loss) > 0.97 * np.log(3)
+
+
+def test_validation_data_replace_folds_where_rows_are_not_copied(many, bounds):
+    x, y = many
+    train, held_out = np.arange(0, len(y), 2), np.arange(1, len(y), 2)
+    options = {"validation": (Lazy(x[held_out], most=400), y[held_out])}
+    expected = fit_logistic_path(x[train], y[train], 4, **options)
+    bounds(**STREAMED, SAMPLE_FLOATS=x.size // 8)
+    path = fit_logistic_path(Lazy(x[train], most=400), y[train], 4, **options)
+    assert path.strength == expected.strength
+    assert min(path.val_loss) == pytest.approx(min(expected.val_loss), rel=5e-3)
+    assert objective(path, x[train], y[train]) == pytest.approx(objective(expected, x[train], y[train]), rel=1e-3)
+
+
+class Noise:
+    """Many features that are made up on demand."""
+
+    shape = (30_000, 128)
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, rows):
+        numbers = np.arange(self.shape[0])[rows]
+        return np.sin(numbers[:, None] * np.arange(1, 129) ** 2 * 0.37).astype("float32")
+
+
+def test_memory_is_bounded_however_many_rows_there_are(bounds, monkeypatch):
+    bounds(**STREAMED, SAMPLE_FLOATS=1 << 14, LOGIT_FLOATS=0, HELD_OUT=1000)
+    monkeypatch.setattr("transferkit.training.workers._BLOCK_FLOATS", 1 << 14)
+    noise = Noise()
+    labels = (np.arange(len(noise)) * 5.92 % 6.28 > 3.14).astype(int)  # what a feature of theirs tells
+    tracemalloc.start()
+    fit_logistic_path(noise, labels, 2, strengths=(0.1,))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    all_rows = 4 * noise.shape[0] * noise.shape[1]
+    assert peak < all_rows / 3
+
+
+def views(x, copies, noise, seed=0):
+    """Versions of images one below the other: the images themselves, then noisy ones."""
+    rng = np.random.default_rng(seed)
+    others = [x + noise * x.std() * rng.normal(size=x.shape).astype("float32") for _ in range(copies - 1)]
+    return np.concatenate([x, *others])
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_versions_of_an_image_are_on_one_side_of_a_fold(streamed, bounds, whole_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(150, 100)).astype("float32"), rng.permutation(np.arange(150) % 3)
+    if streamed:
+        bounds(**STREAMED, SAMPLE_FLOATS=200 * 100)
+    path = fit_logistic_path(views(x, 3, 0.01), y, 3, copies=3, strengths=(1.0, 0.1, 0.01, 0.001))
+    # An image whose other version was fitted to would always be right.
+    assert max(path.val_accuracy) < 0.6
+    assert min(path.val_loss) > 0.97 * np.log(3)
+
+
+def test_all_versions_are_fitted_to(data):
+    x, y = data
+    stacked, labels = views(x, 3, 0.1), np.tile(y, 3)
+    path = fit_logistic_path(stacked, y, 4, copies=3, strengths=(0.1,), class_weights=CLASS_WEIGHTS)
+    kernel, bias = scikit_learn(stacked, labels, 0.1, CLASS_WEIGHTS)
+    expected = softmax((x @ kernel + bias) / path.temperature[0], axis=1)
+    assert softmax(x @ path.kernel + path.bias, axis=1) == pytest.approx(expected, abs=5e-3)
+
+
+def test_images_are_judged_as_they_are():
+    rng = np.random.default_rng(0)
+    y = np.arange(200) % 2
+    clear = (rng.normal(size=(200, 5)) + 4 * y[:, None]).astype("float32")
+    noise = rng.normal(size=(200, 5)).astype("float32") + 2
+    assert fit_logistic_path(np.concatenate([clear, noise]), y, 2, copies=2).val_accuracy[-1] > 0.97
+    assert fit_logistic_path(np.concatenate([noise, clear]), y, 2, copies=2).val_accuracy[-1] < 0.65
+
+
+def test_versions_that_are_not_copied_give_the_same(many, bounds):
+    x, y = many
+    stacked, labels = views(x, 3, 0.1), np.tile(y, 3)
+    bounds(CROSS_VALIDATED=0)
+    expected = fit_logistic_path(stacked, y, 4, copies=3)
+    bounds(**STREAMED, SAMPLE_FLOATS=stacked.size // 3)
+    path = fit_logistic_path(Lazy(stacked, most=len(stacked) // 2), y, 4, copies=3)
+    assert path.strength == expected.strength
+    assert objective(path, stacked, labels) == pytest.approx(objective(expected, stacked, labels), rel=1e-3)
+
+
+def test_blas_is_held_to_one_thread_until_the_path_has_ended(data):
+    def threads():
+        return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+    before, during = threads(), []
+    fit_logistic_path(*data, 4, strengths=(0.1,), on_strength=lambda count: during.append(threads()))
+    assert during[0] == [1] * len(before)
+    assert threads() == before

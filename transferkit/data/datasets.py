@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from transferkit.data.mixing import mix
 from transferkit.data.readers import read_pixels, to_rgb_array
-from transferkit.data.resizing import resize_images
+from transferkit.data.resizing import resize_image, resize_images
 
 _READERS = 3 * (os.cpu_count() or 1)  # images read side by side; some of them wait for Python's lock
 
@@ -44,7 +44,7 @@ def stream_images(source, image_size, batch_size, interpolation):
 def resized_images(source, image_size, interpolation):
     """Reads all images of a source, which are few, and resizes them: float32 `(n, height, width, 3)`."""
     batches = stream_images(source, image_size, len(source), interpolation)
-    return np.concatenate([np.asarray(resize_images(batch, image_size, interpolation)) for batch in batches])
+    return np.concatenate([resize_images(np.asarray(batch), image_size, interpolation) for batch in batches])
 
 
 def read_into_memory(source, image_size, interpolation, batch_size, advance=lambda count: None):
@@ -94,7 +94,7 @@ def stream_view(source, image_size, batch_size, interpolation, *, augmenter, see
     """
     steps = -(-len(source) // batch_size)
     for number, batch in enumerate(stream_images(source, image_size, batch_size, interpolation)):
-        images = resize_images(tf.convert_to_tensor(batch), image_size, interpolation)
+        images = tf.constant(resize_images(np.asarray(batch), image_size, interpolation))
         yield augmenter.augment(images, _draw(seed + 1, view * steps + number))
 
 
@@ -105,8 +105,7 @@ def _draw(seed, number):
 def _resized_batches(box, num_images, image_size, batch_size, interpolation, rounded=False):
     @tf.autograph.experimental.do_not_convert  # there is nothing to convert
     def load(index):
-        image = _read_resized(lambda: box[0], index, image_size, interpolation)
-        return tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8) if rounded else image
+        return _read_resized(lambda: box[0], index, image_size, interpolation, rounded)
 
     indices = tf.data.Dataset.range(num_images)
     return _fixed(indices.map(load, num_parallel_calls=_READERS).batch(batch_size).prefetch(2))
@@ -120,15 +119,25 @@ def _fixed(stream):
     return stream.with_options(options)
 
 
-def _read_resized(images, index, image_size, interpolation):
-    """Reads one image, by its tensor `index` in what `images()` gives, and resizes it."""
-    dtype = tf.uint8 if _are_paths(images()) else tf.float32  # arrays may be floats
-    pixels = tf.numpy_function(lambda i: read_pixels(images()[i]).astype(dtype.as_numpy_dtype), [index], dtype)
-    return resize_images(tf.ensure_shape(pixels, (None, None, 3))[None], image_size, interpolation)[0]
+def _read_resized(images, index, image_size, interpolation, rounded=False):
+    """Reads one image, by its tensor `index` in what `images()` gives, and resizes it; as uint8 if `rounded`."""
+
+    def read(i):
+        pixels = resize_image(read_pixels(images()[i]), image_size, interpolation)
+        return np.rint(pixels).clip(0, 255).astype("uint8") if rounded else pixels
+
+    _keep_freed_memory()
+    pixels = tf.numpy_function(read, [index], tf.uint8 if rounded else tf.float32)
+    return tf.ensure_shape(pixels, (*image_size, 3))
 
 
-def _are_paths(images):
-    return all(isinstance(image, str | os.PathLike) for image in images)
+def _keep_freed_memory():
+    """Frees one large block, after which the C library of Linux keeps what is freed in blocks up to this size.
+
+    It would give the memory of every image back to the system, and fetching it again for the next, page by page, can
+    take longer than decoding.
+    """
+    np.empty(30 * 2**20, "uint8")
 
 
 @dataclass(frozen=True)
@@ -269,7 +278,6 @@ def _with_length(stream, num_batches):
 def _labelled_images(source, targets, image_size, batch_size, interpolation):
     """Yields a function from the rows of one epoch, in order, to a dataset of their `(images, labels)` in batches."""
     box = [source.images, targets]
-    dtype = _uniform_dtype(source.images) if source.is_uniform else None
 
     @tf.autograph.experimental.do_not_convert
     def load_image(row):
@@ -277,10 +285,11 @@ def _labelled_images(source, targets, image_size, batch_size, interpolation):
 
     @tf.autograph.experimental.do_not_convert
     def load_batch(rows):
-        pixels = tf.numpy_function(lambda i: to_rgb_array(box[0][i]), [rows], dtype)
-        pixels = tf.ensure_shape(pixels, (None, *source.images.shape[1:3], 3))
-        has_size = tuple(source.images.shape[1:3]) == tuple(image_size)
-        return rows, tf.cast(pixels, tf.float32) if has_size else resize_images(pixels, image_size, interpolation)
+        def read(rows):
+            return resize_images(to_rgb_array(box[0][rows]), image_size, interpolation)
+
+        pixels = tf.numpy_function(read, [rows], tf.float32)
+        return rows, tf.ensure_shape(pixels, (None, *image_size, 3))
 
     @tf.autograph.experimental.do_not_convert
     def add_labels(rows, images):
@@ -298,7 +307,3 @@ def _labelled_images(source, targets, image_size, batch_size, interpolation):
         yield batches_of
     finally:
         box.clear()
-
-
-def _uniform_dtype(images):
-    return tf.float32 if images.dtype.kind == "f" else tf.uint8

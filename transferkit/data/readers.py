@@ -27,8 +27,9 @@ def read_pixels(image):
     if isinstance(image, np.ndarray):
         return to_rgb_array(image if image.ndim == 3 else image[..., np.newaxis])
     if isinstance(image, Image.Image):
-        return _rgb(image)
+        return _rgb(ImageOps.exif_transpose(image))
     with Image.open(image) as opened:
+        ImageOps.exif_transpose(opened, in_place=True)
         return _rgb(opened)
 
 
@@ -39,14 +40,13 @@ def to_rgb_array(array):
 
 
 def _rgb(image):
-    """Turns a PIL image upright and into RGB; what is transparent becomes white; 16 bits are scaled to 8."""
-    image = ImageOps.exif_transpose(image)
+    """Turns a PIL image into RGB; what is transparent becomes white; 16 bits are scaled to 8."""
     if image.mode[0] in "IF":
         return to_rgb_array(_eight_bits(image)[..., np.newaxis])
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, _BACKGROUND), image)
-    return np.asarray(image.convert("RGB"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _eight_bits(image):

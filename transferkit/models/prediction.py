@@ -10,8 +10,8 @@ from transferkit.models.signatures import weights_of
 class Predictor:
     """Probabilities of many images, as fast as the device allows; in float32, always.
 
-    From a whole batch of images on, the classifier is compiled with the weights that it has at that time. Whoever trains its
-    model further gets another one.
+    From a whole batch of images on, the classifier is compiled with the weights that it has at that time. Whoever
+    trains its model further gets another one.
 
     Args:
         model: A classifier that `assemble` made.

@@ -59,7 +59,7 @@ class Standardised:
 
 def standardise(features, workers):
     """Makes `Standardised` of features by their own mean and scale, in one pass over them."""
-    shift = np.mean(features[: min(256, len(features))], axis=0, dtype="float64").astype("float32")
+    shift = np.mean(features[: min(32, len(features))], axis=0, dtype="float64").astype("float32")
 
     def add(rows):
         block = np.subtract(features[rows], shift, dtype="float32")

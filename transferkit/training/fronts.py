@@ -236,9 +236,7 @@ class Fronts:
                 self._parts.scaling, self._parts.preprocessing, size, settings.image_size, settings.interpolation
             )
             models = (first, *self._models(cut))
-            self._fronts[key] = compile_front(
-                models, precision=precision, engine=name, batch_size=settings.batch_size
-            )
+            self._fronts[key] = compile_front(models, precision=precision, engine=name, batch_size=settings.batch_size)
         return self._fronts[key]
 
     def _models(self, cut):

@@ -15,7 +15,6 @@ sample of them is solved first: its axes are good enough for all, and its path s
 
 import warnings
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
@@ -35,6 +34,7 @@ _HELD_OUT = 20_000  # images in that part at most
 _PATIENCE = 2  # weaker strengths tried after the best one before the path ends
 _WORTHWHILE = 1e-3  # relative gain in held-out loss below which a weaker strength is no better
 _HOPELESS = 0.02  # relative loss against the best strength that ends the path at once
+_PROMISING = 0.05  # relative loss against the best of a sample at which the path of all images starts
 _ROUGH, _EXACT = 1e-4, 3e-6  # decrease of the objective in one step that ends a search
 
 
@@ -79,7 +79,7 @@ def fit_logistic_path(features, labels, num_classes, *, class_weights=None, stre
     the strengths apart as well as all folds do (`benchmarks/solver.py`).
 
     Features of more than 2²⁶ numbers are not copied: every step reads them once, block by block. The path then starts
-    at the strength that is best for a sample, and one fold is held out whatever the number of images.
+    at the first strength that is nearly the best for a sample, and one fold is held out, however few images there are.
 
     Args:
         features: `(copies * n, num_features)` float32. An array, or anything that has a length and a shape and returns
@@ -112,11 +112,7 @@ def fit_logistic_path(features, labels, num_classes, *, class_weights=None, stre
         else:
             held_out = choice.hold_out(labels, in_turn=False)
             sample = images.take(_draw(images, held_out, seed))
-            axes = principal_axes(sample.rows, workers)
-            rehearsal = Task(rotate(sample.rows, axes, workers), sample, num_classes, workers)
-            first, guesses = _rehearse(rehearsal, choice, strengths)
-            design = StreamedRows(rows, axes)
-            del rehearsal
+            design, first, guesses = _rehearse(sample, rows, num_classes, choice, strengths, workers)
         task = Task(design, images, num_classes, workers)
         tried = _walk(task, choice, held_out, strengths[first:], guesses, on_strength)
         on_strength(len(strengths) - len(tried))
@@ -148,16 +144,19 @@ def _draw(images, held_out, seed):
     return np.sort(np.random.default_rng(seed).choice(candidates, count, replace=False))
 
 
-def _rehearse(task, choice, strengths):
+def _rehearse(sample, rows, num_classes, choice, strengths, workers):
     """Walks the path on a sample.
 
     Returns:
-        `(first, guesses)`: the position of the strength that is best for the sample, and the solutions of this and the
-        weaker ones, for features that are not rotated.
+        `(design, first, guesses)`: the rows of all images with the axes of the sample, the position of the first
+        strength that is nearly the best for the sample, and the solutions for it and for the weaker ones.
     """
-    tried = _walk(task, choice, choice.hold_out(task.images.labels), strengths)
-    first = _best(tried)
-    return first, [task.design.standardised(trial.weights) for trial in tried[first:]]
+    axes = principal_axes(sample.rows, workers)
+    task = Task(rotate(sample.rows, axes, workers), sample, num_classes, workers)
+    tried = _walk(task, choice, choice.hold_out(sample.labels), strengths)
+    lowest = min(trial.val_loss for trial in tried)
+    first = next(i for i, trial in enumerate(tried) if trial.val_loss <= (1 + _PROMISING) * lowest)
+    return StreamedRows(rows, axes), first, [task.design.standardised(trial.weights) for trial in tried[first:]]
 
 
 def _walk(task, choice, held_out, strengths, guesses=(), on_strength=lambda count: None):

@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+
+from transferkit.training.axes import RotatedRows, StreamedRows, Taken, principal_axes, rotate, standardise
+from transferkit.training.workers import one_worker_a_core
+
+
+@pytest.fixture
+def workers(monkeypatch):
+    monkeypatch.setattr("transferkit.training.workers._BLOCK_FLOATS", 1000)
+    with one_worker_a_core() as workers:
+        yield workers
+
+
+@pytest.fixture(params=[(400, 20), (30, 50)], ids=["more rows", "more columns"])
+def features(request):
+    num_features = request.param[1]
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=request.param) @ rng.normal(size=(num_features, num_features))
+    return (x * np.linspace(1, 100, num_features) + 1000).astype("float32")
+
+
+def test_features_are_standardised_as_they_are_read(features, workers):
+    rows = standardise(features, workers)
+    expected = (features - features.mean(axis=0)) / features.std(axis=0)
+    assert rows[3:7] == pytest.approx(expected[3:7], abs=1e-3)
+    assert rows.of(Taken(features, np.array([5, 2])))[:] == pytest.approx(expected[[5, 2]], abs=1e-3)
+    assert rows[:].dtype == "float32"
+
+
+def test_a_feature_that_never_changes_becomes_zero(features, workers):
+    features[:, 4] = 0.1
+    rows = standardise(features, workers)
+    assert not rows[:][:, 4].any()
+    axes = principal_axes(rows, workers)
+    assert np.abs(axes.directions[4]).max() < 1e-5
+
+
+def test_the_order_of_rows_does_not_change_the_scale(features, workers):
+    by_size = features[features.sum(axis=1).argsort()]  # the first rows tell little about the rest
+    assert standardise(by_size, workers).scale == pytest.approx(features.std(axis=0), rel=1e-3)
+
+
+def test_axes_are_those_of_the_covariance(features, workers):
+    rows = standardise(features, workers)
+    axes = principal_axes(rows, workers)
+    z = rows[:].astype("float64")
+    variances = np.linalg.eigvalsh(z.T @ z / len(z))[::-1]
+    rank = min(len(z) - 1, z.shape[1])
+    assert axes.variances[::-1][:rank] == pytest.approx(variances[:rank], rel=1e-3, abs=1e-4)
+    directions = axes.directions[:, -rank:]
+    assert directions.T @ directions == pytest.approx(np.eye(rank), abs=1e-3)
+    covariance = directions.T @ (z.T @ z / len(z)) @ directions
+    assert covariance == pytest.approx(np.diag(axes.variances[-rank:]), abs=1e-3 * variances[0])
+
+
+def test_weights_give_the_same_logits_wherever_they_are_applied(features, workers):
+    rows = standardise(features, workers)
+    design = rotate(rows, principal_axes(rows, workers), workers)
+    weights = np.random.default_rng(1).normal(size=(3, design.rows.shape[1] + 1)).astype("float32")
+    logits = design.rows @ weights[:, :-1].T + weights[:, -1]
+    plain = design.standardised(weights)
+    assert rows[:] @ plain[:, :-1].T + plain[:, -1] == pytest.approx(logits, abs=0.01)
+    kernel, bias = rows.unscale(plain)
+    assert features @ kernel + bias == pytest.approx(logits, abs=0.05)
+
+
+def test_both_preconditioners_do_the_same(features, workers):
+    rows = standardise(features, workers)
+    axes = principal_axes(rows, workers)
+    rotated, streamed = RotatedRows(rows[:] @ axes.directions, axes), StreamedRows(rows, axes)
+    weights = np.random.default_rng(1).normal(size=(2, 3, len(axes.variances) + 1)).astype("float32")
+    found = streamed.preconditioner(0.1)(rotated.standardised(weights))
+    assert found == pytest.approx(rotated.standardised(rotated.preconditioner(0.1)(weights)), abs=0.01)
+
+
+def test_directions_that_a_sample_does_not_show_are_left_a_mean_variance(workers):
+    x = np.random.default_rng(0).normal(size=(2000, 50)).astype("float32")
+    rows = standardise(x, workers)
+    axes = principal_axes(rows.of(Taken(x, np.arange(20))), workers)
+    assert axes.directions.shape == (50, 20)
+    assert axes.rest == pytest.approx((50 - axes.variances.sum()) / 30, rel=1e-3)
+    inside, outside = np.linalg.qr(np.hstack([axes.directions, np.eye(50)]))[0][:, [0, 30]].T
+    design = StreamedRows(rows, axes)
+    stretched = design.preconditioner(0.1)(np.append(outside, 1)[None].astype("float32"))
+    assert stretched[0, :-1] == pytest.approx(outside / np.sqrt(0.05 * axes.rest + 0.1), abs=1e-3)
+    assert stretched[0, -1] == pytest.approx(1 / np.sqrt(0.05))
+    stretched = design.preconditioner(0.1)(np.append(inside, 1)[None].astype("float32"))
+    assert stretched[0, :-1] == pytest.approx(inside / np.sqrt(0.05 * axes.variances[0] + 0.1), abs=1e-3)
