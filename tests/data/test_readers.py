@@ -61,6 +61,14 @@ def test_the_orientation_in_a_photo_is_applied(tmp_path):
     assert read_pixels(tmp_path / "photo.png").shape == (4, 2, 3)
 
 
+def test_the_pil_image_of_the_caller_is_not_turned():
+    image = Image.new("RGB", (4, 2))
+    image.getexif()[0x0112] = 6
+    assert read_pixels(image).shape == (4, 2, 3)
+    assert image.size == (4, 2)
+    assert image.getexif()[0x0112] == 6
+
+
 def test_gray_arrays_get_three_equal_channels():
     pixels = read_pixels(np.full((4, 5), 7.0))
     assert pixels.shape == (4, 5, 3)

@@ -66,7 +66,7 @@ class Bench:
     def train(self, *phases, optimizer="sgd", callbacks=(), accumulation_steps=None, cache=False, **options):
         """Runs phases and returns the `Record`. `cache` may also be a dict of settings of `Fronts`."""
         settings = self.settings(**(cache if isinstance(cache, dict) else {"cache": cache}))
-        fronts = Fronts(self.parts, settings, self.console)
+        fronts = Fronts(self.parts, settings, self.console, 36)
         material = replace(self.material, augmenter_for=settings.augmenter_for)
         fronts.plan(phases, material)
         return run_phases(

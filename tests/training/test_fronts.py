@@ -42,7 +42,7 @@ def computed(monkeypatch):
 
 def fronts_of(bench, phases=(), **options):
     settings = bench.settings(**options)
-    fronts = Fronts(bench.parts, settings, bench.console)
+    fronts = Fronts(bench.parts, settings, bench.console, 36)
     fronts.plan(phases, replace(bench.material, augmenter_for=settings.augmenter_for))
     return fronts
 

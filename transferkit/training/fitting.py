@@ -40,7 +40,7 @@ def train_classifier(parts, phases, source, validation, settings, console):
     Returns:
         The history: a dict of lists. One entry an epoch; for the logistic head alone, one entry a strength.
     """
-    fronts = Fronts(parts, settings, console)
+    fronts = Fronts(parts, settings, console, len(source) + (0 if validation is None else len(validation)))
     if [phase.train for phase in phases] == ["logistic"]:
         if settings.options.callbacks or (settings.augments_heads and settings.logistic_views == 1):
             console.note(
@@ -86,7 +86,7 @@ def find_learning_rate(parts, phase, source, settings, console, *, solve_head, *
     Returns:
         A `RateCurve`.
     """
-    fronts = Fronts(parts, settings, console)
+    fronts = Fronts(parts, settings, console, len(source))
     training = _Training(parts, source, source, settings, console, fronts)
     if solve_head:
         _Training(parts, source, None, settings, console, fronts).solve_head()

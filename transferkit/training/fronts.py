@@ -85,12 +85,14 @@ class Fronts:
         parts: `Parts` of the classifier.
         settings: `Settings`.
         console: Told about the progress.
+        num_images: Number of images of the whole fit: whether it pays to find out what is fastest.
     """
 
-    def __init__(self, parts, settings, console):
+    def __init__(self, parts, settings, console, num_images):
         self._parts = parts
         self._settings = settings
         self._console = console
+        self._num_images = num_images
         self._folder = settings.cache_dir or default_folder()
         self._stores = {"memory": Store(None, _MEMORY_SHARE * free_memory())}
         self._prints = {}  # of the images of each source, by its identity
@@ -111,6 +113,10 @@ class Fronts:
         self._material = material
         self._plans = {id(phase): self._plan(phase, material) for phase in phases}
         return [phase for phase in phases if self._plans[id(phase)] is None]
+
+    def has_plan(self, phase):
+        """Whether a phase that `plan` has seen trains on activations."""
+        return self._plans[id(phase)] is not None
 
     def _plan(self, phase, material):
         found = find_front(phase, self._parts, self._settings, len(material.training))
@@ -177,7 +183,7 @@ class Fronts:
         Returns:
             float32 `(n, *cut.row_shape)`, as an array or as something that is indexed like one and reads from disk.
         """
-        prints, engine = self._prints_of(source), self._choose_engine(cut, source)
+        prints, engine = self._prints_of(source), self._choose_engine(cut)
         shelves = self._shelves(cut, place, engine, prints, view)
         full = next((shelf for shelf in shelves if not len(shelf.missing(prints))), None)
         if full is not None:
@@ -266,13 +272,13 @@ class Fronts:
             self._stores[place] = Store(self._folder, max_bytes())
         return self._stores[place]
 
-    def _choose_engine(self, cut, source):
+    def _choose_engine(self, cut):
         """Chooses what runs a front, and in which precision: `(engine, precision)`."""
         settings = self._settings
         engines = engines_here() if settings.engine == "auto" else (settings.engine,)
         precisions = precisions_here() if settings.precision == "auto" else (settings.precision,)
         candidates = [(engine, precision) for engine in engines for precision in precisions]
-        if len(candidates) == 1 or cut.work * len(source) < _WORTH_MEASURING:
+        if len(candidates) == 1 or cut.work * self._num_images < _WORTH_MEASURING:
             return candidates[0]  # the same on every machine: small data give the same classifier everywhere
         if cut not in self._engines:
             self._engines[cut] = self._measure(cut, candidates)

@@ -113,7 +113,7 @@ class _Run:
         for number, phase in enumerate(self.phases, 1 + self.solved):
             self._check_steps(phase)
             selection = select(network, stages, phase.train, phase.lora_rank)
-            view = build_view(network, selection, adapt_batch_norm=phase.batch_norm == "adapt", adapters=adapters)
+            view = self._whole_view(phase, selection, adapters)
             adapters |= view.adapters
             self.depths |= depths_below_head(network, stages, view.adapters)
             steps.append(_Step(phase, number, selection, view))
@@ -127,6 +127,14 @@ class _Run:
             averaged=any(phase.ema or self.momentum for phase in self.phases),
         )
         return steps
+
+    def _whole_view(self, phase, selection, adapters):
+        """The view of the whole network, which takes a while to build, if a phase needs it."""
+        if selection.rank is None and self.fronts is not None and self.fronts.has_plan(phase):
+            return View(None, {})
+        return build_view(
+            self.parts.network, selection, adapt_batch_norm=phase.batch_norm == "adapt", adapters=adapters
+        )
 
     def _all_variables(self, steps):
         found = {}
