@@ -17,7 +17,7 @@ QUICK := not slow and not gpu and not network
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart lint test test-fast test-minimum docs docs-serve clean
+.PHONY: help quickstart lint test test-fast test-minimum benchmark docs docs-serve clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ test-fast: lint ## The same without the slow tests
 
 test-minimum: $(MINIMUM)/.installed ## Run the quick tests on the oldest supported versions
 	$(MINIMUM)/bin/pytest -n $(WORKERS) -m "$(QUICK)"
+
+benchmark: $(VENV)/.installed-benchmark ## Run the benchmarks and draw them; ONLY="heads forward" picks some
+	$(BIN)/python benchmarks/run_all.py $(if $(ONLY),--only $(ONLY))
 
 docs: $(VENV)/.installed-docs ## Build the documentation into site/
 	$(BIN)/mkdocs build --strict

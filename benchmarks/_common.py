@@ -4,6 +4,7 @@ Importing it does not import TensorFlow, so that a benchmark of memory or of imp
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import platform
@@ -22,6 +23,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 CHECKOUT = Path(__file__).resolve().parents[1]
 CIFAR10_MINI = CHECKOUT / "examples" / "data" / "cifar10-mini"
 CIFAR10_10K = CHECKOUT.parent / "shared" / "data" / "cifar10-10k.npz"
+_NEEDED = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn")
+_OPTIONAL = ("openvino", "keras-hub", "torch", "onnxruntime")
+_UNKNOWN = "(unknown version)"
 PER_CLASS = {"train": 1000, "test": 200}  # what cifar10-10k.npz holds, and what is taken of keras.datasets.cifar10
 
 
@@ -92,6 +96,24 @@ def draw_per_class(labels, count, seed):
     return drawn, np.setdiff1d(np.arange(len(labels)), drawn)
 
 
+def draw_with_judges(data, count, seed, judges=200):
+    """Draws training images of `Cifar10` to train on, and others to judge by, as many of each class.
+
+    Args:
+        data: A `Cifar10`.
+        count: How many to train on.
+        seed: Seed of both draws.
+        judges: How many a class to judge by; at most half of what there is.
+
+    Returns:
+        Two pairs of images and labels.
+    """
+    x, y = data.x_train, data.y_train
+    others, rest = draw_per_class(y, min(judges, np.bincount(y).min() // 2), 1000 + seed)
+    rows = rest[draw_per_class(y[rest], count // 10, seed)[0]]
+    return (x[rows], y[rows]), (x[others], y[others])
+
+
 def timed(function, *args, **kwargs):
     """Calls a function. Returns its result and the seconds that it took."""
     start = time.perf_counter()
@@ -104,6 +126,11 @@ def run_fresh(*arguments):
     command = [sys.executable, *map(str, arguments)]
     finished, seconds = timed(subprocess.run, command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(finished.stdout.splitlines()[-1]), seconds
+
+
+def is_installed(package):
+    """Tells whether a package could be imported, without importing it."""
+    return importlib.util.find_spec(package) is not None
 
 
 def tell(text):
@@ -130,7 +157,15 @@ def markdown_table(header, rows):
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
-def publish(script, doc, args, parts, raw):
+class Bar(NamedTuple):
+    """One bar of a plot: of what, how long, and how long it should be."""
+
+    label: str
+    value: float
+    target: float | None = None
+
+
+def publish(script, doc, args, parts, raw, bars=(), axis="times as fast"):
     """Prints the results and writes them to `results/<name>.md`, with the raw numbers beside them in a `.json`.
 
     Args:
@@ -139,9 +174,12 @@ def publish(script, doc, args, parts, raw):
         args: Its parsed arguments.
         parts: Markdown tables and sentences.
         raw: All that was measured, ready for JSON.
+        bars: List of `Bar`, for `_plots.py`.
+        axis: What their length is.
     """
     machine = describe_machine()
-    text = "\n\n".join([f"# {doc.splitlines()[0].rstrip('.')}", *parts, _one_line(machine)]) + "\n"
+    title = doc.splitlines()[0].rstrip(".")
+    text = "\n\n".join([f"# {title}", *parts, _one_line(machine)]) + "\n"
     print(text)
     args.results.mkdir(parents=True, exist_ok=True)
     path = args.results / Path(script).stem
@@ -150,12 +188,15 @@ def publish(script, doc, args, parts, raw):
     given = {name: value for name, value in vars(args).items() if name != "results"}
     arguments = {name: value.name if isinstance(value, Path) else value for name, value in given.items()}
     record = {"machine": machine, "arguments": arguments, "measured": raw}
+    if bars:
+        record["plot"] = {"title": title, "axis": axis, "bars": [bar._asdict() for bar in bars]}
     path.with_suffix(".json").write_text(json.dumps(record, indent=1, default=str) + "\n", encoding="utf-8")
 
 
 def describe_machine():
     """Returns processor, cores, versions and date as a dict of texts and numbers."""
-    versions = {name: _version(name) for name in ("tensorflow", "keras", "numpy", "scipy", "scikit-learn")}
+    versions = {name: _version(name) for name in _NEEDED}
+    versions |= {name: version for name in _OPTIONAL if (version := _version(name)) != _UNKNOWN}
     return {
         "cpu": _cpu_model(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -168,7 +209,7 @@ def describe_machine():
 
 
 def _one_line(machine):
-    names = ("python", "tensorflow", "keras", "numpy", "scipy", "scikit-learn", "transferkit")
+    names = [name for name in ("python", *_NEEDED, *_OPTIONAL, "transferkit") if name in machine]
     versions = ", ".join(f"{name} {machine[name]}" for name in names)
     return f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}; {versions}; {machine['date']}"
 
@@ -187,7 +228,7 @@ def _version(distribution):
             return metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return "(unknown version)"
+    return _UNKNOWN
 
 
 def _transferkit_version():

@@ -7,6 +7,7 @@ One run each: the same seed and data give the same classifier. The interval is W
     python benchmarks/accuracy.py
 """
 
+from _caches import fresh_cache
 from _common import CIFAR10_MINI, add_data_arguments, load_cifar10, make_parser, markdown_table, publish, timed
 
 TARGETS = {"cifar10-mini": 0.85, "cifar10-10k": 0.885}
@@ -16,7 +17,8 @@ def measure(training, test):
     """Fits on `training`, evaluates on `test`, both tuples of the arguments of `fit` and `evaluate`."""
     from transferkit import TransferClassifier
 
-    classifier, fit_seconds = timed(TransferClassifier().fit, *training)
+    with fresh_cache():
+        classifier, fit_seconds = timed(TransferClassifier().fit, *training)
     report, evaluate_seconds = timed(classifier.evaluate, *test)
     return {"fit": fit_seconds, "evaluate": evaluate_seconds, "history": classifier.history_, **report.to_dict()}
 

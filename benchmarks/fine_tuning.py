@@ -11,6 +11,7 @@ the BatchNorm statistics of the backbone are, bit for bit, those that it came wi
 import gc
 
 import numpy as np
+from _caches import fresh_cache
 from _common import (
     CIFAR10_MINI,
     add_data_arguments,
@@ -38,9 +39,11 @@ def measure(training, test, seed, image_size, epochs):
     """Trains both ways with one seed. `training` and `test` are tuples of the arguments of `fit` and `evaluate`."""
     from transferkit import TransferClassifier
 
-    linear, linear_seconds = timed(TransferClassifier(image_size=image_size, seed=seed, verbose=0).fit, *training)
+    with fresh_cache():
+        linear, linear_seconds = timed(TransferClassifier(image_size=image_size, seed=seed, verbose=0).fit, *training)
     tuned = TransferClassifier(image_size=image_size, seed=seed, schedule="fine_tune", epochs=epochs, verbose=0)
-    _, tuned_seconds = timed(tuned.fit, *training)
+    with fresh_cache():
+        _, tuned_seconds = timed(tuned.fit, *training)
     pairs = zip(statistics(linear.backbone_.build(image_size=(image_size, image_size))),
                 statistics(tuned.model_.get_layer("backbone")), strict=True)  # fmt: skip
     unchanged = all(np.array_equal(before, after) for before, after in pairs)

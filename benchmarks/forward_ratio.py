@@ -6,7 +6,8 @@ pass costs whoever runs it once, since TensorFlow traces the function; "again" h
 `fit` is all of `TransferClassifier(verbose=0).fit(x, y)`, with reading the weights, building the models and tracing
 them. All run in turn in one process, on the same uint8 images of CIFAR-10; the triples are repeated, and ratios
 are those of the medians. What `fit` spends on computing features and on the logistic path is timed inside it; the
-rest is building and checking.
+rest is building and checking. Each has a cache folder that is empty but for `speeds.json`, what another `fit`,
+before all of them, has found out about the machine.
 
     python benchmarks/forward_ratio.py --repeats 3
 """
@@ -14,6 +15,7 @@ rest is building and checking.
 from contextlib import contextmanager
 from unittest import mock
 
+from _caches import fresh_cache, read_speeds
 from _common import (
     add_data_arguments,
     draw_per_class,
@@ -59,26 +61,40 @@ def stopwatch(module, name):
         yield calls
 
 
-def time_fit(x, y):
+def find_speeds(x, y):
+    """Returns what `fit` finds out about the machine."""
+    from transferkit import TransferClassifier
+
+    with fresh_cache() as cache:
+        TransferClassifier(verbose=0).fit(x, y)
+        return read_speeds(cache)
+
+
+def time_fit(x, y, speeds):
     """Times `fit` and the two steps of it that grow with the number of images."""
-    from transferkit import TransferClassifier, classifier
+    from transferkit import TransferClassifier
     from transferkit.backbones.efficientnet_lite import imagenet_weights
     from transferkit.training import heads
+    from transferkit.training.fronts import Fronts
 
     imagenet_weights.cache_clear()  # the forward model has read them already; `fit` pays for itself
-    with stopwatch(classifier, "run_model") as features, stopwatch(heads, "fit_logistic_path") as head:
+    with (
+        fresh_cache(speeds),
+        stopwatch(Fronts, "rows") as features,
+        stopwatch(heads, "fit_logistic_path") as head,
+    ):
         _, seconds = timed(TransferClassifier(verbose=0).fit, x, y)
     return {"fit": seconds, "features": sum(features), "head": sum(head), "rest": seconds - sum(features) - sum(head)}
 
 
 def time_pairs(x, y, repeats):
     """Times the forward passes and `fit` in turn."""
-    pairs = []
+    pairs, speeds = [], find_speeds(x, y)
     for repeat in range(repeats):
         model = build_forward_model()
         _, first = timed(model.predict, x, batch_size=BATCH_SIZE, verbose=0)
         _, again = timed(model.predict, x, batch_size=BATCH_SIZE, verbose=0)
-        pairs.append({"first": first, "again": again, **time_fit(x, y)})
+        pairs.append({"first": first, "again": again, **time_fit(x, y, speeds)})
         tell(f"{len(x):,} images, repeat {repeat + 1} of {repeats}: {pairs[-1]}")
     return pairs
 

@@ -1,20 +1,32 @@
-"""The logistic path: its speed, and what to choose the strength of the penalty by.
+"""The logistic path: its speed, what to choose the strength of the penalty by, and features larger than memory.
 
-Speed: `fit_logistic_path` with its 5 folds on the training features of cifar10-10k, beside scikit-learn's
-LogisticRegression over the same strengths *without* cross-validation, so with one fit a strength instead of six:
-warm started from the stronger penalty, on standardised float32 features, C = 1 / (strength n). Both minimise the
+Speed: `fit_logistic_path` on the training features of cifar10-10k, strengths chosen by the first of 5 folds as it
+does from 5,000 images on, beside scikit-learn's LogisticRegression over the same strengths *without* holding anything
+out: warm started from the stronger penalty, on standardised float32 features, C = 1 / (strength n). Both minimise the
 same function, which is given, too, for what each found at the strength that was chosen: less is better.
 scikit-learn runs with SciPy's BLAS held to one thread, which favours it: the wheels of NumPy and SciPy bring a
 thread pool each, and the two can slow each other down many times.
 
 Choice: several draws of n images a class from the training images are fitted over all strengths and scored on all
-other training images, once for each way of choosing the strength by cross-validation: held-out log loss after
-temperature scaling (what `fit_logistic_path` does), plain held-out log loss, held-out accuracy (the stronger
-penalty if equal). Log loss on the others is given without and with the temperature found by cross-validation. The
-differences are paired. The test images have no part in any of it.
+other training images, once for each way of choosing the strength: held-out log loss after temperature scaling over 5
+folds, the same on the first fold alone, plain held-out log loss, held-out accuracy (the stronger penalty if equal).
+`fit_logistic_path` does the first below 5,000 images and the second from there on. Log loss on the others is given
+without and with the temperature found on what was held out. The differences are paired. The test images have no part
+in any of it.
+
+Large: the features are drawn with replacement and given noise that has their covariance within classes, `--rows` of
+them, written to a temporary folder as float32 and as float16, and fitted as `cache="disk"` does it: through a view that
+reads what is asked for. A second set has a quarter of the rows and 100 classes, ten around each of the first. Given are
+seconds, passes over all rows, and how much the memory of the process grew, without mapped files (Linux only).
 
     python benchmarks/solver.py
 """
+
+import os
+import tempfile
+import threading
+from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from _common import (
@@ -31,11 +43,24 @@ from _common import (
 from _features import add_cache_argument, load_features
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import ThreadpoolController
 
 from transferkit.backbones.preprocessing import INTERPOLATION
+from transferkit.cache.rows import Rows
+from transferkit.cache.segments import Segment
 from transferkit.training import solvers
+from transferkit.training.axes import Taken, principal_axes, rotate, standardise
+from transferkit.training.regression import Images, Task, compute_logits, solve
+from transferkit.training.workers import one_worker_a_core
 
-CHOICES = {"log loss at its temperature": "tempered_loss", "log loss": "loss", "accuracy": "error"}
+CHOICES = {
+    "log loss at its temperature": ("tempered_loss", "temperature"),
+    "the same, first fold alone": ("part_tempered_loss", "part_temperature"),
+    "log loss": ("loss", "temperature"),
+    "accuracy": ("error", "temperature"),
+}
+ROWS = 200_000
+FINER = 10  # classes that each becomes in the second large set
 
 
 def log_loss(logits, labels):
@@ -49,10 +74,13 @@ def objective(kernel, bias, strength, standardised, labels):
     return log_loss(standardised @ kernel + bias, labels) + 0.5 * strength * float(np.square(kernel).sum())
 
 
-def measure_speed(features, labels):
-    """Times the path with cross-validation, then scikit-learn's without, and compares what they minimised."""
-    path, seconds = timed(solvers.fit_logistic_path, features, labels, int(labels.max()) + 1)
-    tell(f"fit_logistic_path: {seconds:.1f} s for {len(path.strengths)} strengths")
+def measure_speed(features, labels, repeats):
+    """Times the path, then scikit-learn over its strengths, and compares what they minimised."""
+    seconds = []
+    for _ in range(repeats):
+        path, each = timed(solvers.fit_logistic_path, features, labels, int(labels.max()) + 1)
+        seconds.append(each)
+        tell(f"fit_logistic_path: {each:.1f} s for {len(path.strengths)} strengths")
     scaler = StandardScaler().fit(features)
     standardised = scaler.transform(features)
     best = path.strengths.index(path.strength)
@@ -61,7 +89,8 @@ def measure_speed(features, labels):
     record = {
         "strengths": path.strengths,
         "strength": path.strength,
-        "seconds": seconds,
+        "seconds": float(np.median(seconds)),
+        "seconds_each": seconds,
         "objective": objective(kernel, bias, path.strength, standardised, labels),
     }
     return {"transferkit": record, "scikit-learn": time_sklearn(features, labels, path.strengths, best)}
@@ -75,7 +104,7 @@ def time_sklearn(features, labels, strengths, best):
     each, steps, value = [], [], None
     for index, strength in enumerate(strengths):
         model.set_params(C=1 / (strength * len(labels)))
-        with solvers._one_thread_in_scipy():
+        with one_thread_in_scipy():
             _, seconds = timed(model.fit, standardised, labels)
         each.append(seconds)
         steps.append(int(model.n_iter_.max()))
@@ -85,32 +114,55 @@ def time_sklearn(features, labels, strengths, best):
     return {"seconds": total + sum(each), "seconds_each": each, "iterations": steps, "objective": value}
 
 
+def one_thread_in_scipy():
+    """Holds SciPy's BLAS to one thread for a while; NumPy's keeps its own."""
+    controller = ThreadpoolController()
+    paths = [library["filepath"] for library in controller.info() if f"{os.sep}scipy" in library["filepath"]]
+    return controller.select(filepath=paths).limit(limits=1)
+
+
 def trace_path(features, labels, other_features, other_labels, seed):
     """Solves all strengths on one draw. Returns one record a strength: held-out scores, and scores on the others."""
-    axes = solvers._principal_axes(features)
-    rotated, others = axes.rotate(features), axes.rotate(other_features)
-    held_out = solvers._fold_masks(labels, 5, seed)
-    training_rows = np.vstack([~held_out, np.ones((1, len(labels)), bool)])
-    weights = np.zeros((len(training_rows), int(other_labels.max()) + 1, rotated.shape[1] + 1), "float32")
-    records = []
-    for strength in solvers.STRENGTHS:
-        weights = solvers._solve(rotated, labels, training_rows, weights, strength, axes.variances)
-        held_out_logits = np.empty((len(labels), weights.shape[1]), "float32")
-        for rows, fold_weights in zip(held_out, weights, strict=False):
-            held_out_logits[rows] = solvers._logits(rotated[rows], fold_weights)
-        tempered_loss, accuracy, temperature = solvers._judge(held_out_logits, labels)
-        logits = solvers._logits(others, weights[-1])
-        records.append({
-            "strength": strength,
-            "loss": log_loss(held_out_logits, labels),
-            "tempered_loss": tempered_loss,
-            "error": 1 - accuracy,
-            "temperature": temperature,
-            "others_accuracy": float((logits.argmax(axis=1) == other_labels).mean()),
-            "others_loss": log_loss(logits, other_labels),
-            "others_tempered_loss": log_loss(logits / temperature, other_labels),
-        })  # fmt: skip
+    with one_worker_a_core() as workers, mock.patch.object(solvers, "_CROSS_VALIDATED", np.inf):
+        rows = standardise(features, workers)
+        others = rows.of(other_features)
+        design = rotate(rows, principal_axes(rows, workers), workers)
+        task = Task(design, Images(rows, labels, np.ones(len(labels), "float32")), int(other_labels.max()) + 1, workers)
+        folds = solvers._ByFolds(5, seed)
+        held_out = folds.hold_out(labels)
+        training = np.vstack([~held_out, np.ones((1, len(labels)), bool)])
+        weights = np.zeros((len(training), task.num_classes, design.rows.shape[1] + 1), "float32")
+        records = []
+        for strength in solvers.STRENGTHS:
+            weights = solve(task, training, weights, strength, solvers._EXACT)
+            logits = compute_logits(others, design.standardised(weights[-1]), workers)
+            records.append(record_of(task, folds, held_out, weights, logits, other_labels) | {"strength": strength})
     return records
+
+
+def record_of(task, folds, held_out, weights, logits, other_labels):
+    """Scores of one strength: of the folds' weights on what they hold out, of the last ones' logits of the others."""
+    loss, accuracy, temperature = folds.judge(task, held_out, weights[:-1])
+    part_loss, _, part_temperature = folds.judge(task, held_out[:1], weights[:1])
+    parts = [np.flatnonzero(mask) for mask in held_out]
+    own = [
+        compute_logits(Taken(task.design.rows, part), own, task.workers)
+        for part, own in zip(parts, weights[:-1], strict=True)
+    ]
+    return {
+        "loss": log_loss(np.concatenate(own), task.images.labels[np.concatenate(parts)]),
+        "tempered_loss": loss,
+        "part_tempered_loss": part_loss,
+        "error": 1 - accuracy,
+        "temperature": temperature,
+        "part_temperature": part_temperature,
+        "others_accuracy": float((logits.argmax(axis=1) == other_labels).mean()),
+        "others_loss": log_loss(logits, other_labels),
+        "others_tempered_loss": {
+            name: log_loss(logits / value, other_labels)
+            for name, value in (("temperature", temperature), ("part_temperature", part_temperature))
+        },
+    }
 
 
 def measure_choices(features, labels, count, seeds):
@@ -125,50 +177,151 @@ def measure_choices(features, labels, count, seeds):
 
 def choice_rows(count, traces):
     """One row a way of choosing, averaged over the draws."""
-    chosen = {name: [min(trace, key=lambda record: record[key]) for trace in traces] for name, key in CHOICES.items()}
-    reference = [record["others_accuracy"] for record in next(iter(chosen.values()))]
-    rows = []
-    for name, records in chosen.items():
+    reference, rows = None, []
+    for name, (key, temperature) in CHOICES.items():
+        records = [min(trace, key=lambda record: record[key]) for trace in traces]
         strength = np.exp(np.mean([np.log(record["strength"]) for record in records]))
-        accuracies = [record["others_accuracy"] for record in records]
-        plain, tempered = (
-            np.mean([record[key] for record in records]) for key in ("others_loss", "others_tempered_loss")
-        )
-        difference = mean_and_error(np.subtract(accuracies, reference)) if rows else ""
-        rows.append([count, name, f"{strength:.3f}", f"{np.mean(accuracies):.4f}", difference, f"{plain:.4f}",
+        accuracies = np.array([record["others_accuracy"] for record in records])
+        reference = accuracies if reference is None else reference
+        plain = np.mean([record["others_loss"] for record in records])
+        tempered = np.mean([record["others_tempered_loss"][temperature] for record in records])
+        difference = mean_and_error(accuracies - reference) if rows else ""
+        rows.append([count, name, f"{strength:.3f}", f"{accuracies.mean():.4f}", difference, f"{plain:.4f}",
                      f"{tempered:.4f}"])  # fmt: skip
     return rows
 
 
-def tables_of(speed, choices):
-    """The two tables."""
+class Counted:
+    """A view of rows that counts how many were read."""
+
+    def __init__(self, rows):
+        self.rows = rows
+        self.shape = rows.shape
+        self.num_read = 0
+        self._lock = threading.Lock()
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        block = self.rows[index]
+        with self._lock:
+            self.num_read += len(block)
+        return block
+
+
+def write_features(features, labels, path, num_rows, finer, dtype):
+    """Writes drawn features with noise to a file. Returns them, mapped from it, and their labels."""
+    rng = np.random.default_rng(0)
+    means = np.stack([features[labels == label].mean(axis=0) for label in range(labels.max() + 1)])
+    covariance = np.cov((features - means[labels]).T)
+    width = len(covariance)
+    mix = np.linalg.cholesky(covariance + 1e-3 * np.trace(covariance) / width * np.eye(width)).T.astype("float32")
+    centres = rng.standard_normal((finer, width), "float32") @ mix * (finer > 1)
+    mapped = np.memmap(path, dtype, "w+", shape=(num_rows, width))
+    codes = np.empty(num_rows, int)
+    for start in range(0, num_rows, 10_000):
+        part = slice(start, min(start + 10_000, num_rows))
+        drawn, fine = (rng.integers(bound, size=part.stop - part.start) for bound in (len(features), finer))
+        mapped[part] = features[drawn] + rng.standard_normal((len(drawn), width), "float32") @ mix + centres[fine]
+        codes[part] = labels[drawn] * finer + fine
+    return mapped, codes
+
+
+def measure_large(features, labels, num_rows, finer, dtype):
+    """Fits a file of features."""
+    with tempfile.TemporaryDirectory() as folder:
+        mapped, codes = write_features(features, labels, Path(folder, "features"), num_rows, finer, dtype)
+        positions = np.arange(num_rows)
+        view = Counted(Rows([Segment(None, mapped)], np.zeros_like(positions), positions, mapped.shape[1:]))
+        (path, seconds), grown = with_growth(timed, solvers.fit_logistic_path, view, codes, int(codes.max()) + 1)
+    record = {
+        "rows": num_rows,
+        "classes": int(codes.max()) + 1,
+        "dtype": dtype,
+        "seconds": seconds,
+        "passes": view.num_read / num_rows,
+        "grown": grown,
+        "strength": path.strength,
+        "strengths": path.strengths,
+        "val_loss": path.val_loss,
+    }
+    tell(f"large: {record}")
+    return record
+
+
+def with_growth(function, *args):
+    """Calls a function. Returns its result and the MB by which memory grew meanwhile, or `None` if not on Linux."""
+    before, most, ended = own_memory(), own_memory(), threading.Event()
+
+    def watch():
+        nonlocal most
+        while before is not None and not ended.wait(0.01):
+            most = max(most, own_memory())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        result = function(*args)
+    finally:
+        ended.set()
+        watcher.join()
+    return result, None if before is None else most - before
+
+
+def own_memory():
+    """Returns the MB in memory that belong to this process alone, or `None` if the system does not say."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("RssAnon:")), None)
+
+
+def tables_of(speed, choices, large):
+    """The three tables."""
     ours, theirs = speed["transferkit"], speed["scikit-learn"]
-    number, fold_fits = len(ours["strengths"]), 6 * len(ours["strengths"])
+    number = len(ours["strengths"])
     rows = [
-        ["`fit_logistic_path`", number, fold_fits, f"{ours['seconds']:.1f}", f"{ours['objective']:.6f}"],
-        ["scikit-learn, no cross-validation", number, number, f"{theirs['seconds']:.1f}", f"{theirs['objective']:.6f}"],
+        ["`fit_logistic_path`", number, number + 1, f"{ours['seconds']:.1f}", f"{ours['objective']:.6f}"],
+        ["scikit-learn, nothing held out", number, number, f"{theirs['seconds']:.1f}", f"{theirs['objective']:.6f}"],
     ]
-    speed_table = markdown_table(["solver", "strengths", "fits", "seconds", "objective where chosen"], rows)
+    tables = [markdown_table(["solver", "strengths", "fits", "seconds", "objective where chosen"], rows)]
     header = ["images a class", "strength chosen by", "strength (geometric mean)", "accuracy on the others",
               "difference, points", "log loss", "log loss at the temperature"]  # fmt: skip
     rows = [row for count, traces in choices.items() for row in choice_rows(count, traces)]
-    return [speed_table, markdown_table(header, rows)]
+    tables.append(markdown_table(header, rows))
+    rows = [
+        [f"{record['rows']:,}", record["classes"], record["dtype"], f"{record['seconds']:.1f}",
+         f"{record['passes']:.0f}", "" if record["grown"] is None else f"{record['grown']:.0f}"]
+        for record in large
+    ]  # fmt: skip
+    if rows:
+        tables.append(markdown_table(["rows", "classes", "kept as", "seconds", "passes", "memory, MB"], rows))
+    return tables
 
 
 def main():
     parser = make_parser(__doc__)
     add_data_arguments(parser)
     add_cache_argument(parser)
-    parser.add_argument("--counts", type=int, nargs="+", default=[5, 20, 60, 300], help="images a class of the draws")
+    parser.add_argument("--counts", type=int, nargs="+", default=[5, 20, 60, 300, 500, 800],
+                        help="images a class of the draws")  # fmt: skip
     parser.add_argument("--seeds", type=int, default=6, help="draws of each number of images")
+    parser.add_argument("--repeats", type=int, default=3, help="how often the path is timed")
+    parser.add_argument("--rows", type=int, help="rows of the large set, 0 for none; default: 200000, or few if tried")
     args = parser.parse_args()
+    num_rows = args.rows if args.rows is not None else ROWS if args.per_class is None else 2000
     data = load_cifar10(args.data, args.per_class)
     features = load_features(data.x_train, INTERPOLATION, args.cache)
-    speed = measure_speed(features, data.y_train)
-    choices = {count: measure_choices(features, data.y_train, count, args.seeds) for count in args.counts}
+    labels = data.y_train
+    speed = measure_speed(features, labels, args.repeats)
+    choices = {count: measure_choices(features, labels, count, args.seeds) for count in args.counts}
+    sets = [(num_rows, 1, "float32"), (num_rows, 1, "float16"), (num_rows // 4, FINER, "float16")] if num_rows else []
+    large = [measure_large(features, labels, *each) for each in sets]
     text = f"{len(features):,} training images of {data.origin}; {args.seeds} draws, mean ± standard error."
-    raw = {"speed": speed, "choices": choices}
-    publish(__file__, __doc__, args, [*tables_of(speed, choices), text], raw)
+    raw = {"speed": speed, "choices": choices, "large": large}
+    publish(__file__, __doc__, args, [*tables_of(speed, choices, large), text], raw)
 
 
 if __name__ == "__main__":
