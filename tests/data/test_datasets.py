@@ -8,7 +8,14 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from transferkit.data.datasets import Targets, activation_batches, stream_images, training_batches, validation_batches
+from transferkit.data.datasets import (
+    Targets,
+    activation_batches,
+    read_into_memory,
+    stream_images,
+    training_batches,
+    validation_batches,
+)
 from transferkit.data.source import as_source
 
 
@@ -27,7 +34,15 @@ def test_files_are_resized_as_the_model_would(images, image_paths):
     from transferkit.backbones.preprocessing import build_preprocessing
 
     expected = np.asarray(build_preprocessing("none", (10, 12))(images))
-    assert np.allclose(np.concatenate(batches_of(image_paths)), expected, atol=1e-3)
+    assert np.array_equal(np.concatenate(batches_of(image_paths)), expected)
+
+
+def test_images_in_memory_are_those_of_the_stream_in_whole_gray_levels(image_paths):
+    counts = []
+    source = read_into_memory(as_source(image_paths), (10, 12), "bicubic", 5, counts.append)
+    assert source.images.dtype == "uint8"
+    assert np.array_equal(source.images, np.rint(np.concatenate(batches_of(image_paths))).clip(0, 255))
+    assert sum(counts) == len(image_paths)
 
 
 def test_images_of_many_sizes_come_in_order():

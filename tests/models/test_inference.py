@@ -5,6 +5,7 @@ import random
 import sys
 import tempfile
 import weakref
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -13,6 +14,7 @@ from keras import layers
 
 from transferkit.backbones.preprocessing import build_preprocessing
 from transferkit.backbones.registry import get_backbone
+from transferkit.models import inference
 from transferkit.models.features import join, run_model
 from transferkit.models.heads import LOGISTIC, build_dense, build_pooling
 from transferkit.models.inference import available_engines, build_enlarging, compile_front, first_model
@@ -216,6 +218,20 @@ def test_a_missing_engine_is_named_with_the_line_that_installs_it(models, monkey
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(ImportError, match=r'pip install "transferkit\[openvino\]"'):
         compile_front(models, engine="openvino")
+
+
+@pytest.mark.parametrize(("precision", "hint"), [("float32", "f32"), ("bfloat16", "bf16"), ("float16", "f16")])
+def test_openvino_is_asked_for_the_precision(models, images, monkeypatch, precision, hint):
+    class Core:
+        def read_model(self, folder):
+            return folder
+
+        def compile_model(self, model, device, hints):
+            assert (device, hints["INFERENCE_PRECISION_HINT"]) == ("CPU", hint)
+            return lambda inputs: [np.zeros((len(inputs[0]), 4), "float32")]
+
+    monkeypatch.setattr(inference, "_import_openvino", lambda: SimpleNamespace(Core=Core))
+    assert compile_front(models, engine="openvino", precision=precision)(images).shape == (7, 4)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

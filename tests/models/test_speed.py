@@ -109,6 +109,13 @@ def test_candidates_are_timed_in_turn_and_hopeless_ones_once(models, pretend):
     assert [pair for pair, _ in timed] == [PLAIN, HALF, PLAIN, PLAIN]
 
 
+def test_one_disturbed_measurement_does_not_decide(models, pretend, monkeypatch):
+    pretend({PLAIN: 1.0})
+    seconds = iter([1.0, 1.25, 99.0])
+    monkeypatch.setattr(module, "_seconds", lambda front, images: next(seconds))
+    assert choose_front(models, [PLAIN], SHAPE)[1] == {PLAIN: 8 / 1.25}
+
+
 # ---- what is known ----
 
 

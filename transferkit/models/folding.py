@@ -23,7 +23,7 @@ def fold_batch_norm(model):
     BatchNorms computes the same with less to do.
 
     Models inside the model are folded too. What cannot be folded stays: BatchNorm before a convolution, behind an
-    activation or inside a layer of its own kind, and layers that are called more than once.
+    activation or inside a layer that is made of layers, and layers that are called more than once.
 
     Args:
         model: `keras.Model`. It is not changed, and neither are its layers.
@@ -53,7 +53,8 @@ class Folded(keras.Model):
     def __init__(self, model, replaced):
         super().__init__(name=model.name)
         # The model itself is no part of this one: the weights of the layers that were replaced are not used.
-        self.parts = [replaced.get(id(layer), layer) for layer in model.layers if replaced.get(id(layer), layer)]
+        parts = (replaced.get(id(layer), layer) for layer in model.layers)
+        self.parts = [layer for layer in parts if layer is not None]
         self._compute = _Computation(model, replaced)
         self.input_shape = model.input_shape
         self.output_shape = model.output_shape

@@ -100,7 +100,7 @@ class _Row(keras.Model):
         values = [ops.convert_to_tensor(ops.convert_to_numpy(weight)) for weight in weights]
         # Inside a function, Keras does not find the models: their weights are no weights of the row.
         mapping = list(zip(weights, values, strict=True))
-        self._compute = lambda inputs: _compute(models, precision, mapping, inputs)
+        self._compute = lambda inputs: _run_in_a_row(models, precision, mapping, inputs)
         self.built = True
         self.compile(jit_compile=False)  # TensorFlow resizes with antialiasing on the CPU only
 
@@ -108,7 +108,7 @@ class _Row(keras.Model):
         return self._compute(inputs)
 
 
-def _compute(models, precision, mapping, x):
+def _run_in_a_row(models, precision, mapping, x):
     x = ops.cast(x, "float32")
     with keras.StatelessScope(state_mapping=mapping):
         for model in models:
