@@ -21,8 +21,9 @@ LAYERS = (
 )
 LEVELS = {room: level for level, rooms in enumerate(reversed(LAYERS)) for room in rooms}
 
-# tf.* stays where data are streamed and files are written; everything else works with keras and keras.ops.
-ROOMS_WITH_TENSORFLOW = {"data", "saving"}
+# tf.* stays where data are streamed, files are written and graphs are handed on; everything else works with keras and
+# keras.ops.
+ROOMS_WITH_TENSORFLOW = {"data", "saving", "_utils"}
 MODULES = sorted(path.relative_to(PACKAGE.parent).as_posix() for path in PACKAGE.rglob("*.py"))
 
 

@@ -223,14 +223,11 @@ def test_a_missing_engine_is_named_with_the_line_that_installs_it(models, monkey
 @pytest.mark.parametrize(("precision", "hint"), [("float32", "f32"), ("bfloat16", "bf16"), ("float16", "f16")])
 def test_openvino_is_asked_for_the_precision(models, images, monkeypatch, precision, hint):
     class Core:
-        def read_model(self, folder):
-            return folder
-
         def compile_model(self, model, device, hints):
             assert (device, hints["INFERENCE_PRECISION_HINT"]) == ("CPU", hint)
             return lambda inputs: [np.zeros((len(inputs[0]), 4), "float32")]
 
-    monkeypatch.setattr(inference, "_import_openvino", lambda: SimpleNamespace(Core=Core))
+    monkeypatch.setattr(inference, "_import_openvino", lambda: SimpleNamespace(Core=Core, convert_model=lambda x: x))
     assert compile_front(models, engine="openvino", precision=precision)(images).shape == (7, 4)
 
 

@@ -3,7 +3,6 @@
 import importlib
 import importlib.util
 import sys
-import tempfile
 from contextlib import contextmanager
 
 import keras
@@ -17,12 +16,14 @@ from transferkit.models.precision import computing_in
 ENGINES = ("keras", "openvino")
 
 _OPENVINO_PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+_TELEMETRY = "openvino_telemetry"
 _WORTH_ENLARGING = 0.5  # part of the pixels up to which matrix products are faster than TensorFlow's resizing
 
 
 def available_engines():
-    """Returns the names of the engines that are installed."""
-    return ENGINES if importlib.util.find_spec("openvino") else ENGINES[:1]
+    """Returns the names of the engines that are installed. OpenVINO takes the graphs of TensorFlow."""
+    is_usable = keras.config.backend() == "tensorflow" and importlib.util.find_spec("openvino")
+    return ENGINES if is_usable else ENGINES[:1]
 
 
 def compile_front(models, *, precision="float32", engine="keras", batch_size=None):
@@ -135,7 +136,8 @@ class _OpenVinoEngine:
     """Runs models by OpenVINO; the first one by Keras if it resizes: OpenVINO knows no antialiasing."""
 
     def __init__(self, models, precision):
-        self._core = _import_openvino().Core()
+        self._openvino = _import_openvino()
+        self._core = self._openvino.Core()
         self._precision = precision
         resizes = None in models[0].input_shape[1:] and None not in models[0].output_shape[1:]
         self._resize = _KerasEngine(models[:1], "float32") if resizes else None
@@ -150,15 +152,22 @@ class _OpenVinoEngine:
 
     def _compile(self, shape):
         hints = {"INFERENCE_PRECISION_HINT": _OPENVINO_PRECISIONS[self._precision], "PERFORMANCE_HINT": "LATENCY"}
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            self._row.export(folder, input_signature=[keras.InputSpec("float32", shape)], verbose=False)
-            return self._core.compile_model(self._core.read_model(folder), "CPU", hints)
+        # Handed over in memory: written to disk and read again, it would take twice as long.
+        with _hidden(_TELEMETRY):
+            model = self._openvino.convert_model(_trace(self._row, shape))
+        return self._core.compile_model(model, "CPU", hints)
+
+
+def _trace(row, shape):
+    from transferkit._utils.tracing import trace  # TensorFlow is there wherever this engine is (`available_engines`)
+
+    return trace(row, shape)
 
 
 def _import_openvino():
     """Imports OpenVINO without its telemetry, which would report to its makers that it is used here."""
     try:
-        with _hidden("openvino_telemetry"):
+        with _hidden(_TELEMETRY):
             return importlib.import_module("openvino")
     except ImportError as error:
         raise ImportError(

@@ -20,7 +20,7 @@ __all__ = ["choose_front", "engines_here", "precisions_here", "situation_of"]
 _ENGINE_WORTHWHILE = 1.3  # times faster than Keras before OpenVINO is worth a second way of computing
 _ROUNDS = 3
 _HOPELESS = 2.0  # times slower than the best, after which a candidate is timed no more
-_WORK = {"cpu": 1e10, "gpu": 2e12}  # multiply-adds of a batch that is timed: about a tenth of a second
+_WORK = {"cpu": 3e10, "gpu": 2e12}  # multiply-adds of a batch that is timed: some tenths of a second
 _FEW_IMAGES = 8  # of a network whose multiply-adds cannot be counted
 
 

@@ -184,22 +184,23 @@ class Fronts:
             float32 `(n, *cut.row_shape)`, as an array or as something that is indexed like one and reads from disk.
         """
         prints, engine = self._prints_of(source), self._choose_engine(cut)
-        shelves = self._shelves(cut, place, engine, prints, view)
+        front = self._describe(cut, engine)
+        shelves = self._shelves(cut, place, front, prints, view)
         full = next((shelf for shelf in shelves if not len(shelf.missing(prints))), None)
         if full is not None:
             self._console.note(f"{title.replace('Computing', 'Found')}: all {plural(len(source), 'image')} were there.")
             return self._loaded(full.rows(prints), cut)
         for shelf in shelves:
             try:
-                self._fill(shelf, cut, engine, prints, source, title, view)
+                self._fill(shelf, cut, front, prints, source, title, view)
             except OverflowError:  # too large for float16
                 continue
             return self._loaded(shelf.rows(prints), cut)
         raise AssertionError("float32 holds what float32 computed")
 
-    def _shelves(self, cut, place, engine, prints, view):
+    def _shelves(self, cut, place, front, prints, view):
         """Where the rows may stand: in float16 or, if they are too large for that or in memory, in float32."""
-        key = self._key(cut, engine, prints, view)
+        key = self._key(front, prints, view)
         part = "features" if cut.is_pooled else f"before {cut.stage}"
         height, width = self._settings.image_size
         title = f"{self._settings.name} {part}, {height} x {width}" + (f", view {view + 1}" if view else "")
@@ -212,7 +213,7 @@ class Fronts:
         fits = 4 * np.prod(rows.shape) <= _MEMORY_SHARE * free_memory()
         return np.asarray(rows) if cut.is_pooled and fits and self._settings.cache != "disk" else rows
 
-    def _fill(self, shelf, cut, engine, prints, source, title, view):
+    def _fill(self, shelf, cut, front, prints, source, title, view):
         missing = shelf.missing(prints)
         if not len(missing):
             return
@@ -227,22 +228,24 @@ class Fronts:
                 rows, done = prints[missing], source.take(missing)
                 batches = stream_images(done, *shape)
             start = 0
-            for outputs in iterate_model(self._front(cut, engine, done, view), batches, len(done)):
+            for outputs in iterate_model(self._compiled(cut, front, done, view), batches, len(done)):
                 writer.append(rows[start : start + len(outputs)], outputs)
                 start += len(outputs)
                 advance(len(outputs))
 
-    def _front(self, cut, engine, source, view):
-        """Compiles the front for images as `stream_images` or `stream_view` give them."""
+    def _compiled(self, cut, front, source, view):
+        """The front, compiled for images as `stream_images` or `stream_view` give them."""
         size = tuple(source.images.shape[1:3]) if source.is_uniform and not view else self._settings.image_size
-        key = (*self._front_key(cut), engine, size)
+        key = (*front, size)
         if key not in self._fronts:
-            (name, precision), settings = engine, self._settings
+            (_, _, (engine, precision)), settings = front, self._settings
             first = first_model(
                 self._parts.scaling, self._parts.preprocessing, size, settings.image_size, settings.interpolation
             )
             models = (first, *self._models(cut))
-            self._fronts[key] = compile_front(models, precision=precision, engine=name, batch_size=settings.batch_size)
+            self._fronts[key] = compile_front(
+                models, precision=precision, engine=engine, batch_size=settings.batch_size
+            )
         return self._fronts[key]
 
     def _models(self, cut):
@@ -250,12 +253,13 @@ class Fronts:
             return self._parts.network, self._parts.pooling
         return split_model(self._parts.network, self._settings.stages, cut.stage)[:1]
 
-    def _front_key(self, cut):
-        return cut.stage, signature_of(self._parts.scaling, *self._models(cut))
+    def _describe(self, cut, engine):
+        """What a front computes with the weights of the moment, and how: its stage, its signature, its engine."""
+        return cut.stage, signature_of(self._parts.scaling, *self._models(cut)), engine
 
-    def _key(self, cut, engine, prints, view):
-        settings = self._settings
-        key = [_FORMAT, *self._front_key(cut), settings.image_size, settings.interpolation, engine]
+    def _key(self, front, prints, view):
+        settings, (stage, signature, engine) = self._settings, front
+        key = [_FORMAT, stage, signature, settings.image_size, settings.interpolation, engine]
         if view:
             augmenter = settings.augmenter
             known = repr(augmenter) if isinstance(augmenter, Augmentation) else os.urandom(16)
