@@ -11,7 +11,7 @@ from _common import tell, timed
 
 from transferkit.backbones import efficientnet_lite, preprocessing
 from transferkit.data.datasets import stream_images
-from transferkit.data.source import as_source
+from transferkit.data.inputs.convert import as_source
 from transferkit.models.features import join, run_model
 from transferkit.models.heads import build_pooling
 

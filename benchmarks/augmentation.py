@@ -51,7 +51,7 @@ def read_by_stream(folder, generator, epochs=1):
     from transferkit.backbones.preprocessing import INTERPOLATION
     from transferkit.data.augmentation import as_augmentation
     from transferkit.data.datasets import Targets, read_into_memory, training_batches
-    from transferkit.data.source import as_source
+    from transferkit.data.inputs.convert import as_source
 
     source = as_source(folder, needs_labels=True)
     if epochs > 1:

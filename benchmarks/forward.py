@@ -83,7 +83,7 @@ def build_front(models, engine, precision):
     """Compiles a frozen front, to be run as `fit` does."""
     from transferkit.backbones.preprocessing import INTERPOLATION
     from transferkit.data.datasets import stream_images
-    from transferkit.data.source import as_source
+    from transferkit.data.inputs.convert import as_source
     from transferkit.models.features import iterate_model
     from transferkit.models.inference import compile_front
 

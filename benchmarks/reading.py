@@ -43,7 +43,7 @@ def read_by_stream(folder):
     """One pass of the library's stream. Returns the number of images."""
     from transferkit.backbones.preprocessing import INTERPOLATION
     from transferkit.data.datasets import stream_images
-    from transferkit.data.source import as_source
+    from transferkit.data.inputs.convert import as_source
 
     return sum(len(images) for images in stream_images(as_source(folder), SIZE, BATCH_SIZE, INTERPOLATION))
 

@@ -95,7 +95,7 @@ def test_an_import_that_points_elsewhere_is_found(module, source):
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("transferkit.classifier", "from transferkit.data.source import as_source"),
+        ("transferkit.classifier", "from transferkit.data.inputs.convert import as_source"),
         ("transferkit.classifier", "from transferkit import saving"),
         ("transferkit.classifier", "from . import models"),
         ("transferkit.data.source", "from transferkit.data.readers import read_pixels"),

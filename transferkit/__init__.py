@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from transferkit.backbones.stages import Stage
     from transferkit.classifier import TransferClassifier
     from transferkit.data.augmentation import Augmentation
+    from transferkit.data.inputs.tables import Table
     from transferkit.evaluation.report import EvaluationReport
     from transferkit.exceptions import ArchiveError, ImageReadError, WeightsUnavailableError
     from transferkit.models.heads import Head
@@ -29,6 +30,7 @@ __all__ = [
     "ImageReadError",
     "Phase",
     "Stage",
+    "Table",
     "TransferClassifier",
     "WeightsUnavailableError",
     "__version__",
@@ -46,6 +48,7 @@ _HOMES = {
     "ImageReadError": "exceptions",
     "Phase": "training.phases",
     "Stage": "backbones.stages",
+    "Table": "data.inputs.tables",
     "TransferClassifier": "classifier",
     "WeightsUnavailableError": "exceptions",
     "backbone_from_model": "backbones.custom",

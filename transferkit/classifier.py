@@ -1,5 +1,6 @@
 """The estimator: keeps parameters, calls the steps in order, holds what was learnt."""
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -17,9 +18,10 @@ from transferkit.backbones.backbone import Backbone
 from transferkit.backbones.preprocessing import INTERPOLATION
 from transferkit.backbones.registry import get_backbone
 from transferkit.data.datasets import augmented_draws, resized_images
+from transferkit.data.inputs.convert import as_source
 from transferkit.data.intake import labelled_source, training_sources
 from transferkit.data.readers import find_unreadable, keep_readable
-from transferkit.data.source import as_source
+from transferkit.data.splits import Split
 from transferkit.evaluation.report import EvaluationReport, evaluate_probabilities
 from transferkit.exceptions import ImageReadError
 from transferkit.inspection.images import draw_grid
@@ -41,6 +43,7 @@ from transferkit.training.parameters import (
     check_parameters,
     check_stage_names,
     find_augmenter,
+    is_auto,
     make_settings,
     plan_phases,
 )
@@ -87,7 +90,14 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         augmentation: What is done to training images, anew in every epoch: `"light"`, `"medium"`, `"strong"`, an
             `Augmentation`, an `ImageDataGenerator`, or Keras layers. `"auto"`: `"light"` while the backbone trains.
             `None`: nothing.
-        class_weight: `"balanced"`, a dict from class to its weight in the loss, or `None`.
+        class_weight: Weight of each class in the loss: `"balanced"`, all classes count alike; `"effective_number"`,
+            the same for rare classes only (Cui et al., CVPR 2019); a dict from class to weight; or `None`.
+        balance: What else is done about classes of different sizes, instead of `class_weight`. `"logit_adjustment"`:
+            the sizes are taken out of the trained classifier. `"oversample"`, `"undersample"`: each epoch has as many
+            images of each class. `"focal"`: the focal loss. `"crt"`: the logistic head is fitted once more in the end,
+            all classes alike. `"smote"`: features of rare classes are made up (an extra). `"auto"`:
+            `"logit_adjustment"` if a class is 3 times as large as another. All of them find rare classes more often,
+            and common ones less often. `None`: nothing.
         validation_split: Share of the images that are not trained on but choose the epoch, each class in proportion.
             Not used with `validation_data`, nor by the logistic head alone, which cross-validates.
         precision: What the backbone computes in during `fit`: `"float32"`, `"bfloat16"`, `"float16"`, or `"auto"`:
@@ -116,6 +126,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         history_: Dict of lists. One entry for each epoch, counted over all phases; the logistic head before others is
             epoch 0. For the logistic head alone, one entry for each L2 strength that was tried.
         phases_: List of the `Phase` that were run.
+        split_: A `Split`: names of the images that were trained on and of those that it was chosen on.
 
     Example:
         >>> import numpy as np
@@ -143,6 +154,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         learning_rate: float | keras.optimizers.schedules.LearningRateSchedule | None = None,
         augmentation: Any = "auto",
         class_weight: str | Mapping | None = None,
+        balance: str | None = None,
         validation_split: float = 0.2,
         precision: str = "auto",
         engine: str = "auto",
@@ -166,6 +178,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         self.learning_rate = learning_rate
         self.augmentation = augmentation
         self.class_weight = class_weight
+        self.balance = balance
         self.validation_split = validation_split
         self.precision = precision
         self.engine = engine
@@ -182,6 +195,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         x: Any,
         y: Any = None,
         *,
+        sample_weight: Any = None,
+        groups: Any = None,
         validation_data: Any = None,
         steps_per_epoch: int | None = None,
         validation_steps: int | None = None,
@@ -190,10 +205,16 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         """Trains the classifier as `schedule` says.
 
         Args:
-            x: Class folder, paths, or images; see `transferkit.data.source.as_source`. Or a generator of batches
-                `(images, labels)`, which is read once, or an iterator of `ImageDataGenerator.flow…`.
-            y: Labels `(n,)`, int or str; not for a class folder, whose labels are its folder names.
-            validation_data: `(x, y)` or a class folder to choose strength and epoch on. Default: part of `x`.
+            x: Class folder, paths or images; a zip or tar file of a class folder; a `Table`, CSV file or data frame; a
+                `tf.data.Dataset`, a `PyDataset` or a generator of `(images, labels)`, which are read once; an iterator
+                of `ImageDataGenerator`; a data set of Hugging Face. See `transferkit.data.inputs.convert.as_source`.
+            y: Labels `(n,)`, int or str; for a table the name of its column. What brings its own labels, such as a
+                class folder or a stream, needs none.
+            sample_weight: Weight of each image in the loss, `(n,)`, at least 0.
+            groups: What each image belongs to, `(n,)` int or str, such as a patient or a scene: all images of a group
+                are on the same side of the split into training and validation, and of every fold.
+            validation_data: `(x, y)`, `(x, y, sample_weight)` or whatever `x` can be, to choose strength and epoch on.
+                Default: what `x` says is for validation, otherwise part of it.
             steps_per_epoch: Number of batches to read from a generator. They are what every epoch trains on.
             validation_steps: The same for a generator as `validation_data`.
             callbacks: Keras callbacks for what an optimizer trains. They live through all phases as through one
@@ -212,7 +233,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         backbone, image_size = self._checked()
         check_callbacks(callbacks)
         source, validation_source = training_sources(
-            x, y, validation_data, (steps_per_epoch, validation_steps), self.on_bad_image, console
+            x, y, validation_data, (steps_per_epoch, validation_steps), self.on_bad_image, console,
+            sample_weight=sample_weight, groups=groups,
         )  # fmt: skip
         self._say_what_is_known(backbone, console)
         with nullcontext() if self.strategy is None else self.strategy.scope():
@@ -220,8 +242,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             phases, reason = self._plan_phases(parts, backbone, len(source))
             if reason:
                 console.note(reason)
-            settings = self._settings(backbone, image_size, console, callbacks)
-            history = train_classifier(parts, phases, source, validation_source, settings, console)
+            settings = self._settings(backbone, image_size, console, callbacks, source.augmentation)
+            history, split = train_classifier(parts, phases, source, validation_source, settings, console)
 
         self.model_, self._predictor = parts.whole, None
         self.classes_ = source.class_names
@@ -229,37 +251,41 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         self.image_size_ = image_size
         self.phases_ = phases
         self.history_ = history
+        self.split_ = split
         return self
 
-    def predict(self, x: Any) -> np.ndarray:
+    def predict(self, x: Any, *, steps: int | None = None) -> np.ndarray:
         """Returns the most probable label of each image, `(n,)`, in the order given, as the labels were given.
 
         Args:
             x: Images as in `fit`, without labels. One path or one image gives an array of one label. The images of a
                 folder are sorted by name.
+            steps: Number of batches to read from a stream. Default: all, if it has an end.
 
         Raises:
             NotFittedError: If `fit` was not called yet.
             ImageReadError: If any image cannot be read, whatever `on_bad_image` says, so that no row is out of place;
                 `predict_files` can skip.
         """
-        probabilities = self.predict_proba(x)
+        probabilities = self.predict_proba(x, steps=steps)
         return self.classes_[probabilities.argmax(axis=1)]
 
-    def predict_proba(self, x: Any) -> np.ndarray:
+    def predict_proba(self, x: Any, *, steps: int | None = None) -> np.ndarray:
         """Returns the probability of each class, `(n, num_classes)` float32, classes in the order of `classes_`.
 
         For arguments and errors see `predict`.
         """
         check_is_fitted(self, "model_")
         console = Console(self.verbose)
-        return self._probabilities(keep_readable(as_source(x), "raise", console), console)
+        source = as_source(x, steps=steps, steps_name="steps")
+        return self._probabilities(keep_readable(source, "raise", console), console)
 
-    def predict_files(self, x: Any) -> list[FilePrediction]:
+    def predict_files(self, x: Any, *, steps: int | None = None) -> list[FilePrediction]:
         """Predicts folders or paths and keeps path, label and probability together.
 
         Args:
             x: Folder, path or sequence of paths; images without a path are welcome, too.
+            steps: As in `predict`.
 
         Returns:
             List of `FilePrediction(path, label, probability)`, in the order given; `probability` is that of `label`.
@@ -268,7 +294,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self, "model_")
         console = Console(self.verbose)
-        source = as_source(x)
+        source = as_source(x, steps=steps, steps_name="steps")
         failures = [] if source.is_uniform else find_unreadable(source)
         if failures and (self.on_bad_image == "raise" or len(failures) == len(source)):
             raise ImageReadError(failures, len(source))
@@ -280,12 +306,13 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             result[index] = FilePrediction(result[index].path, self.classes_.tolist()[best], float(row[best]))
         return result
 
-    def evaluate(self, x: Any, y: Any = None) -> EvaluationReport:
+    def evaluate(self, x: Any, y: Any = None, *, steps: int | None = None) -> EvaluationReport:
         """Compares predictions with true labels.
 
         Args:
-            x: Class folder, paths or images, as in `fit`.
-            y: Labels; not for a class folder.
+            x: Class folder, paths or images, as in `fit`. Where they are divided, the part to test on is taken.
+            y: Labels, as in `fit`.
+            steps: Number of batches to read from a stream. Default: all, if it has an end.
 
         Returns:
             An `EvaluationReport`.
@@ -294,7 +321,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             ValueError: If a label is not among the classes of the training data.
         """
         check_is_fitted(self, "model_")
-        return self._evaluate(x, y, Console(self.verbose))
+        return self._evaluate(x, y, Console(self.verbose), steps)
 
     def score(self, x: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Returns the accuracy, as scikit-learn expects it. For arguments see `evaluate`."""
@@ -369,7 +396,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         if train is not None:
             check_stage_names([train if isinstance(train, Phase) else Phase(train)], backbone.stages)
         is_fitted = hasattr(self, "model_")
-        source = labelled_source(x, y, self.on_bad_image, console, self.classes_ if is_fitted else None)
+        source = labelled_source(
+            x, y, self.on_bad_image, console, "training", class_names=self.classes_ if is_fitted else None
+        )
         with python_random_kept():
             parts = self._build_parts(backbone, image_size, len(source.class_names), console)
             if is_fitted:
@@ -418,6 +447,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             "parameters": parameters_to_json(self.get_params(deep=False)),
             "history": self.history_,
             "phases": to_json(self.phases_),
+            "split": dataclasses.asdict(self.split_),
         }
         write_archive(path, self.model_, settings)
 
@@ -442,6 +472,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         classifier.image_size_ = tuple(settings["image_size"])
         classifier.history_ = settings["history"]
         classifier.phases_ = from_json(settings["phases"])
+        split = settings.get("split", {"training": (), "validation": ()})  # files of 0.1 have none
+        classifier.split_ = Split(**{name: tuple(names) for name, names in split.items()})
         return classifier
 
     @property
@@ -463,8 +495,10 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         num_classes = parts.head.output_shape[-1]
         return plan_phases(self.get_params(deep=False), parts.network, backbone.stages, num_images, num_classes)
 
-    def _settings(self, backbone, image_size, console, callbacks=()):
+    def _settings(self, backbone, image_size, console, callbacks=(), augmentation=None):
         parameters = self.get_params(deep=False)
+        if augmentation is not None and is_auto(parameters["augmentation"]):
+            parameters["augmentation"] = augmentation
         settings, notes = make_settings(parameters, backbone, image_size, INTERPOLATION, callbacks)
         for note in notes:
             console.note(note)
@@ -486,8 +520,10 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
                 " ('none': pixels in [0, 255]). If that is wrong, use `backbone_from_model(model, scaling=...)`."
             )
 
-    def _evaluate(self, x, y, console):
-        source = labelled_source(x, y, self.on_bad_image, console, self.classes_)
+    def _evaluate(self, x, y, console, steps=None):
+        source = labelled_source(
+            x, y, self.on_bad_image, console, "test", class_names=self.classes_, steps=steps, steps_name="steps"
+        )
         return evaluate_probabilities(source.labels, self._probabilities(source, console), self.classes_)
 
     def _probabilities(self, source, console):

@@ -1,6 +1,6 @@
 import pytest
 
-from transferkit._utils.text import bullets, human_bytes, listing, plural
+from transferkit._utils.text import bullets, human_bytes, listing, natural_key, plural
 
 
 def test_nouns_are_counted():
@@ -19,3 +19,8 @@ def test_long_lists_are_cut():
 )  # fmt: skip
 def test_bytes_are_told_in_the_unit_that_fits(count, words):
     assert human_bytes(count) == words
+
+
+def test_numbers_in_names_sort_by_value_and_ties_have_one_order():
+    assert sorted(["img10", "img2", "img1"], key=natural_key) == ["img1", "img2", "img10"]
+    assert sorted(["a01", "a1", "b"], key=natural_key) == sorted(["b", "a1", "a01"], key=natural_key)

@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 from sklearn.utils.class_weight import compute_class_weight
 
-from transferkit.data.balance import check_class_weight, class_weights
+from transferkit.data.balance import (
+    check_balance,
+    check_class_weight,
+    choose_balance,
+    class_weights,
+    image_weights,
+    log_prior,
+)
+from transferkit.data.inputs.convert import as_source
 
 LABELS = np.repeat([0, 1, 2], [6, 3, 1])
 NAMES = np.array(["cat", "dog", "owl"])
@@ -41,5 +49,59 @@ def test_a_class_that_is_not_there_is_named():
 
 @pytest.mark.parametrize("value", ["balance", {"cat": 0}, {"cat": -1.0}, {"cat": float("nan")}, [1.0, 2.0, 3.0], 2])
 def test_what_is_no_weighting_is_refused(value):
-    with pytest.raises(ValueError, match="`class_weight` must be None, 'balanced' or a dict from class to a positive"):
+    with pytest.raises(ValueError, match="`class_weight` must be None, 'balanced', 'effective_number' or a dict"):
         check_class_weight(value)
+
+
+def test_effective_numbers_are_those_of_the_paper():
+    labels = np.repeat([0, 1, 2], [20_000, 1000, 3])
+    weights = class_weights("effective_number", labels, NAMES)
+    expected = np.array([(1 - 0.999) / (1 - 0.999**count) for count in (20_000, 1000, 3)])
+    assert weights / weights[0] == pytest.approx(expected / expected[0], rel=1e-5)
+    assert weights[labels].mean() == pytest.approx(1, rel=1e-4)
+
+
+def test_the_weight_of_an_image_is_its_own_times_that_of_its_class():
+    pixels = np.zeros((3, 2, 2, 3), "uint8")
+    source = as_source(pixels, ["a", "a", "b"], sample_weight=[1, 2, 3])
+    assert image_weights({"b": 5}, source).tolist() == [1, 2, 15]
+    assert image_weights(None, source).tolist() == [1, 2, 3]
+    plain = as_source(pixels, ["a", "b", "b"])
+    assert image_weights(None, plain) is None
+    assert image_weights("balanced", plain, training=source) == pytest.approx([0.75, 1.5, 1.5])
+
+
+def test_the_prior_is_the_share_of_each_class():
+    assert np.exp(log_prior(np.array([0, 0, 0, 1]), 2)) == pytest.approx([0.75, 0.25])
+    assert np.exp(log_prior(np.array([0, 0, 0, 1]), 2, np.array([1, 1, 0, 2]))) == pytest.approx([0.5, 0.5])
+    assert np.exp(log_prior(np.array([0, 0, 0]), 2)) == pytest.approx(
+        [0.75, 0.25]
+    )  # an empty class counts as one image
+
+
+@pytest.mark.parametrize(
+    ("balance", "counts", "expected", "said"),
+    [
+        ("auto", [30, 10], "logit_adjustment", "3.0 times as large as the smallest: balance='logit_adjustment'"),
+        ("auto", [29, 10], None, "2.9 times as large as the smallest: balance=None"),
+        (None, [30, 0, 3], None, "10 times as large as the smallest. Rare classes will be found less often"),
+        ("focal", [30, 1], "focal", None),
+    ],
+)
+def test_what_is_done_follows_from_the_sizes_of_the_classes(balance, counts, expected, said):
+    chosen, note = choose_balance(balance, np.repeat(np.arange(len(counts)), counts))
+    assert chosen == expected
+    assert note is None if said is None else said in note
+
+
+def test_even_classes_are_no_subject():
+    assert choose_balance(None, LABELS) == (None, None)
+
+
+def test_unknown_and_double_balance_are_refused():
+    check_balance("smote", None)
+    check_balance(None, "balanced")
+    with pytest.raises(ValueError, match="`balance` must be None, 'auto', 'logit.* Received: balance='no'"):
+        check_balance("no", None)
+    with pytest.raises(ValueError, match="give one of them. Received: balance='crt', class_weight='balanced'"):
+        check_balance("crt", "balanced")

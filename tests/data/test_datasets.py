@@ -16,7 +16,7 @@ from transferkit.data.datasets import (
     training_batches,
     validation_batches,
 )
-from transferkit.data.source import as_source
+from transferkit.data.inputs.convert import as_source
 
 
 def batches_of(x, image_size=(10, 12), batch_size=5):
@@ -37,12 +37,15 @@ def test_files_are_resized_as_the_model_would(images, image_paths):
     assert np.array_equal(np.concatenate(batches_of(image_paths)), expected)
 
 
-def test_images_in_memory_are_those_of_the_stream_in_whole_gray_levels(image_paths):
+def test_images_in_memory_are_those_of_the_stream_or_the_same_in_whole_gray_levels(image_paths):
     counts = []
+    expected = np.concatenate(batches_of(image_paths))
     source = read_into_memory(as_source(image_paths), (10, 12), "bicubic", 5, counts.append)
-    assert source.images.dtype == "uint8"
-    assert np.array_equal(source.images, np.rint(np.concatenate(batches_of(image_paths))).clip(0, 255))
+    assert np.array_equal(source.images, expected)
     assert sum(counts) == len(image_paths)
+    small = read_into_memory(as_source(image_paths), (10, 12), "bicubic", 5, dtype="uint8")
+    assert small.images.dtype == "uint8"
+    assert np.array_equal(small.images, np.rint(expected).clip(0, 255))
 
 
 def test_images_of_many_sizes_come_in_order():
@@ -75,28 +78,33 @@ WEIGHTS = np.array([1.0, 4.0, 0.5], "float32")
 
 def test_targets_are_one_hot_smoothed_as_keras_does_it():
     targets = Targets(np.array([2, 0, 1, 1]), 3, label_smoothing=0.2)
-    (labels,) = targets.finish(targets.one_hot([0, 3]))
+    (labels,) = targets.finish(targets.weighted([0, 3]))
     probabilities = np.array([[0.2, 0.3, 0.5], [0.1, 0.1, 0.8]], "float32")
     plain = np.eye(3, dtype="float32")[[2, 1]]
     smoothed = keras.losses.CategoricalCrossentropy(label_smoothing=0.2)(plain, probabilities)
     assert float(keras.losses.CategoricalCrossentropy()(labels, probabilities)) == pytest.approx(float(smoothed))
     assert labels.dtype == "float32"
-    assert targets.one_hot([0, 3]).tolist() == plain.tolist()
+    assert targets.weighted([0, 3]).tolist() == plain.tolist()
 
 
-def test_the_weight_of_a_label_is_that_of_its_class_smoothed_or_not():
+def test_a_label_keeps_the_weight_of_its_image_smoothed_or_not():
     for smoothing in (0.0, 0.3):
-        targets = Targets(np.array([2, 0, 1, 1]), 3, WEIGHTS, smoothing)
-        _, weights = targets.finish(targets.one_hot(np.arange(4)))
-        assert weights.shape == (4, 1)
-        assert weights.ravel() == pytest.approx([0.5, 1, 4, 4])
+        targets = Targets(np.array([2, 0, 1]), 3, np.array([0.5, 0, 4], "float32"), smoothing)
+        labels, weights = targets.finish(targets.weighted(np.arange(3)))
+        assert weights.numpy().tolist() == [[0.5], [0], [4]]
+        expected = (1 - smoothing) * np.eye(3)[[2, 0, 1]] + smoothing / 3
+        assert labels.numpy()[[0, 2]] == pytest.approx(expected[[0, 2]])
+        assert np.isfinite(labels).all()
 
 
-def test_the_weight_of_a_mixed_label_is_the_expected_one_and_not_that_of_the_larger_part():
-    mixed = np.array([[0.6, 0.4, 0.0], [0.0, 0.3, 0.7]], "float32")
-    labels, weights = Targets(np.zeros(2, int), 3, WEIGHTS, 0.1).finish(mixed)
-    assert weights.ravel() == pytest.approx([0.6 * 1 + 0.4 * 4, 0.3 * 4 + 0.7 * 0.5])
-    assert labels == pytest.approx(0.9 * mixed + 0.1 / 3)
+def test_each_part_of_a_mixed_label_keeps_its_weight_in_the_loss():
+    targets, share = Targets(np.array([0, 1]), 3, np.array([1, 4], "float32"), 0.1), 0.6
+    one, other = targets.weighted(np.arange(2))
+    (mixed,), ((weight,),) = targets.finish(np.array([share * one + (1 - share) * other]))
+    log_probabilities = np.log([0.2, 0.5, 0.3])
+    smooth = [0.9 * np.eye(3)[code] + 0.1 / 3 for code in (0, 1)]
+    expected = share * 1 * (smooth[0] @ log_probabilities) + (1 - share) * 4 * (smooth[1] @ log_probabilities)
+    assert float(weight) * (mixed.numpy() @ log_probabilities) == pytest.approx(expected, rel=1e-5)
 
 
 # ---- features ----
@@ -122,11 +130,11 @@ def test_activations_come_in_order_or_in_a_new_order_in_every_epoch():
 
 
 def test_activations_may_bring_weights():
-    targets = Targets(np.array([0, 1, 2, 1, 0]), 3, WEIGHTS)
+    targets = Targets(np.array([0, 1, 2, 1, 0]), 3, np.array([1, 2, 3, 4, 5], "float32"))
     with activation_batches([np.zeros((5, 2), "float32")], targets, 3) as batches:
         found = [[part.numpy() for part in batch] for batch in batches]
     assert [len(part) for part in found[0]] == [3, 3, 3]
-    assert found[1][2].ravel().tolist() == [4, 1]
+    assert found[1][2].ravel().tolist() == [4, 5]
 
 
 def test_activations_are_let_go():
@@ -219,7 +227,7 @@ def test_validation_images_come_in_order_as_they_are_resized_like_the_model_woul
     rng, source = np.random.default_rng(0), numbered(kind=kind)
     pixels = rng.integers(0, 256, (5, 9, 7, 3)).astype("uint8")
     noisy = as_source(pixels if kind == "array" else list(pixels), np.arange(5) % 3, needs_labels=True)
-    with validation_batches(source, Targets(source.labels, 3, WEIGHTS), (6, 8), 4, "bicubic") as batches:
+    with validation_batches(source, Targets(source.labels, 3, WEIGHTS[source.labels]), (6, 8), 4, "bicubic") as batches:
         found = arrays(batches)
     assert order(found) == list(range(11))
     assert np.concatenate([weights for *_, weights in found]).ravel() == pytest.approx(WEIGHTS[np.arange(11) % 3])
@@ -250,10 +258,10 @@ def test_augmentation_has_a_seed_for_every_batch_and_goes_on_after_an_interrupti
 
 def test_labels_and_weights_are_mixed_as_images_are():
     source = numbered()
-    targets = Targets(source.labels, 3, WEIGHTS, 0.1)
+    targets = Targets(source.labels, 3, WEIGHTS[source.labels], 0.1)
     (images, labels, weights), *rest = stream(source, targets, mixup=1.0, batch_size=11)
     assert rest == []
-    parts = (labels - 0.1 / 3) / 0.9
+    parts = (labels - 0.1 / 3) / 0.9 * weights / WEIGHTS  # of the images that were mixed
     assert parts.sum(axis=1) == pytest.approx(np.ones(11), abs=1e-5)
     assert ((parts > 0.01).sum(axis=1) > 1).any()
     assert weights == pytest.approx(parts @ WEIGHTS[:, None], abs=1e-4)

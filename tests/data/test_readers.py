@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from transferkit.data.inputs.convert import as_source
 from transferkit.data.readers import find_unreadable, keep_readable, read_pixels
-from transferkit.data.source import as_source
 from transferkit.exceptions import ImageReadError
 
 

@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 from transferkit.evaluation.report import evaluate_probabilities
 
@@ -23,6 +23,7 @@ def test_numbers_agree_with_scikit_learn():
     assert report.accuracy == pytest.approx(accuracy_score(labels, predictions))
     assert report.macro_f1 == pytest.approx(f1_score(labels, predictions, average="macro"))
     assert report.f1 == pytest.approx(f1_score(labels, predictions, average=None))
+    assert report.balanced_accuracy == pytest.approx(balanced_accuracy_score(labels, predictions))
     assert report.confusion_matrix.sum() == report.num_images == 200
     low, high = report.accuracy_interval
     assert low < report.accuracy < high
@@ -30,7 +31,8 @@ def test_numbers_agree_with_scikit_learn():
 
 def test_classes_that_do_not_occur_do_not_count_in_macro_f1():
     report = evaluate_probabilities(np.array([0, 1]), np.array([[0.9, 0.1, 0], [0.2, 0.8, 0]]), np.array(list("abc")))
-    assert report.macro_f1 == 1.0
+    assert report.macro_f1 == report.balanced_accuracy == 1.0
+    assert report.worst_class == ("a", 1.0)
 
 
 def test_it_prints_as_tables():
@@ -38,6 +40,7 @@ def test_it_prints_as_tables():
     report = evaluate_probabilities(np.array([0, 0, 1, 1]), probabilities, np.array(["cat", "dog"]))
     assert str(report) == (
         "accuracy 0.750 (95 % interval 0.301 to 0.954), macro F1 0.733, 4 images\n"
+        "balanced accuracy 0.750, worst class cat with a recall of 0.500\n"
         "\n"
         "class  precision  recall     F1  images\n"
         "cat        1.000   0.500  0.667       2\n"

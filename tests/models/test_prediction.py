@@ -5,7 +5,7 @@ import pytest
 
 from transferkit import TransferClassifier
 from transferkit.backbones.registry import get_backbone
-from transferkit.data.source import as_source
+from transferkit.data.inputs.convert import as_source
 from transferkit.models import prediction
 from transferkit.models.prediction import Predictor
 

@@ -10,7 +10,7 @@ from keras import layers
 from transferkit._utils.console import Console
 from transferkit.backbones.custom import backbone_from_model
 from transferkit.backbones.stages import Stage
-from transferkit.data.source import as_source
+from transferkit.data.inputs.convert import as_source
 from transferkit.models.assembly import build_parts
 from transferkit.models.heads import LOGISTIC
 from transferkit.models.weights import capture
@@ -80,8 +80,8 @@ class Bench:
         known = {
             "name": "tiny", "stages": STAGES, "image_size": material.image_size, "batch_size": material.batch_size,
             "interpolation": material.interpolation, "seed": material.seed, "validation_split": 0.2,
-            "class_weight": None, "precision": "float32", "engine": "keras", "cache": "memory", "cache_dir": None,
-            "views": "auto", "augmenter": None, "augments_heads": False, "options": Options(),
+            "class_weight": None, "balance": None, "precision": "float32", "engine": "keras", "cache": "memory",
+            "cache_dir": None, "views": "auto", "augmenter": None, "augments_heads": False, "options": Options(),
         }  # fmt: skip
         return Settings(**known | options)
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from transferkit.cache.store import Store
 from transferkit.data.augmentation import Augmentation
-from transferkit.data.source import as_source
+from transferkit.data.inputs.convert import as_source
 from transferkit.training.fronts import Fronts, find_front
 from transferkit.training.phases import Phase
 

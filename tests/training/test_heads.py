@@ -19,10 +19,12 @@ def dense():
     return build_dense(LOGISTIC, 6, 3)
 
 
-@pytest.mark.parametrize("class_weights", [None, np.array([1, 5, 0.2], "float32")])
+@pytest.mark.parametrize("is_weighted", [False, True])
 @pytest.mark.parametrize("has_validation", [False, True])
-def test_the_dense_layer_gets_the_weights_of_the_solver(data, dense, class_weights, has_validation, quiet):
-    options = {"class_weights": class_weights, "validation": (data[0][:20], data[1][:20]) if has_validation else None}
+def test_the_dense_layer_gets_the_weights_of_the_solver(data, dense, is_weighted, has_validation, quiet):
+    weights = np.linspace(0, 3, len(data[1])).astype("float32") if is_weighted else None
+    held_out = data[0][:20], data[1][:20], None
+    options = {"weights": weights, "validation": held_out if has_validation else None}
     history = fit_logistic_head(dense, *data, seed=3, console=quiet, **options)
     path = fit_logistic_path(*data, 3, seed=3, **options)
     kernel, bias = dense.get_weights()

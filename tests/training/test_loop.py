@@ -545,7 +545,7 @@ def test_any_optimizer_trains(optimizer, make_bench, eagerly):
 
 def test_class_weights_weigh_the_loss(make_bench, eagerly):
     weights = np.array([0.5, 1.0, 4.0], "float32")
-    bench = make_bench(batch_size=24, class_weights=weights)
+    bench = make_bench(batch_size=24, weights=weights[make_bench().material.training.labels])
     logs = bench.train(Phase("all", epochs=1, learning_rate=1e-9)).history
     source = bench.material.training
     probabilities = bench.parts.whole.predict(source.images, verbose=0)
@@ -594,7 +594,7 @@ def test_dropout_of_a_backbone_that_has_no_seed_gets_one(make_bench, eagerly):
 def test_half_precision_trains_float32_weights(precision, make_bench, eagerly):
     # Gradients of the backbone are so small that float16 knows none of them, unless the loss is scaled.
     smallness = 1e-8 if precision == "float16" else 1.0
-    bench, dtypes = make_bench(class_weights=np.full(3, smallness, "float32")), []
+    bench, dtypes = make_bench(weights=np.full(24, smallness, "float32")), []
     before, everywhere = bench.weights(), keras.config.dtype_policy()
     look = AtEpochs(end={0: lambda model: dtypes.extend(layer.compute_dtype for layer in model._flatten_layers())})
     phase = Phase("all", epochs=2, learning_rate=0.1 / smallness)

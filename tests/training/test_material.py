@@ -39,7 +39,7 @@ def test_steps_and_classes_follow_from_the_images(material):
 
 def test_activations_come_with_the_targets_of_the_phase(make_bench, activations):
     weights = np.array([1, 2, 3], "float32")
-    material = make_bench(batch_size=10, class_weights=weights).material
+    material = make_bench(batch_size=10, weights=weights[make_bench().material.training.labels]).material
     with material.activations_for(Phase("head", label_smoothing=0.3), activations, 0) as (training, validation):
         found, held_out = arrays(training)[:3], arrays(validation)
     assert [len(batch[0]) for batch in found] == [10, 10, 4]
@@ -66,7 +66,8 @@ def test_views_take_turns_and_activations_come_in_the_order_of_the_images(materi
 
 def test_images_are_augmented_and_mixed_for_training_only(make_bench):
     weights = np.array([1, 2, 3], "float32")
-    material = make_bench(batch_size=10, class_weights=weights, augmenter_for=lambda phase: Brighten()).material
+    by_image = weights[make_bench().material.training.labels]
+    material = make_bench(batch_size=10, weights=by_image, augmenter_for=lambda phase: Brighten()).material
     with material.images_for(Phase("all", epochs=2, label_smoothing=0.3), 0) as (training, validation):
         found, held_out = arrays(training), arrays(validation)
     assert [len(batch[0]) for batch in found] == [10, 10, 4] * 2

@@ -111,7 +111,7 @@ CLASS_WEIGHTS = np.array([3.0, 1.0, 0.5, 2.0], "float32")
 @pytest.mark.parametrize("strength", [1.0, 0.01])
 def test_weighted_classes_agree_with_scikit_learn(data, strength):
     x, y = data
-    path = fit_logistic_path(x, y, 4, class_weights=CLASS_WEIGHTS, strengths=(strength,))
+    path = fit_logistic_path(x, y, 4, weights=CLASS_WEIGHTS[y], strengths=(strength,))
     kernel, bias = scikit_learn(x, y, strength, CLASS_WEIGHTS)
     expected = softmax((x @ kernel + bias) / path.temperature[0], axis=1)
     found = softmax(x @ path.kernel + path.bias, axis=1)
@@ -124,7 +124,12 @@ def test_weights_count_in_what_the_strength_is_chosen_by(data):
     x, y = data
     train, held_out = np.arange(0, len(y), 2), np.arange(1, len(y), 2)
     path = fit_logistic_path(
-        x[train], y[train], 4, class_weights=CLASS_WEIGHTS, strengths=(0.1,), validation=(x[held_out], y[held_out])
+        x[train],
+        y[train],
+        4,
+        weights=CLASS_WEIGHTS[y[train]],
+        strengths=(0.1,),
+        validation=(x[held_out], y[held_out], CLASS_WEIGHTS[y[held_out]]),
     )
     right = (x[held_out] @ path.kernel + path.bias).argmax(axis=1) == y[held_out]
     assert path.val_accuracy[0] == pytest.approx(np.average(right, weights=CLASS_WEIGHTS[y[held_out]]))
@@ -133,7 +138,7 @@ def test_weights_count_in_what_the_strength_is_chosen_by(data):
 def test_equal_weights_of_any_size_are_none(data):
     x, y = data
     plain = fit_logistic_path(x, y, 4, strengths=(0.1,))
-    path = fit_logistic_path(x, y, 4, class_weights=np.full(4, 7, "float32"), strengths=(0.1,))
+    path = fit_logistic_path(x, y, 4, weights=np.full(len(y), 7, "float32"), strengths=(0.1,))
     assert softmax(x @ path.kernel + path.bias, axis=1) == pytest.approx(
         softmax(x @ plain.kernel + plain.bias, axis=1), abs=1e-3
     )
@@ -166,7 +171,7 @@ def test_a_strength_that_is_much_worse_ends_the_path_at_once(data, bounds):
 def test_validation_data_replace_cross_validation(data):
     x, y = data
     train, held_out = np.arange(0, len(y), 2), np.arange(1, len(y), 2)
-    path = fit_logistic_path(x[train], y[train], 4, strengths=(0.1,), validation=(x[held_out], y[held_out]))
+    path = fit_logistic_path(x[train], y[train], 4, strengths=(0.1,), validation=(x[held_out], y[held_out], None))
     predicted = (x[held_out] @ path.kernel + path.bias).argmax(axis=1)
     assert path.val_accuracy[0] == pytest.approx((predicted == y[held_out]).mean())
     kernel, _ = scikit_learn(x[train], y[train], 0.1)
@@ -333,9 +338,11 @@ def many():
 def test_rows_that_are_not_copied_give_the_same(many, bounds, num_images, class_weights):
     x, y = many
     bounds(CROSS_VALIDATED=0)
-    expected = fit_logistic_path(x, y, 4, class_weights=class_weights)
+    expected = fit_logistic_path(x, y, 4, weights=None if class_weights is None else class_weights[y])
     bounds(**STREAMED, SAMPLE_FLOATS=num_images * x.shape[1])
-    path = fit_logistic_path(Lazy(x, most=len(x) // 2), y, 4, class_weights=class_weights)
+    path = fit_logistic_path(
+        Lazy(x, most=len(x) // 2), y, 4, weights=None if class_weights is None else class_weights[y]
+    )
     assert path.strength == expected.strength
     assert objective(path, x, y, class_weights) == pytest.approx(objective(expected, x, y, class_weights), rel=1e-3)
     assert path.val_loss[0] == pytest.approx(expected.val_loss[expected.strengths.index(path.strengths[0])], rel=5e-3)
@@ -381,7 +388,7 @@ def test_a_sample_has_seen_nothing_that_is_held_out(many, bounds):
 def test_validation_data_replace_folds_where_rows_are_not_copied(many, bounds):
     x, y = many
     train, held_out = np.arange(0, len(y), 2), np.arange(1, len(y), 2)
-    options = {"validation": (Lazy(x[held_out], most=400), y[held_out])}
+    options = {"validation": (Lazy(x[held_out], most=400), y[held_out], None)}
     expected = fit_logistic_path(x[train], y[train], 4, **options)
     bounds(**STREAMED, SAMPLE_FLOATS=x.size // 8)
     path = fit_logistic_path(Lazy(x[train], most=400), y[train], 4, **options)
@@ -438,7 +445,7 @@ def test_versions_of_an_image_are_on_one_side_of_a_fold(streamed, bounds, whole_
 def test_all_versions_are_fitted_to(data):
     x, y = data
     stacked, labels = views(x, 3, 0.1), np.tile(y, 3)
-    path = fit_logistic_path(stacked, y, 4, copies=3, strengths=(0.1,), class_weights=CLASS_WEIGHTS)
+    path = fit_logistic_path(stacked, y, 4, copies=3, strengths=(0.1,), weights=CLASS_WEIGHTS[y])
     kernel, bias = scikit_learn(stacked, labels, 0.1, CLASS_WEIGHTS)
     expected = softmax((x @ kernel + bias) / path.temperature[0], axis=1)
     assert softmax(x @ path.kernel + path.bias, axis=1) == pytest.approx(expected, abs=5e-3)

@@ -1,4 +1,6 @@
-"""Words for messages."""
+"""Words for messages, and the order of names."""
+
+import re
 
 
 def plural(count, noun):
@@ -30,3 +32,9 @@ def human_bytes(count):
         count /= 1000
         if count < 999.5 or unit == "GB":
             return f"{count:.1f} {unit}" if count < 9.95 else f"{count:,.0f} {unit}"
+
+
+def natural_key(name):
+    """Sorts numbers inside names by value, so that `img10` comes after `img2`. Ties are broken by the text itself."""
+    parts = re.split(r"(\d+)", str(name))
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], str(name)

@@ -5,15 +5,17 @@ import numpy as np
 from transferkit._utils.text import listing, plural
 
 
-def check_classes(source, fewest):
-    """Checks that there is something to learn: two classes, and enough images of each.
+def check_classes(source):
+    """Checks that there is something to learn: two classes.
 
     Args:
         source: A labelled `Source`.
-        fewest: Number of images that each class needs.
+
+    Returns:
+        Tuple of sentences that the user should read.
 
     Raises:
-        ValueError: If there are fewer than two classes, or a class has fewer images.
+        ValueError: If there are fewer than two classes.
     """
     counts = np.bincount(source.labels, minlength=len(source.class_names))
     if (counts > 0).sum() < 2:
@@ -21,9 +23,10 @@ def check_classes(source, fewest):
             "A classifier needs at least two classes. "
             f"Received: {plural(len(source), 'image')}, all of class {source.class_names[source.labels[0]]!s}."
         )
-    rare = [str(name) for name, count in zip(source.class_names.tolist(), counts, strict=True) if count < fewest]
-    if rare:
-        raise ValueError(
-            f"Each class needs at least {plural(fewest, 'image')}, to train on and to validate on. "
-            f"Classes with fewer: {listing(rare, 20)}. Add images, leave these classes out, or pass `validation_data`."
-        )
+    names = source.class_names.tolist()
+    missing = [name for name, count in zip(names, counts, strict=True) if not count]
+    single = [name for name, count in zip(names, counts, strict=True) if count == 1]
+    notes = [f"There are no images of: {listing(missing, 20)}."] if missing else []
+    if single:
+        notes.append(f"Trained on, but not validated, with one image only: {listing(single, 20)}.")
+    return tuple(notes)

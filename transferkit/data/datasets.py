@@ -47,8 +47,8 @@ def resized_images(source, image_size, interpolation):
     return np.concatenate([resize_images(np.asarray(batch), image_size, interpolation) for batch in batches])
 
 
-def read_into_memory(source, image_size, interpolation, batch_size, advance=lambda count: None):
-    """Reads all images once, resized and rounded to whole gray levels, for what goes through them many times.
+def read_into_memory(source, image_size, interpolation, batch_size, advance=lambda count: None, dtype="float32"):
+    """Reads all images once, resized, for what goes through them many times.
 
     Args:
         source: A `Source`.
@@ -56,14 +56,15 @@ def read_into_memory(source, image_size, interpolation, batch_size, advance=lamb
         interpolation: Resizing method.
         batch_size: Images read at a time.
         advance: Called with the number of images read.
+        dtype: `"float32"`, or `"uint8"`: a quarter of the memory, rounded to whole gray levels.
 
     Returns:
-        A `Source` of one uint8 array.
+        A `Source` of one array.
     """
-    pixels = np.empty((len(source), *image_size, 3), "uint8")
+    pixels = np.empty((len(source), *image_size, 3), dtype)
     done = 0
     box = [source.images]
-    for batch in _resized_batches(box, len(source), image_size, batch_size, interpolation, rounded=True):
+    for batch in _resized_batches(box, len(source), image_size, batch_size, interpolation, rounded=dtype == "uint8"):
         pixels[done : done + len(batch)] = batch
         done += len(batch)
         advance(len(batch))
@@ -147,39 +148,56 @@ class Targets:
     Attributes:
         codes: `(n,)` integer codes.
         num_classes: Number of classes.
-        class_weights: `(num_classes,)` float32 weights in the loss, or `None`.
+        weights: `(n,)` float32 weights of the images in the loss, or `None`.
         label_smoothing: Share of each label that is spread over all classes, in `[0, 1)`.
     """
 
     codes: np.ndarray
     num_classes: int
-    class_weights: np.ndarray | None = None
+    weights: np.ndarray | None = None
     label_smoothing: float = 0.0
 
-    def one_hot(self, rows):
-        """Returns `(len(rows), num_classes)` float32 for the codes at `rows`."""
-        return np.eye(self.num_classes, dtype="float32")[self.codes[rows]]
+    def weighted(self, rows):
+        """Returns `(len(rows), num_classes)` float32: the one-hot labels at `rows`, each times its weight.
 
-    def finish(self, one_hot):
-        """Smooths labels, mixed ones included, and gives the weight that is expected of each under them.
+        Weighted labels can be mixed: the log loss is linear in them, so that each part of a mixture keeps its weight.
+        """
+        one_hot = np.eye(self.num_classes, dtype="float32")[self.codes[rows]]
+        return one_hot if self.weights is None else one_hot * self.weights[rows, None]
+
+    def finish(self, weighted):
+        """Takes weighted labels, mixed ones included, apart, and smooths the labels.
 
         Returns:
-            `(labels, weights)` or, without class weights, `(labels,)`.
+            `(labels, weights)`, shaped `(batch, num_classes)` and `(batch, 1)`, or, without weights, `(labels,)`.
         """
-        labels = one_hot * (1 - self.label_smoothing) + self.label_smoothing / self.num_classes
-        if self.class_weights is None:
-            return (labels,)
-        return labels, one_hot @ self.class_weights[:, None]
+        if self.weights is None:
+            return (self._smooth(weighted),)
+        weights = tf.reduce_sum(weighted, axis=1, keepdims=True)
+        return self._smooth(tf.math.divide_no_nan(weighted, weights)), weights
+
+    def _smooth(self, labels):
+        return labels * (1 - self.label_smoothing) + self.label_smoothing / self.num_classes
 
 
-def _shuffled(count, seed, epoch):
-    """Numbers below `count` in the order of an epoch."""
-    return tf.random.experimental.stateless_shuffle(tf.range(count), _draw(seed, epoch))
+def _ordering(count, seed, sampling):
+    """Returns the number of rows in an epoch, and the function from an epoch to its rows, in their order."""
+    if sampling is not None:
+
+        @tf.autograph.experimental.do_not_convert
+        def sampled(epoch):
+            rows = tf.numpy_function(lambda number: sampling.rows(int(number)), [epoch], tf.int32)
+            return tf.ensure_shape(rows, (sampling.num_rows,))
+
+        return sampling.num_rows, sampled
+    if seed is None:
+        return count, lambda epoch: tf.range(count)
+    return count, lambda epoch: tf.random.experimental.stateless_shuffle(tf.range(count), _draw(seed, epoch))
 
 
 @contextmanager
 def training_batches(source, targets, image_size, batch_size, interpolation, *, seed, epochs, first_epoch=0,
-                     augmenter=None, mixup=0.0, cutmix=0.0):  # fmt: skip
+                     sampling=None, augmenter=None, mixup=0.0, cutmix=0.0):  # fmt: skip
     """Streams images with their labels for training: in a new order in every epoch, augmented, in batches.
 
     The order and all that is random come from `seed`, the epoch and the place of the batch in it.
@@ -193,13 +211,15 @@ def training_batches(source, targets, image_size, batch_size, interpolation, *, 
         seed: Seed, an integer.
         epochs: Number of epochs in the stream.
         first_epoch: Number of the first one.
+        sampling: `Sampling` that says which images an epoch has, or `None`: each of them once.
         augmenter: From `as_augmentation`, or `None`.
         mixup: Strength of MixUp; see `transferkit.data.mixing.mix`.
         cutmix: Strength of CutMix.
 
     Yields:
         A `tf.data.Dataset` of `(images, labels)` or `(images, labels, weights)`: float32 `(batch, height, width, 3)` in
-        `[0, 255]`, `(batch, num_classes)` and `(batch, 1)`. It has `epochs` times `ceil(n / batch_size)` batches.
+        `[0, 255]`, `(batch, num_classes)` and `(batch, 1)`. It has `epochs` times `ceil(n / batch_size)` batches, where
+        `n` is the number of images in an epoch.
     """
 
     def finish(images, labels, draw):
@@ -210,9 +230,10 @@ def training_batches(source, targets, image_size, batch_size, interpolation, *, 
         return images, *targets.finish(labels)
 
     with _labelled_images(source, targets, image_size, batch_size, interpolation) as batches_of:
-        steps = -(-len(source) // batch_size)
+        count, order_of = _ordering(len(source), seed, sampling)
+        steps = -(-count // batch_size)
         stream = tf.data.Dataset.range(first_epoch, first_epoch + epochs)
-        stream = stream.flat_map(lambda epoch: batches_of(_shuffled(len(source), seed, epoch)))
+        stream = stream.flat_map(lambda epoch: batches_of(order_of(epoch)))
         draws = tf.data.Dataset.range(first_epoch * steps, (first_epoch + epochs) * steps)
         stream = tf.data.Dataset.zip(stream, draws).map(
             lambda batch, draw: finish(*batch, draw),
@@ -230,7 +251,7 @@ def validation_batches(source, targets, image_size, batch_size, interpolation):
 
 
 @contextmanager
-def activation_batches(views, targets, batch_size, *, seed=None, epochs=1, first_epoch=0):
+def activation_batches(views, targets, batch_size, *, seed=None, epochs=1, first_epoch=0, sampling=None):
     """Streams what was computed from images, with their labels: batch by batch what `training_batches` gives of them.
 
     Args:
@@ -241,21 +262,22 @@ def activation_batches(views, targets, batch_size, *, seed=None, epochs=1, first
         seed: Seed of the orders; `None` keeps the rows as they are.
         epochs: Number of epochs in the stream.
         first_epoch: Number of the first one.
+        sampling: As in `training_batches`; it needs a `seed`.
 
     Yields:
         A `tf.data.Dataset` of `(activations, labels)` or `(activations, labels, weights)`.
     """
-    box, shape, count = [views, targets], views[0].shape, len(targets.codes)
+    box, shape = [views, targets], views[0].shape
+    count, order_of = _ordering(len(targets.codes), seed, sampling)
 
     @tf.autograph.experimental.do_not_convert
     def load(rows, epoch):
         values = tf.numpy_function(lambda i, e: box[0][e % len(box[0])][i], [rows, epoch], tf.float32)
-        labels = _one_hot(box, rows, targets.num_classes)
+        labels = _weighted_labels(box, rows, targets.num_classes)
         return tf.ensure_shape(values, (None, *shape[1:])), *targets.finish(labels)
 
     def batches_of(epoch):
-        rows = tf.range(count) if seed is None else _shuffled(count, seed, epoch)
-        return tf.data.Dataset.from_tensor_slices(rows).batch(batch_size).map(lambda rows: load(rows, epoch))
+        return tf.data.Dataset.from_tensor_slices(order_of(epoch)).batch(batch_size).map(lambda rows: load(rows, epoch))
 
     try:
         stream = tf.data.Dataset.range(first_epoch, first_epoch + epochs).flat_map(batches_of)
@@ -264,9 +286,9 @@ def activation_batches(views, targets, batch_size, *, seed=None, epochs=1, first
         box.clear()
 
 
-def _one_hot(box, rows, num_classes):
-    """Labels of rows, from the `Targets` that come second in a box."""
-    labels = tf.numpy_function(lambda i: box[1].one_hot(i), [rows], tf.float32)
+def _weighted_labels(box, rows, num_classes):
+    """Weighted labels of rows, from the `Targets` that come second in a box."""
+    labels = tf.numpy_function(lambda i: box[1].weighted(i), [rows], tf.float32)
     return tf.ensure_shape(labels, (None, num_classes))
 
 
@@ -293,7 +315,7 @@ def _labelled_images(source, targets, image_size, batch_size, interpolation):
 
     @tf.autograph.experimental.do_not_convert
     def add_labels(rows, images):
-        return images, _one_hot(box, rows, targets.num_classes)
+        return images, _weighted_labels(box, rows, targets.num_classes)
 
     def batches_of(rows):
         stream = tf.data.Dataset.from_tensor_slices(rows)

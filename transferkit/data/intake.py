@@ -1,64 +1,111 @@
 """From what `fit` and `evaluate` are given to sources that can be worked with: read, checked, and talked about."""
 
-import os
+from dataclasses import replace
+
+import numpy as np
 
 from transferkit._utils.text import listing, plural
 from transferkit.data.checks import check_classes
-from transferkit.data.generators import is_stream, read_stream
+from transferkit.data.inputs.convert import as_source
 from transferkit.data.readers import keep_readable
-from transferkit.data.source import as_source
 
 
-def labelled_source(x, y, on_bad_image, console, class_names=None):
+def labelled_source(x, y, on_bad_image, console, part=None, **options):
     """Makes a `Source` of images that can all be read, with labels.
 
     Args:
         x: Images; see `as_source`.
-        y: Labels, or `None` for a class folder.
+        y: Labels, or `None` for what brings its own.
         on_bad_image: `"raise"` or `"skip"`.
         console: Told what was ignored on the way.
-        class_names: Classes that labels may have, in order; default: those that occur.
+        part: Where the user has divided the images, the part to take. Default: all.
+        **options: Further arguments of `as_source`.
+
+    Raises:
+        ValueError: If there are no images of that part.
     """
-    source = as_source(x, y, class_names=class_names, needs_labels=True)
+    source = as_source(x, y, needs_labels=True, **options)
     for note in source.notes:
         console.note(note)
+    if part is not None and source.parts is not None:
+        source = _part(source, part, console)
     return keep_readable(source, on_bad_image, console)
 
 
-def training_sources(x, y, validation_data, steps, on_bad_image, console):
+def training_sources(x, y, validation_data, steps, on_bad_image, console, **columns):
     """Makes the sources of `fit`.
 
     Args:
-        x: Images, or a generator of batches.
-        y: Labels, or `None` for a class folder or a generator.
-        validation_data: Class folder, pair `(x, y)`, generator of batches, or `None`.
-        steps: Numbers of batches to read from generators, `(training, validation)`.
+        x: Images; see `as_source`.
+        y: Labels, or `None` for what brings its own.
+        validation_data: The same as `x`, or a tuple `(x, y)` or `(x, y, sample_weight)`, or `None`.
+        steps: Numbers of batches to read from streams, `(training, validation)`.
         on_bad_image: `"raise"` or `"skip"`.
         console: Told what there is and what was ignored.
+        **columns: `sample_weight` and `groups` of the training images.
 
     Returns:
-        `(training, validation)`, two `Source`; the second is `None` without `validation_data`.
+        `(training, validation)`, two `Source`. The second is `None` if the user has not set any images aside.
 
     Raises:
         ValueError: If `validation_data` is of another form, or there are too few images or classes.
     """
-    is_folder = isinstance(validation_data, str | os.PathLike)
-    is_pair = isinstance(validation_data, tuple | list) and len(validation_data) == 2
-    if is_stream(validation_data):
-        *validation_data, notes = read_stream(validation_data, steps[1], "validation_steps")
-        is_pair = True
-        for note in notes:
-            console.note(note)
-    if validation_data is not None and not is_folder and not is_pair:
-        raise ValueError("`validation_data` must be a class folder or a pair (x, y), without weights.")
-    if is_stream(x):
-        x, y, notes = read_stream(x, steps[0])
-        for note in notes:
-            console.note(note)
-    source = labelled_source(x, y, on_bad_image, console)
-    check_classes(source, fewest=1 if validation_data is not None else 2)
-    console.note(f"{plural(len(source), 'image')} of {len(source.class_names)} classes: {listing(source.class_names)}")
-    if validation_data is None:
-        return source, None
-    validation_x, validation_y = (validation_data, None) if is_folder else validation_data
-    return source, labelled_source(validation_x, validation_y, on_bad_image, console, source.class_names)
+    source = labelled_source(x, y, on_bad_image, console, steps=steps[0], **columns)
+    if source.parts is None:
+        training, validation = source, None
+    else:
+        training, validation = _divide(source, validation_data is not None, console)
+    for note in check_classes(training):
+        console.note(note)
+    console.note(
+        f"{plural(len(training), 'image')} of {len(training.class_names)} classes: {listing(training.class_names)}"
+    )
+    if validation_data is not None:
+        their_x, their_y, weights = _unpack(validation_data)
+        validation = labelled_source(
+            their_x, their_y, on_bad_image, console, "validation", class_names=training.class_names,
+            sample_weight=weights, steps=steps[1], steps_name="validation_steps",
+        )  # fmt: skip
+    return training, validation
+
+
+def _unpack(validation_data):
+    if isinstance(validation_data, tuple):
+        if len(validation_data) not in (2, 3):
+            raise ValueError(
+                "`validation_data` must be what `x` can be, or a tuple (x, y) or (x, y, sample_weight). "
+                f"Received: a tuple of {len(validation_data)}."
+            )
+        return *validation_data, *[None] * (3 - len(validation_data))
+    return validation_data, None, None
+
+
+def _divide(source, has_validation, console):
+    """Divides images as the user has divided them. Those to test on are left out."""
+    if has_validation:
+        return _part(source, "training", console), None
+    training, validation = (np.flatnonzero(source.parts == part) for part in ("training", "validation"))
+    if not len(training):
+        raise ValueError(f"No images are there to train on. The parts of the data are: {_counts(source)}.")
+    console.note(f"Divided as given: {_counts(source)}.")
+    if not len(validation):
+        return _without_parts(source.take(training)), None
+    return _without_parts(source.take(training)), _without_parts(source.take(validation))
+
+
+def _part(source, part, console):
+    """Takes one part of divided images."""
+    rows = np.flatnonzero(source.parts == part)
+    if not len(rows):
+        raise ValueError(f"There are no images of the part {part!r}. The parts of the data are: {_counts(source)}.")
+    console.note(f"Took the part {part!r}: {len(rows):,} of {plural(len(source), 'image')}.")
+    return _without_parts(source.take(rows))
+
+
+def _without_parts(source):
+    return replace(source, parts=None)
+
+
+def _counts(source):
+    names, counts = np.unique(source.parts, return_counts=True)
+    return ", ".join(f"{count:,} {name}" for name, count in zip(names, counts, strict=True))

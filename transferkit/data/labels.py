@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from transferkit._utils.text import listing
-from transferkit.data.folders import natural_key
+from transferkit._utils.text import listing, natural_key
 
 
 def encode_labels(labels, num_images, class_names=None, *, ordered=False):

@@ -23,6 +23,7 @@ class EvaluationReport:
         num_images: Number of images.
         accuracy: Share of images whose most probable class is the true one.
         accuracy_interval: Its 95 % confidence interval `(low, high)` (Wilson, 1927).
+        balanced_accuracy: Mean recall of the classes that occur among the labels, each with the same weight.
         macro_f1: Mean F1 of the classes that occur among labels or predictions, each with the same weight.
         precision: `(num_classes,)`: of the images predicted as this class, the share that belongs to it.
         recall: `(num_classes,)`: of the images of this class, the share that was found.
@@ -35,12 +36,19 @@ class EvaluationReport:
     num_images: int
     accuracy: float
     accuracy_interval: tuple[float, float]
+    balanced_accuracy: float
     macro_f1: float
     precision: np.ndarray = field(repr=False)
     recall: np.ndarray = field(repr=False)
     f1: np.ndarray = field(repr=False)
     support: np.ndarray = field(repr=False)
     confusion_matrix: np.ndarray = field(repr=False)
+
+    @property
+    def worst_class(self):
+        """The class that is found least often, `(name, recall)`, of those that occur among the labels."""
+        code = int(np.where(self.support > 0, self.recall, np.inf).argmin())
+        return self.class_names.tolist()[code], float(self.recall[code])
 
     def to_dict(self):
         """Returns everything as plain Python numbers, strings, lists and dicts, ready for JSON."""
@@ -50,6 +58,8 @@ class EvaluationReport:
             "num_images": self.num_images,
             "accuracy": self.accuracy,
             "accuracy_interval": list(self.accuracy_interval),
+            "balanced_accuracy": self.balanced_accuracy,
+            "worst_class": dict(zip(("name", "recall"), self.worst_class, strict=True)),
             "macro_f1": self.macro_f1,
             "classes": [
                 {"name": name, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(s)}
@@ -63,6 +73,8 @@ class EvaluationReport:
         lines = [
             f"accuracy {self.accuracy:.3f} (95 % interval {low:.3f} to {high:.3f}), macro F1 {self.macro_f1:.3f}, "
             f"{self.num_images:,} images",
+            f"balanced accuracy {self.balanced_accuracy:.3f}, worst class {self.worst_class[0]!s} with a recall of "
+            f"{self.worst_class[1]:.3f}",
             "",
             *self._class_table(),
             "",
@@ -122,6 +134,7 @@ def evaluate_probabilities(labels, probabilities, class_names):
         num_images=len(labels),
         accuracy=correct / len(labels),
         accuracy_interval=accuracy_interval(correct, len(labels)),
+        balanced_accuracy=float(recall[support > 0].mean()),
         macro_f1=float(f1[occurring].mean()),
         precision=precision,
         recall=recall,

@@ -119,6 +119,13 @@ def build_head(pooling, dense):
     return keras.Model(features, x, name="head")
 
 
+def shift_logits(head, shift):
+    """Adds one number for each class, `(num_classes,)`, to what the softmax of a head sees, for good."""
+    last = head.get_layer("probabilities")
+    kernel, bias = last.get_weights()
+    last.set_weights([kernel, bias + shift])
+
+
 def divide_logits(head, temperature):
     """Divides what the softmax of a head sees by a temperature, for good: it becomes part of the last Dense layer."""
     last = head.get_layer("probabilities")

@@ -1,8 +1,6 @@
 """One `.keras` file: the model, which plain Keras opens, and `transferkit.json` beside it, which Keras ignores."""
 
 import json
-import os
-import uuid
 import zipfile
 from importlib.metadata import version
 from pathlib import Path
@@ -10,6 +8,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from transferkit._utils.files import replacing
 from transferkit._version import __version__
 from transferkit.exceptions import ArchiveError
 
@@ -37,18 +36,13 @@ def write_archive(path, model, settings):
     if not path.parent.is_dir():
         raise FileNotFoundError(f"The folder {str(path.parent)!r} does not exist. Make it first.")
     text = json.dumps({"format": FORMAT, "versions": _versions(), **settings}, indent=1, ensure_ascii=False)
-    temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}.keras")
     try:
-        model.save(temporary)
-        with zipfile.ZipFile(temporary, "a") as archive:
-            archive.writestr(MEMBER, text)
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            model.save(temporary)
+            with zipfile.ZipFile(temporary, "a", zipfile.ZIP_DEFLATED) as archive:
+                archive.writestr(MEMBER, text)
     except OSError as error:
         raise OSError(error.errno, f"Could not write {str(path)!r}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_archive(path):

@@ -8,13 +8,15 @@ import numpy as np
 from transferkit._utils.console import Console
 from transferkit._utils.memory import free_memory
 from transferkit._utils.text import plural
-from transferkit.data.balance import class_weights
+from transferkit.data.balance import FOCUS, choose_balance, image_weights
 from transferkit.data.datasets import read_into_memory
+from transferkit.data.sampling import Sampling
 from transferkit.data.source import Source
-from transferkit.data.splits import stratified_split
+from transferkit.data.splits import Split, stratified_split
 from transferkit.models.assembly import Parts
 from transferkit.models.precision import choose_precision, computing_in
 from transferkit.models.weights import capture
+from transferkit.training.balancing import adjust_logits, check_smote, fit_head_by_smote
 from transferkit.training.fronts import Fronts
 from transferkit.training.heads import fit_logistic_head, record_of_head
 from transferkit.training.loop import run_phases
@@ -38,21 +40,38 @@ def train_classifier(parts, phases, source, validation, settings, console):
         console: Told about the progress.
 
     Returns:
-        The history: a dict of lists. One entry an epoch; for the logistic head alone, one entry a strength.
+        `(history, split)`. The history is a dict of lists: one entry an epoch; for the logistic head alone, one entry a
+        strength. The other is a `Split`.
     """
     fronts = Fronts(parts, settings, console, len(source) + (0 if validation is None else len(validation)))
+    check_smote(settings.balance, phases)
+    balance, note = choose_balance(settings.balance, source.labels)
+    settings = replace(settings, balance=balance)
+    if note and settings.class_weight is None:
+        console.note(note)
+    history, split = _train(parts, phases, source, validation, settings, console, fronts)
+    if balance == "logit_adjustment":
+        adjust_logits(parts, source)
+    return history, split
+
+
+def _train(parts, phases, source, validation, settings, console, fronts):
     if [phase.train for phase in phases] == ["logistic"]:
         if settings.options.callbacks or (settings.augments_heads and settings.logistic_views == 1):
             console.note(
                 "The logistic head is solved, not trained: `callbacks` have no part in it, nor has `augmentation` "
                 "without a number of `views`."
             )
-        return _Training(parts, source, validation, settings, console, fronts).solve_head()
+        history = _Training(parts, source, validation, settings, console, fronts).solve_head()
+        return history, _split(source, validation)
     is_split = validation is None
     whole = source
     if is_split:
-        rows, held_out = stratified_split(source.labels, settings.validation_split, settings.seed)
+        rows, held_out = stratified_split(source.labels, settings.validation_split, settings.seed, source.groups)
         source, validation = source.take(rows), source.take(held_out)
+        split = Split(_names(whole, rows), _names(whole, held_out))
+    else:
+        split = _split(source, validation)
     training = _Training(parts, source, validation, settings, console, fronts)
     record = training.start(phases)
     record = training.run(phases, record)
@@ -68,7 +87,19 @@ def train_classifier(parts, phases, source, validation, settings, console):
         console.note(f"Fine-tuning did not improve on the logistic head, which is kept{refitted}.")
         if is_split:
             _Training(parts, whole, None, settings, console, fronts).solve_head()
-    return history
+            split = _split(whole, None)
+    elif settings.balance == "crt":
+        training.retrain_classifier()
+    return history, split
+
+
+def _split(training, validation):
+    held_out = () if validation is None else _names(validation, range(len(validation)))
+    return Split(_names(training, range(len(training))), held_out)
+
+
+def _names(source, rows):
+    return tuple(source.name(row) for row in rows)
 
 
 def find_learning_rate(parts, phase, source, settings, console, *, solve_head, **limits):
@@ -112,20 +143,52 @@ class _Training:
         return training, self.fronts.features(self.validation, "Computing features (validation)")
 
     @cached_property
-    def class_weights(self):
-        """Weight of each class in the loss, or `None`."""
-        return class_weights(self.settings.class_weight, self.source.labels, self.source.class_names)
+    def weights(self):
+        """Weight of each training image in the loss, or `None`."""
+        return image_weights(self.settings.class_weight, self.source)
+
+    @cached_property
+    def sampling(self):
+        """Which images an epoch has, or `None`: each of them once."""
+        kind = self.settings.balance
+        return Sampling(self.source.labels, kind, self.settings.seed) if kind in ("oversample", "undersample") else None
 
     def solve_head(self, cross_validate=False):
         """Fits the logistic head and returns its history."""
-        features, held_out = self.features
-        validation = None if held_out is None else (held_out, self.validation.labels)
-        if cross_validate and np.bincount(self.source.labels).max() >= 2:  # there is something to fold
-            validation = None
+        settings = self.settings
+        if settings.balance == "smote":
+            return fit_head_by_smote(
+                self.parts.dense, self.features[0], self.source.labels, groups=self.source.groups, seed=settings.seed,
+                console=self.console,
+            )  # fmt: skip
+        if settings.balance == "undersample":
+            return self._fit_head(np.sort(self.sampling.rows(0)), None, cross_validate)
+        # Where each image counts once, weights do what drawing images of rare classes more often does.
+        weighting = "balanced" if settings.balance in ("oversample", "crt") else settings.class_weight
+        return self._fit_head(np.arange(len(self.source)), weighting, cross_validate)
+
+    def _fit_head(self, rows, class_weight, cross_validate):
+        settings, source, (features, held_out) = self.settings, self.source.take(rows), self.features
+        copies, validation = settings.logistic_views, None
+        # Every class weighs in validation what it weighs in training, where its share may be another one.
+        if held_out is not None and not (cross_validate and np.bincount(source.labels).max() >= 2):
+            weights = image_weights(class_weight, self.validation, source)
+            validation = held_out, self.validation.labels, weights
+        if len(source) < len(self.source):
+            features = features[(rows + len(self.source) * np.arange(copies)[:, None]).ravel()]
         return fit_logistic_head(
-            self.parts.dense, features, self.source.labels, class_weights=self.class_weights, validation=validation,
-            copies=self.settings.logistic_views, seed=self.settings.seed, console=self.console,
+            self.parts.dense, features, source.labels, weights=image_weights(class_weight, source),
+            groups=source.groups, validation=validation, copies=copies,
+            focus=FOCUS if settings.balance == "focal" else 0.0, seed=settings.seed, console=self.console,
         )  # fmt: skip
+
+    def retrain_classifier(self):
+        """Fits the logistic head anew, all classes alike, to what the trained network makes of the images (cRT).
+
+        Kang et al., "Decoupling representation and classifier", ICLR 2020.
+        """
+        self.__dict__.pop("features", None)
+        self.solve_head(cross_validate=True)
 
     def start(self, phases):
         """Does a first phase that is solved. Returns its `Record`, or `None`."""
@@ -157,7 +220,7 @@ class _Training:
         settings = self.settings
         return Material(
             self.source, self.validation, settings.image_size, settings.batch_size, settings.interpolation,
-            settings.seed, class_weights=self.class_weights, augmenter_for=settings.augmenter_for,
+            settings.seed, weights=self.weights, sampling=self.sampling, augmenter_for=settings.augmenter_for,
         )  # fmt: skip
 
     def _in_memory(self, material, phases):
@@ -166,12 +229,14 @@ class _Training:
         files = [source for source in sources if not source.is_uniform]
         height, width = settings.image_size
         size = sum(map(len, files)) * height * width * 3
-        if sum(phase.epochs for phase in phases) < 2 or not files or size > _MEMORY_SHARE * free_memory():
+        room = _MEMORY_SHARE * free_memory()
+        if sum(phase.epochs for phase in phases) < 2 or not files or size > room:
             return material
+        dtype = "float32" if 4 * size <= room else "uint8"
         shape = settings.image_size, settings.interpolation, settings.batch_size
         with self.console.step("Reading images into memory", sum(map(len, files))) as advance:
             training, validation = (
-                source if source.is_uniform else read_into_memory(source, *shape, advance) for source in sources
+                source if source.is_uniform else read_into_memory(source, *shape, advance, dtype) for source in sources
             )
         return replace(material, training=training, validation=validation)
 

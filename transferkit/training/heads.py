@@ -9,28 +9,37 @@ from transferkit.training.solvers import STRENGTHS, fit_logistic_path
 _BLOCK = 4096  # rows that are read at once
 
 
-def fit_logistic_head(dense, features, labels, *, class_weights=None, validation=None, copies=1, seed=0, console):
+def fit_logistic_head(
+    dense, features, labels, *, weights=None, groups=None, validation=None, strengths=STRENGTHS, temperature=None,
+    copies=1, focus=0.0, seed=0, console,
+):  # fmt: skip
     """Sets a plain Dense layer to the solution of `fit_logistic_path`.
 
     Args:
         dense: `keras.Model` that `build_dense(LOGISTIC, …)` made. Changed in place.
         features: `(copies * n, num_features)` float32, as an array or as something that is indexed like one.
         labels: `(n,)` integer codes.
-        class_weights: `(num_classes,)` weights in the loss, or `None`.
-        validation: `(features, labels)` to choose the strength on, or `None` to cross-validate.
+        weights: `(n,)` float32 weights of the images in the loss, or `None`.
+        groups: `(n,)` integer codes of groups that no fold of the cross-validation divides, or `None`.
+        validation: `(features, labels, weights)` to choose the strength on, or `None` to cross-validate.
+        strengths: L2 strengths to try, from strong to weak.
+        temperature: What logits are divided by, if that is not to be found here.
         copies: Versions of each image that `features` holds, one after another; the first is the image as it is.
+        focus: Exponent of the focal loss, or 0.
         seed: Seed of the folds.
         console: Told about the progress.
 
     Returns:
         The history: a dict of lists, one entry a strength.
     """
-    with console.step("Fitting the logistic head", len(STRENGTHS), "strength") as advance:
+    with console.step("Fitting the logistic head", len(strengths), "strength") as advance:
         path = fit_logistic_path(
-            features, labels, dense.output_shape[-1], class_weights=class_weights, validation=validation, copies=copies,
-            seed=seed, on_strength=advance,
+            features, labels, dense.output_shape[-1], weights=weights, groups=groups, validation=validation,
+            strengths=strengths, copies=copies, focus=focus, seed=seed, on_strength=advance,
         )  # fmt: skip
-    dense.get_layer("probabilities").set_weights([path.kernel, path.bias])
+    found = path.temperature[path.strengths.index(path.strength)]  # is part of the weights
+    sharpness = 1.0 if temperature is None else found / temperature
+    dense.get_layer("probabilities").set_weights([path.kernel * sharpness, path.bias * sharpness])
     history = {
         "l2": path.strengths,
         "val_loss": path.val_loss,

@@ -12,7 +12,7 @@ from transferkit._utils.console import Console
 from transferkit._utils.keras import without_retracing_warnings
 from transferkit._utils.text import plural
 from transferkit.backbones.stages import split_model
-from transferkit.data.datasets import Targets, validation_batches
+from transferkit.data.datasets import validation_batches
 from transferkit.models.assembly import Parts, build_trainee
 from transferkit.models.freezing import Selection, View, build_view, depths_below_head, select, set_flags
 from transferkit.models.weights import capture, restore
@@ -33,11 +33,20 @@ class Options:
         optimizer: Name or `keras.optimizers.Optimizer`.
         accumulation_steps: Batches whose gradients are averaged for one step, or `None`.
         callbacks: Keras callbacks of the user.
+        focus: Exponent of the focal loss; 0 makes it the log loss.
     """
 
     optimizer: str | keras.optimizers.Optimizer = "adam"
     accumulation_steps: int | None = None
     callbacks: tuple = ()
+    focus: float = 0.0
+
+    @property
+    def loss(self):
+        """The loss of a classifier that gives probabilities, for one-hot or mixed labels."""
+        if self.focus:
+            return keras.losses.CategoricalFocalCrossentropy(alpha=1.0, gamma=self.focus)
+        return keras.losses.CategoricalCrossentropy()
 
 
 def run_phases(phases, parts, material, stages, options, *, fronts=None, record=None, loss_scaling=False, console):
@@ -210,7 +219,7 @@ class _Run:
         model = build_trainee(self.parts, view, begin=_beginning(once))
         # Without XLA: the last batch of an epoch has another size, and on CPUs XLA is far slower.
         metrics = ["accuracy", keras.metrics.CategoricalCrossentropy(name=LOG_LOSS)]
-        model.compile(self.outer, "categorical_crossentropy", metrics=metrics, jit_compile=False)
+        model.compile(self.outer, self.options.loss, metrics=metrics, jit_compile=False)
         _create_metrics(model)
         return model
 
@@ -219,11 +228,10 @@ class _Run:
         model = build_trainee(self.parts, view if once else None, begin=_beginning(once))
         model.compile(jit_compile=False)
         material = self.material
-        targets = Targets(material.validation.labels, material.num_classes)
         shape = material.image_size, material.batch_size, material.interpolation
 
         def on_images():
-            with validation_batches(material.validation, targets, *shape) as batches:
+            with validation_batches(material.validation, material.held_out_targets, *shape) as batches:
                 return np.concatenate([np.asarray(model.predict_on_batch(images)) for images, *_ in batches])
 
         def on_activations():

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from transferkit.data.datasets import Targets, activation_batches, training_batches, validation_batches
+from transferkit.data.sampling import Sampling
 from transferkit.data.source import Source
 from transferkit.models.cutting import Cut
 from transferkit.training.phases import Phase
@@ -34,7 +35,8 @@ class Material:
     Attributes:
         training: `Source` of the images to learn from.
         validation: `Source` of those that choose epochs.
-        class_weights: `(num_classes,)` weights in the loss, or `None`.
+        weights: `(n,)` float32 weights of the training images in the loss, or `None`.
+        sampling: `Sampling` of the training images, or `None`: each of them once in every epoch.
         image_size: `(height, width)` in pixels.
         batch_size: Images a step.
         interpolation: How images are resized.
@@ -48,7 +50,8 @@ class Material:
     batch_size: int
     interpolation: str
     seed: int
-    class_weights: np.ndarray | None = None
+    weights: np.ndarray | None = None
+    sampling: Sampling | None = None
     augmenter_for: Callable[[Phase], object] = lambda phase: None
 
     @property
@@ -59,20 +62,26 @@ class Material:
     @property
     def steps_per_epoch(self):
         """Number of batches in an epoch."""
-        return -(-len(self.training) // self.batch_size)
+        count = len(self.training) if self.sampling is None else self.sampling.num_rows
+        return -(-count // self.batch_size)
 
     def targets(self, label_smoothing=0.0):
         """Targets of the training images."""
-        return Targets(self.training.labels, self.num_classes, self.class_weights, label_smoothing)
+        return Targets(self.training.labels, self.num_classes, self.weights, label_smoothing)
+
+    @property
+    def held_out_targets(self):
+        """Targets of the validation images."""
+        return Targets(self.validation.labels, self.num_classes)
 
     @contextmanager
     def activations_for(self, phase, activations, first_epoch):
         """Yields batches of `Activations`: `(training, validation)`."""
-        targets, held_out = self.targets(phase.label_smoothing), Targets(self.validation.labels, self.num_classes)
+        targets, held_out = self.targets(phase.label_smoothing), self.held_out_targets
         with ExitStack() as stack:
             training = activation_batches(
                 activations.training, targets, self.batch_size, seed=self.seed, epochs=phase.epochs,
-                first_epoch=first_epoch,
+                first_epoch=first_epoch, sampling=self.sampling,
             )  # fmt: skip
             validation = activation_batches([activations.validation], held_out, self.batch_size)
             yield stack.enter_context(training), stack.enter_context(validation)
@@ -81,12 +90,12 @@ class Material:
     def images_for(self, phase, first_epoch, epochs=None):
         """Yields batches of images: `(training, validation)`."""
         shape = self.image_size, self.batch_size, self.interpolation
-        held_out = Targets(self.validation.labels, self.num_classes)
         with ExitStack() as stack:
             training = training_batches(
                 self.training, self.targets(phase.label_smoothing), *shape, seed=self.seed,
                 epochs=epochs or phase.epochs,
-                first_epoch=first_epoch, augmenter=self.augmenter_for(phase), mixup=phase.mixup, cutmix=phase.cutmix,
+                first_epoch=first_epoch, sampling=self.sampling, augmenter=self.augmenter_for(phase),
+                mixup=phase.mixup, cutmix=phase.cutmix,
             )  # fmt: skip
-            validation = validation_batches(self.validation, held_out, *shape)
+            validation = validation_batches(self.validation, self.held_out_targets, *shape)
             yield stack.enter_context(training), stack.enter_context(validation)

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from transferkit.data.augmentation import as_augmentation
-from transferkit.data.balance import check_class_weight
+from transferkit.data.balance import FOCUS, check_balance, check_class_weight
 from transferkit.data.splits import check_fraction
 from transferkit.models.freezing import check_stages, weighted_stages
 from transferkit.models.heads import Head
@@ -22,7 +22,8 @@ _SMALLEST = {"epochs": 1, "gradient_accumulation_steps": 1, "batch_size": 1, "se
 # Measured in `benchmarks/views.py`: as accurate as other versions in every epoch, or nearly.
 _VIEWS_OF_FEW, _VIEWS_OF_MANY, _FEW_IMAGES = 4, 2, 2000
 _KEPT = (
-    "batch_size", "seed", "validation_split", "class_weight", "precision", "engine", "cache", "cache_dir", "views",
+    "batch_size", "seed", "validation_split", "class_weight", "balance", "precision", "engine", "cache", "cache_dir",
+    "views",
 )  # fmt: skip
 _MAY_BE_NONE = ("epochs", "gradient_accumulation_steps")
 
@@ -48,6 +49,7 @@ class Settings:
     seed: int
     validation_split: float
     class_weight: object
+    balance: str | None
     precision: str
     engine: str
     cache: str | bool
@@ -111,6 +113,12 @@ def check_parameters(parameters, stages):
     check_rate(parameters["learning_rate"])
     fresh_optimizer(parameters["optimizer"])
     check_class_weight(parameters["class_weight"])
+    check_balance(parameters["balance"], parameters["class_weight"])
+    if parameters["balance"] in ("crt", "smote") and head != "logistic":
+        raise ValueError(
+            f"balance={parameters['balance']!r} needs the logistic head. Received: head={head!r}. "
+            "Leave `head` out, or try balance='logit_adjustment'."
+        )
     check_fraction(parameters["validation_split"])
     if not isinstance(parameters["schedule"], str):
         check_stage_names(parameters["schedule"], stages)
@@ -175,7 +183,8 @@ def make_settings(parameters, backbone, image_size, interpolation, callbacks=())
         `(settings, notes)`: notes are sentences that the user should read.
     """
     augmenter, notes = find_augmenter(parameters["augmentation"], parameters["seed"])
-    options = Options(parameters["optimizer"], parameters["gradient_accumulation_steps"], tuple(callbacks or ()))
+    focus = FOCUS if parameters["balance"] == "focal" else 0.0
+    options = Options(parameters["optimizer"], parameters["gradient_accumulation_steps"], tuple(callbacks or ()), focus)
     kept = {name: parameters[name] for name in _KEPT}
     augments_heads = augmenter is not None and not is_auto(parameters["augmentation"])
     settings = Settings(

@@ -40,6 +40,7 @@ class Task:
     images: Images
     num_classes: int
     workers: Workers
+    focus: float = 0.0  # exponent of the focal loss
 
 
 def solve(task, training, start, strength, tolerance):
@@ -93,7 +94,9 @@ def _minimize(task, training, start, strength, tolerance):
 
 
 def _data_term(task, row_weights, weights):
-    """Weighted log loss, summed over the problems, and its gradient by the weights `(problems, classes, width)`.
+    """Weighted loss, summed over the problems, and its gradient by the weights `(problems, classes, width)`.
+
+    The loss is the log loss or, with a focus, the focal loss (Lin et al., ICCV 2017).
 
     Rows of features run along the last axis of everything, so that sums over the few classes are fast.
     """
@@ -110,7 +113,13 @@ def _data_term(task, row_weights, weights):
         target = logits[:, codes, positions]
         residual = np.exp(logits, out=logits)
         normaliser = residual.sum(axis=1)
-        loss = float(np.sum((np.log(normaliser) - target) * shares, dtype="float64"))
+        losses = np.log(normaliser) - target
+        if task.focus:
+            losses, slope = _focal(losses, task.focus)
+            loss = float(np.sum(losses * shares, dtype="float64"))
+            shares = shares * slope
+        else:
+            loss = float(np.sum(losses * shares, dtype="float64"))
         residual *= (shares / normaliser)[:, None]
         residual[:, codes, positions] -= shares
         residual = residual.reshape(problems * classes, -1)
@@ -119,6 +128,13 @@ def _data_term(task, row_weights, weights):
     num_rows = len(task.design.rows)
     loss, by_kernel, by_bias = task.workers.sum(add, num_rows, width + 2 * len(wide), result_size=2 * wide.size)
     return loss, np.concatenate([by_kernel, by_bias[:, None]], axis=1).reshape(weights.shape)
+
+
+def _focal(losses, focus):
+    """Focal losses and their derivatives by the log losses `(problems, rows)`."""
+    missing = -np.expm1(-losses)  # 1 - probability of the true class
+    by_missing = focus * np.maximum(missing, 1e-7) ** (focus - 1) * losses * (1 - missing)
+    return missing**focus * losses, missing**focus + by_missing
 
 
 def compute_logits(rows, weights, workers):

@@ -17,7 +17,7 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from transferkit.evaluation.calibration import judge_at_best_temperature
 from transferkit.training.axes import StreamedRows, Taken, principal_axes, rotate, standardise
@@ -62,8 +62,8 @@ class LogisticPath:
     temperature: tuple[float, ...]
 
 
-def fit_logistic_path(features, labels, num_classes, *, class_weights=None, strengths=STRENGTHS, folds=5,
-                      validation=None, copies=1, seed=0, on_strength=lambda count: None):  # fmt: skip
+def fit_logistic_path(features, labels, num_classes, *, weights=None, groups=None, strengths=STRENGTHS, folds=5,
+                      validation=None, copies=1, focus=0.0, seed=0, on_strength=lambda count: None):  # fmt: skip
     """Fits `softmax(features @ kernel + bias)` and chooses its L2 strength on data it was not fitted to.
 
     Minimises the mean log loss plus `strength / 2` times the squared norm of the weights on standardised features, by
@@ -84,15 +84,20 @@ def fit_logistic_path(features, labels, num_classes, *, class_weights=None, stre
     Args:
         features: `(copies * n, num_features)` float32. An array, or anything that has a length and a shape and returns
             arrays for slices and for arrays of integers, such as `np.memmap`.
-        labels: `(n,)` integer codes below `num_classes`, each class at least twice.
+        labels: `(n,)` integer codes below `num_classes`. A class with one image is never held out.
         num_classes: Number of classes.
-        class_weights: `(num_classes,)` weights in the loss, held-out loss and accuracy included, or `None`.
+        weights: `(n,)` float32 weights of the images in the loss, held-out loss and accuracy included, or `None`.
+        groups: `(n,)` integer codes of what images belong to: no fold holds out a part of a group. `None`: each image
+            is a group of its own.
         strengths: L2 strengths to try, from strong to weak.
         folds: Number of stratified folds of the cross-validation; fewer if every class has fewer images.
-        validation: `(features, labels)` to choose the strength on instead of cross-validation.
+        validation: `(features, labels, weights)` to choose the strength on instead of cross-validation; `weights` may
+            be `None`.
         copies: Number of versions of each image. The first `n` rows are the images as they are, the next `n` rows
             other views of the same images in the same order, and so on. Versions of an image are never on different
             sides of a fold, and images are judged as they are.
+        focus: Exponent of the focal loss (Lin et al., ICCV 2017) instead of the log loss, 0 for the latter. Strengths
+            are compared by log loss anyway.
         seed: Seed of the folds.
         on_strength: Called with 1 after each strength, and with the number of those that were not needed.
 
@@ -101,24 +106,28 @@ def fit_logistic_path(features, labels, num_classes, *, class_weights=None, stre
     """
     with one_worker_a_core() as workers:
         rows = standardise(features, workers)
-        images = Images(rows, labels, _weights_of(labels, class_weights), copies)
+        images = Images(rows, labels, _or_ones(weights, labels), copies)
         if validation is None:
             choice = _ByFolds(folds, seed)
         else:
-            choice = _ByOthers(Images(rows.of(validation[0]), validation[1], _weights_of(validation[1], class_weights)))
+            others, their_labels, their_weights = validation
+            choice = _ByOthers(Images(rows.of(others), their_labels, _or_ones(their_weights, their_labels)))
         if images.num_floats <= _MEMORY_FLOATS:
-            held_out = choice.hold_out(labels)
+            held_out = choice.hold_out(labels, groups)
             design, first, guesses = rotate(rows, principal_axes(rows, workers), workers), 0, ()
         else:
-            held_out = choice.hold_out(labels, in_turn=False)
-            sample = images.take(_draw(images, held_out, seed))
-            design, first, guesses = _rehearse(sample, rows, num_classes, choice, strengths, workers)
-        task = Task(design, images, num_classes, workers)
+            held_out = choice.hold_out(labels, groups, in_turn=False)
+            drawn = _draw(images, held_out, seed)
+            sample, their_groups = images.take(drawn), None if groups is None else groups[drawn]
+            design, first, guesses = _rehearse(
+                sample, their_groups, rows, num_classes, choice, strengths, workers, focus
+            )
+        task = Task(design, images, num_classes, workers, focus)
         tried = _walk(task, choice, held_out, strengths[first:], guesses, on_strength)
         on_strength(len(strengths) - len(tried))
         best = tried[_best(tried)]
-        weights = solve(task, np.ones((1, len(labels)), bool), best.weights, best.strength, _EXACT)
-        kernel, bias = rows.unscale(design.standardised(weights[0] / np.float32(best.temperature)))
+        solution = solve(task, np.ones((1, len(labels)), bool), best.weights, best.strength, _EXACT)
+        kernel, bias = rows.unscale(design.standardised(solution[0] / np.float32(best.temperature)))
     names = ("val_loss", "val_accuracy", "temperature")
     columns = {name: tuple(getattr(trial, name) for trial in tried) for name in names}
     return LogisticPath(kernel, bias, best.strength, tuple(trial.strength for trial in tried), **columns)
@@ -133,8 +142,8 @@ class _Trial:
     temperature: float
 
 
-def _weights_of(labels, class_weights):
-    return np.ones(len(labels), "float32") if class_weights is None else class_weights[labels].astype("float32")
+def _or_ones(weights, labels):
+    return np.ones(len(labels), "float32") if weights is None else np.asarray(weights, "float32")
 
 
 def _draw(images, held_out, seed):
@@ -144,7 +153,7 @@ def _draw(images, held_out, seed):
     return np.sort(np.random.default_rng(seed).choice(candidates, count, replace=False))
 
 
-def _rehearse(sample, rows, num_classes, choice, strengths, workers):
+def _rehearse(sample, groups, rows, num_classes, choice, strengths, workers, focus):
     """Walks the path on a sample.
 
     Returns:
@@ -152,8 +161,8 @@ def _rehearse(sample, rows, num_classes, choice, strengths, workers):
         strength that is nearly the best for the sample, and the solutions for it and for the weaker ones.
     """
     axes = principal_axes(sample.rows, workers)
-    task = Task(rotate(sample.rows, axes, workers), sample, num_classes, workers)
-    tried = _walk(task, choice, choice.hold_out(sample.labels), strengths)
+    task = Task(rotate(sample.rows, axes, workers), sample, num_classes, workers, focus)
+    tried = _walk(task, choice, choice.hold_out(sample.labels, groups), strengths)
     lowest = min(trial.val_loss for trial in tried)
     first = next(i for i, trial in enumerate(tried) if trial.val_loss <= (1 + _PROMISING) * lowest)
     return StreamedRows(rows, axes), first, [task.design.standardised(trial.weights) for trial in tried[first:]]
@@ -198,21 +207,26 @@ class _ByFolds:
     folds: int
     seed: int
 
-    def hold_out(self, labels, in_turn=True):
-        """Returns bool `(folds, n)`: what each fold holds out. A class of two or more is in every training part.
+    def hold_out(self, labels, groups=None, in_turn=True):
+        """Returns bool `(folds, n)`: what each fold holds out.
+
+        A class of two or more is in every training part, unless all of it belongs to one group.
 
         Args:
             labels: `(n,)` integer codes.
+            groups: `(n,)` integer codes of groups, none of which is divided, or `None`.
             in_turn: Whether few images are held out in turn. Else, and of many, there is one fold.
         """
-        folds = max(2, min(max(self.folds, len(labels) // _HELD_OUT), int(np.bincount(labels).max())))
-        splitter = StratifiedKFold(folds, shuffle=True, random_state=self.seed)
+        most = np.bincount(labels).max() if groups is None else len(np.unique(groups))
+        folds = max(2, min(max(self.folds, len(labels) // _HELD_OUT), int(most)))
+        kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+        splitter = kind(folds, shuffle=True, random_state=self.seed)
         masks = np.zeros((folds if in_turn and len(labels) < _CROSS_VALIDATED else 1, len(labels)), bool)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The least populated class", UserWarning)  # only some folds hold it out
-            for mask, (_, held_out) in zip(masks, splitter.split(np.zeros(len(labels)), labels), strict=False):
+            for mask, (_, held_out) in zip(masks, splitter.split(np.zeros(len(labels)), labels, groups), strict=False):
                 mask[held_out] = True
-        return masks
+        return masks & (np.bincount(labels) > 1)[labels]  # what was never seen says nothing about a strength
 
     def judge(self, task, held_out, weights):
         """Judges the weights of each fold on the images it did not see, as they are, all folds together.
@@ -236,7 +250,7 @@ class _ByOthers:
 
     others: Images
 
-    def hold_out(self, labels, in_turn=True):
+    def hold_out(self, labels, groups=None, in_turn=True):
         """Returns bool `(1, n)`: nothing is held out."""
         return np.zeros((1, len(labels)), bool)
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transferkit.data.source import as_source
+from transferkit import Table
+from transferkit.data.inputs.convert import as_source
 
 
 def test_a_class_folder_gives_sorted_paths_and_labels(image_folder):
@@ -77,7 +78,7 @@ def test_a_pandas_like_column_is_accepted(image_paths, labels):
         (np.zeros((2, 3, 8, 8)), ValueError, r"Move the channels last by `np.moveaxis\(x, -3, -1\)`"),
         (np.full((2, 8, 8, 3), 65535, "uint16"), ValueError, "Divide 16-bit pixels by 257"),
         ("no/such/file.png", FileNotFoundError, "1 of 1 path lead to no file or folder"),
-        (iter([1]), TypeError, r"`list\(x\)` a generator into a list"),
+        (iter([np.zeros((8, 8, 3))]), ValueError, r"The generator may never end"),
         ([np.zeros((8, 8, 3)), "a.png"], TypeError, "Received: str at position 1"),
         ([np.zeros(8)], TypeError, r"ndarray of shape \(8,\) at position 0"),
         ([np.full((8, 8, 3), 0.5)], ValueError, "image 0 must hold raw pixels"),
@@ -125,7 +126,7 @@ def test_folders_among_paths_are_told_from_missing_files(image_folder):
 
 
 def test_labels_beside_a_folder_are_refused(image_folder):
-    with pytest.raises(ValueError, match="`y` must be left out for a folder"):
+    with pytest.raises(ValueError, match="`y` must be left out: `x` brings its own labels. Received: x='"):
         as_source(image_folder, [0] * 24)
 
 
@@ -134,3 +135,31 @@ def test_without_need_of_labels_every_image_below_a_folder_counts(tmp_path):
     for name in ("1.png", "2.png", "old/3.png"):
         Image.new("RGB", (4, 4)).save(tmp_path / name)
     assert len(as_source(tmp_path)) == 3
+
+
+def test_columns_may_be_given_once_only():
+    frame = Table({"path": [__file__], "w": [1]}, weight="w")
+    with pytest.raises(ValueError, match="`sample_weight` must be left out: `x` brings its own"):
+        as_source(frame, sample_weight=[1])
+
+
+def test_paths_of_a_table_have_to_exist(tmp_path):
+    with pytest.raises(FileNotFoundError, match="1 of 1 path lead to no file"):
+        as_source(Table({"path": ["no.jpg"]}, root=tmp_path))
+
+
+def test_pixels_of_a_stream_are_checked(images):
+    with pytest.raises(ValueError, match="rescale=1/255"):
+        as_source(iter([images / 255]), steps=1)
+
+
+def test_a_source_stays_as_it_is(images):
+    source = as_source(images)
+    assert as_source(source) is source
+
+
+def test_what_says_nothing_is_refused(images, labels):
+    with pytest.raises(ValueError, match=r"`steps_per_epoch` says how much .* Received: steps_per_epoch=3, x=ndarray"):
+        as_source(images, labels, steps=3)
+    with pytest.raises(ValueError, match="`x` is a Source, which has its own"):
+        as_source(as_source(images), labels)

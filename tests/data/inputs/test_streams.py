@@ -1,0 +1,141 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from transferkit.data.inputs.streams import is_stream, read_stream
+
+
+class Batches(keras.utils.PyDataset):
+    def __init__(self, images, labels, length=3):
+        super().__init__()
+        self.images, self.labels, self.length = images, labels, length
+
+    @property
+    def num_batches(self):
+        return self.length
+
+    def __len__(self):
+        return self.length
+
+    def __getitem__(self, index):
+        rows = slice(8 * (index % 3), 8 * (index % 3) + 8)
+        return self.images[rows], self.labels[rows]
+
+
+def generate(*columns, size=8):
+    for start in range(0, len(columns[0]), size):
+        yield tuple(column[start : start + size] for column in columns)
+
+
+@pytest.fixture
+def codes(images):
+    return np.arange(len(images)) % 3
+
+
+def test_what_streams_are(images, image_folder, codes):
+    dataset = tf.data.Dataset.from_tensor_slices((images, codes))
+    assert all(map(is_stream, [dataset, dataset.batch(4), Batches(images, codes), generate(images), iter([1])]))
+    assert not any(map(is_stream, [images, str(image_folder), [images[0]], {"image": 1}]))
+
+
+def check(given, images, labels):
+    assert given.images.dtype == "uint8"
+    assert np.array_equal(given.images, images)
+    assert np.array_equal(given.labels, labels)
+
+
+@pytest.mark.parametrize("batch_size", [None, 5])
+def test_datasets_are_read_to_their_end(images, codes, batch_size):
+    dataset = tf.data.Dataset.from_tensor_slices((images, codes))
+    check(read_stream(dataset.batch(batch_size) if batch_size else dataset), images, codes)
+
+
+def test_datasets_of_unknown_length_are_read_to_their_end(images, codes):
+    dataset = tf.data.Dataset.from_tensor_slices((images, codes)).batch(5).filter(lambda *batch: True)
+    assert dataset.cardinality() == tf.data.UNKNOWN_CARDINALITY
+    check(read_stream(dataset), images, codes)
+
+
+def test_weights_come_along(images, codes):
+    dataset = tf.data.Dataset.from_tensor_slices((images, codes, np.arange(24.0)))
+    assert read_stream(dataset).sample_weight.tolist() == list(range(24))
+    assert read_stream(dataset.batch(7)).sample_weight.tolist() == list(range(24))
+    assert read_stream(dataset.map(lambda image, label, weight: (image, label))).sample_weight is None
+
+
+def test_dicts_as_of_tensorflow_datasets(images, labels):
+    dataset = tf.data.Dataset.from_tensor_slices({"image": images, "label": labels.astype("S"), "id": range(24)})
+    check(read_stream(dataset), images, labels)
+    with pytest.raises(ValueError, match=r"must have the key 'image'. Received: the keys \['id'\]"):
+        read_stream(dataset.map(lambda row: {"id": row["id"]}))
+
+
+def test_keras_datasets_of_a_folder_have_class_names(image_folder, labels):
+    dataset = keras.utils.image_dataset_from_directory(image_folder, image_size=(20, 24), batch_size=5, verbose=False)
+    given = read_stream(dataset)
+    assert given.class_names.tolist() == ["blue", "green", "red"]
+    assert sorted(given.labels) == sorted(labels)
+    for image, label in zip(given.images, given.labels, strict=True):
+        assert image.mean(axis=(0, 1)).argmax() == 2 - given.class_names.tolist().index(label)
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+def test_one_hot_labels_become_integers(images, codes, columns):
+    labels = np.eye(3)[codes] if columns == 3 else (codes[:, None] > 0).astype(int)
+    given = read_stream(tf.data.Dataset.from_tensor_slices((images, labels)).batch(5))
+    assert np.array_equal(given.labels, codes if columns == 3 else codes > 0)
+
+
+def test_labels_that_are_no_one_hot_labels_are_refused(images):
+    labels = np.full((24, 3), 1 / 3)
+    with pytest.raises(ValueError, match="must be one-hot"):
+        read_stream(generate(images, labels), 3)
+
+
+def test_images_of_many_sizes_come_one_by_one(images, codes):
+    dataset = tf.data.Dataset.range(4).map(lambda i: (tf.zeros([10 + tf.cast(i, tf.int32), 9, 3], tf.uint8), i))
+    given = read_stream(dataset)
+    assert [image.shape for image in given.images] == [(10 + i, 9, 3) for i in range(4)]
+
+
+def test_images_alone_have_no_labels(images):
+    for dataset in (tf.data.Dataset.from_tensor_slices(images), tf.data.Dataset.from_tensor_slices((images,)).batch(9)):
+        given = read_stream(dataset)
+        assert np.array_equal(given.images, images)
+        assert given.labels is None
+
+
+def test_py_datasets_are_read_once_batch_by_batch(images, codes):
+    check(read_stream(Batches(images, codes)), images, codes)
+    check(read_stream(Batches(images, codes), 2), images[:16], codes[:16])
+    check(read_stream(Batches(images, codes, length=None), 3), images, codes)
+
+
+def test_generators_are_read_for_so_many_batches(images, codes):
+    given = read_stream(generate(images, codes), 2)
+    check(given, images[:16], codes[:16])
+    assert given.notes == ()
+
+
+def test_a_generator_that_ends_early_is_used_and_it_is_said(images, codes):
+    given = read_stream(generate(images, codes), 10)
+    check(given, images, codes)
+    assert given.notes == ("The generator ended after 3 of 10 batches: these are used.",)
+
+
+def test_what_may_never_end_needs_a_number_of_batches(images, codes):
+    endless = tf.data.Dataset.from_tensor_slices((images, codes)).repeat()
+    for x, kind in (
+        (generate(images), "generator"), (endless, "tf.data.Dataset"), (Batches(images, codes, None), "PyDataset"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=f"The {kind} may never end. Say how many batches to read: `steps=...`"):
+            read_stream(x, argument="steps")
+    check(read_stream(endless.batch(8), 3), images, codes)
+
+
+def test_nothing_and_too_much_are_refused(images):
+    with pytest.raises(ValueError, match="The generator gave nothing. Was it used up before"):
+        read_stream(iter(()), 1)
+    with pytest.raises(ValueError, match=r"must give \(images, labels\[, weights\]\). Received: 4 parts"):
+        read_stream(iter([(images,) * 4]), 1)

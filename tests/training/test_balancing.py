@@ -1,0 +1,146 @@
+import keras
+import numpy as np
+import pytest
+
+from transferkit import Head, Phase, TransferClassifier
+from transferkit.models.heads import LOGISTIC, build_dense
+from transferkit.training.balancing import fit_head_by_smote
+from transferkit.training.regression import _focal
+from transferkit.training.solvers import fit_logistic_path
+
+
+@pytest.fixture(scope="module")
+def uneven():
+    """Overlapping features of two classes, 300 and 15 images, and as many of each to test on."""
+    rng = np.random.default_rng(0)
+
+    def draw(*counts):
+        labels = np.repeat([0, 1], counts)
+        return (rng.normal(size=(len(labels), 6)) + 0.8 * labels[:, None] * (np.arange(6) < 3)).astype(
+            "float32"
+        ), labels
+
+    return draw(300, 15), draw(500, 500)
+
+
+@pytest.fixture(scope="module")
+def uneven_images():
+    """Noisy images of two classes, 40 and 8, whose brightness overlaps."""
+    rng = np.random.default_rng(1)
+    labels = np.array(["dark"] * 40 + ["light"] * 8)
+    images = rng.integers(60, 160, (48, 16, 16, 3)) + 8 * (labels == "light")[:, None, None, None]
+    return images.astype("uint8"), labels
+
+
+def test_the_focal_loss_and_its_slope_are_right():
+    losses = np.array([[1e-6, 0.1, 1.0, 5.0]])
+    values, slopes = _focal(losses, 2.0)
+    targets = np.array([[1.0, 0.0]])
+    for loss, value in zip(losses[0], values[0], strict=True):
+        probability = np.exp(-loss)
+        keras_loss = keras.losses.CategoricalFocalCrossentropy(alpha=1.0, gamma=2.0)
+        assert value == pytest.approx(
+            float(keras_loss(targets, np.array([[probability, 1 - probability]]))), rel=1e-3, abs=1e-9
+        )
+    step = 1e-5
+    numeric = (_focal(losses + step, 2.0)[0] - _focal(losses - step, 2.0)[0]) / (2 * step)
+    assert slopes[0, 1:] == pytest.approx(numeric[0, 1:], rel=1e-4)
+
+
+def test_the_solver_finds_the_least_focal_loss(uneven):
+    (x, y), _ = uneven
+    path = fit_logistic_path(x, y, 2, strengths=(0.01,), focus=2.0)
+    spread = np.array(x).std(axis=0)
+
+    def objective(kernel, bias):
+        logits = x @ kernel + bias
+        losses = np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(y)), y]
+        return _focal(losses, 2.0)[0].mean() + 0.005 * np.square(kernel * spread[:, None]).sum()
+
+    kernel, bias = path.kernel * path.temperature[0], path.bias * path.temperature[0]
+    found = objective(kernel, bias)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        assert (
+            found <= objective(kernel + 0.02 * rng.normal(size=kernel.shape), bias + 0.02 * rng.normal(size=2)) + 1e-6
+        )
+
+
+def balanced_accuracy(dense, x, y):
+    predicted = np.asarray(dense(x)).argmax(axis=1)
+    return np.mean([(predicted[y == code] == code).mean() for code in np.unique(y)])
+
+
+def test_smote_finds_rare_classes(uneven, quiet):
+    pytest.importorskip("imblearn")
+    (x, y), test = uneven
+    plain, smote = build_dense(LOGISTIC, 6, 2), build_dense(LOGISTIC, 6, 2)
+    path = fit_logistic_path(x, y, 2)
+    plain.get_layer("probabilities").set_weights([path.kernel, path.bias])
+    history = fit_head_by_smote(smote, x, y, console=quiet)
+    assert set(history) == {"l2", "val_loss", "val_accuracy", "temperature"}
+    assert balanced_accuracy(smote, *test) > balanced_accuracy(plain, *test) + 0.1
+
+
+def test_smote_repeats_a_class_of_one_image(quiet):
+    pytest.importorskip("imblearn")
+    x, y = np.random.default_rng(0).normal(size=(21, 4)).astype("float32"), np.repeat([0, 1, 2], [15, 5, 1])
+    dense = build_dense(LOGISTIC, 4, 3)
+    fit_head_by_smote(dense, x, y, console=quiet)
+    assert np.asarray(dense(x[-1:])).argmax() == 2
+
+
+@pytest.mark.parametrize("balance", ["logit_adjustment", "oversample", "undersample", "crt", "smote", "auto"])
+@pytest.mark.parametrize("schedule", ["linear", "train"])
+def test_rare_classes_are_found_more_often(balance, schedule, uneven_images, tiny_backbone):
+    if balance == "smote" and (schedule == "train" or pytest.importorskip("imblearn") is None):
+        pytest.skip("SMOTE makes up features only")
+    images, labels = uneven_images
+    options = {"schedule": "linear"}
+    if schedule == "train":
+        options = {"schedule": [Phase("logistic"), Phase("head", epochs=2, learning_rate=1e-3)], "augmentation": None}
+    shares = []
+    for method in (None, balance):
+        classifier = TransferClassifier(tiny_backbone, balance=method, verbose=0, **options).fit(images, labels)
+        shares.append(classifier.predict_proba(images)[:, 1].mean())
+    assert shares[1] > shares[0] + 0.05
+
+
+def test_logit_adjustment_divides_by_the_prior(uneven_images, tiny_backbone):
+    images, labels = uneven_images
+    plain, adjusted = (
+        TransferClassifier(tiny_backbone, balance=balance, verbose=0).fit(images, labels).predict_proba(images)
+        for balance in (None, "logit_adjustment")
+    )
+    expected = plain / [40 / 48, 8 / 48]
+    assert adjusted == pytest.approx(expected / expected.sum(axis=1, keepdims=True), abs=1e-4)
+
+
+def test_focal_loss_trains_dense_heads_and_the_logistic_one(uneven_images, tiny_backbone):
+    images, labels = uneven_images
+    for head, schedule in (("logistic", "linear"), (Head(units=(8,)), [Phase("head", epochs=2, mixup=0.2)])):
+        found = [
+            TransferClassifier(
+                tiny_backbone, head=head, schedule=schedule, balance=balance, verbose=0, augmentation=None
+            )
+            .fit(images, labels)
+            .predict_proba(images)
+            for balance in (None, "focal")
+        ]
+        assert np.abs(found[0] - found[1]).max() > 1e-3
+
+
+def test_what_needs_the_logistic_head_says_so(uneven_images, tiny_backbone):
+    for balance in ("crt", "smote"):
+        with pytest.raises(ValueError, match=f"balance='{balance}' needs the logistic head"):
+            TransferClassifier(tiny_backbone, head=Head(), balance=balance, schedule="head", verbose=0).fit(
+                *uneven_images
+            )
+    with pytest.raises(ValueError, match="SMOTE makes up features, not images"):
+        TransferClassifier(tiny_backbone, balance="smote", schedule="all", verbose=0).fit(*uneven_images)
+
+
+def test_a_missing_package_is_named(monkeypatch, uneven_images, tiny_backbone):
+    monkeypatch.setitem(__import__("sys").modules, "imblearn.over_sampling", None)
+    with pytest.raises(ImportError, match=r'pip install "transferkit\[smote\]"'):
+        TransferClassifier(tiny_backbone, balance="smote", verbose=0).fit(*uneven_images)

@@ -1,0 +1,75 @@
+"""Images in memory and paths of images, one or many."""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from transferkit._utils.text import bullets, plural
+from transferkit.data.readers import check_pixels
+
+
+def read_images(x):
+    """Brings images that are in memory, or their paths, to an array or a list; see `as_source`."""
+    if isinstance(x, str | os.PathLike):
+        return _existing_paths([x])
+    if isinstance(x, Image.Image):
+        return [x]
+    if isinstance(x, np.ndarray) and x.dtype.kind not in "OUS":
+        return _as_image_array(x)
+    if isinstance(x, Sequence | np.ndarray):
+        return _as_image_list(list(x))
+    if hasattr(x, "to_numpy"):  # a pandas Series
+        return read_images(x.to_numpy())
+    raise TypeError(
+        f"`x` must be a folder, a path, an array, a PIL image or a sequence of those. Received: {type(x).__name__}. "
+        "`np.asarray(x)` turns a tensor into an array."
+    )
+
+
+def _as_image_array(array):
+    """Brings an array to `(n, height, width, channels)`."""
+    if array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in (1, 3)):
+        array = array[np.newaxis]
+    if array.ndim == 3:
+        array = array[..., np.newaxis]
+    if array.ndim != 4:
+        raise ValueError(
+            "`x` must have shape (n, height, width, channels), (height, width, channels) or (n, height, width). "
+            f"Received: an array of shape {array.shape}."
+        )
+    check_pixels(array)
+    return array
+
+
+def _as_image_list(items):
+    if all(isinstance(item, str | os.PathLike) for item in items):
+        return _existing_paths(items)
+    brightest = max((float(item.max()) for item in items if isinstance(item, np.ndarray) and item.size), default=0)
+    for index, item in enumerate(items):
+        if isinstance(item, np.ndarray) and item.ndim in (2, 3):
+            check_pixels(item if item.ndim == 3 else item[..., np.newaxis], f"image {index}", brightest)
+        elif not isinstance(item, Image.Image):
+            shape = f" of shape {item.shape}" if isinstance(item, np.ndarray) else ""
+            raise TypeError(
+                "A sequence of images must hold only paths, or only PIL images and arrays (height, width, channels). "
+                f"Received: {type(item).__name__}{shape} at position {index}."
+            )
+    return items
+
+
+def _existing_paths(paths):
+    paths = [os.fspath(path) for path in paths]
+    missing = [path for path in paths if not os.path.isfile(path)]
+    if not missing:
+        return paths
+    if folders := [path for path in missing if os.path.isdir(path)]:
+        raise ValueError(
+            f"A list of paths must name image files. {plural(len(folders), 'folder')} among them:\n{bullets(folders)}\n"
+            "Give one folder alone as `x`, with one subfolder for each class."
+        )
+    raise FileNotFoundError(
+        f"{len(missing)} of {plural(len(paths), 'path')} lead to no file or folder:\n{bullets(missing)}\n"
+        f"They were looked up from {os.getcwd()!r}."
+    )

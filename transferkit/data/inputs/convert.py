@@ -1,0 +1,136 @@
+"""Turns whatever holds images into a `Source`."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from transferkit.data.columns import as_groups, as_parts, as_weights
+from transferkit.data.inputs.archives import extract, is_archive
+from transferkit.data.inputs.arrays import read_images
+from transferkit.data.inputs.folders import find_images, read_class_folder
+from transferkit.data.inputs.given import Given
+from transferkit.data.inputs.hub import is_hub_dataset, read_hub_dataset
+from transferkit.data.inputs.keras_iterators import is_keras_iterator, read_keras_iterator
+from transferkit.data.inputs.streams import is_stream, read_stream
+from transferkit.data.inputs.tables import is_table, read_table
+from transferkit.data.labels import encode_labels
+from transferkit.data.source import Source
+
+
+def as_source(x, y=None, *, sample_weight=None, groups=None, class_names=None, needs_labels=False, steps=None,
+              steps_name="steps_per_epoch"):  # fmt: skip
+    """Turns whatever holds images into a `Source`.
+
+    Args:
+        x: One of
+
+            - path of a class folder (one subfolder of images a class) or, without labels, of a folder of images; of a
+              zip or tar file of such a folder; of one image; of a CSV file; or a sequence of paths of images;
+            - array `(n, height, width, channels)`, `(height, width, channels)` or, grayscale, `(n, height, width)`,
+              uint8 or float in `[0, 255]`, with 1 or 3 channels;
+            - PIL image, or a sequence of PIL images and arrays of any sizes;
+            - `Table` or data frame, see there;
+            - `tf.data.Dataset`, `keras.utils.PyDataset` or generator, of images, `(images, labels)` or `(images,
+              labels, weights)`, in batches or one by one: read once;
+            - iterator of `ImageDataGenerator`: the images that it reads from;
+            - data set of Hugging Face `datasets`, or data source of TensorFlow Datasets;
+            - `Source`, which stays as it is.
+        y: Labels `(n,)`, int or str; for a table the name of its column. What brings labels of its own, such as a class
+            folder or a stream, needs none.
+        sample_weight: Weights `(n,)`, at least 0, or `None`.
+        groups: What each image belongs to, `(n,)` int or str, or `None`; see `Source`.
+        class_names: Classes that labels may have, in order; default: those that occur.
+        needs_labels: Whether labels are required.
+        steps: How many batches to take from a stream. Default: all, if it has an end.
+        steps_name: What the user calls `steps`.
+
+    Returns:
+        A `Source`.
+
+    Raises:
+        ValueError, TypeError, FileNotFoundError: If there is nothing to read, or `x` and `y` do not fit together.
+    """
+    if isinstance(x, Source):
+        if not (y is sample_weight is groups is None):
+            raise ValueError("`y`, `sample_weight` and `groups` must be left out: `x` is a Source, which has its own.")
+        return x
+    if steps is not None and not is_stream(x):
+        raise ValueError(
+            f"`{steps_name}` says how much to read from a stream, and `x` is none: every epoch has all images. "
+            f"Leave it out. Received: {steps_name}={steps!r}, x={_describe(x)}."
+        )
+    given = _read(x, y, needs_labels, steps, steps_name)
+    count = len(given.images)
+    if count == 0:
+        raise ValueError("`x` holds no images. Expected at least one.")
+    if given.labels is None and needs_labels:
+        raise ValueError(
+            "Labels are missing. Expected `y` with one label for each image, or `x` as a folder with one subfolder of "
+            "images for each class."
+        )
+    for name, own, other in (("sample_weight", given.sample_weight, sample_weight), ("groups", given.groups, groups)):
+        if own is not None and other is not None:
+            raise ValueError(f"`{name}` must be left out: `x` brings its own.")
+    return Source(
+        given.images,
+        *_encode(given, count, class_names),
+        weights=as_weights(given.sample_weight if sample_weight is None else sample_weight, count),
+        groups=as_groups(given.groups if groups is None else groups, count),
+        parts=as_parts(given.parts, count),
+        notes=given.notes,
+        augmentation=given.augmentation,
+    )
+
+
+def _encode(given, count, class_names):
+    if given.labels is None:
+        return None, None
+    names = given.class_names if class_names is None else class_names
+    return encode_labels(given.labels, count, names, ordered=given.is_ordered)
+
+
+def _read(x, y, needs_labels, steps, steps_name):
+    """Reads `x`, whatever it is. Returns a `Given`."""
+    if is_archive(x):
+        x = extract(x)
+    if is_table(x):
+        return _with_images_checked(read_table(x, y, needs_labels))
+    for is_kind, read in (
+        (_is_folder, lambda folder: _read_folder(Path(folder), needs_labels)),
+        (is_keras_iterator, read_keras_iterator),  # streams as well, but known better
+        (is_stream, lambda stream: read_stream(stream, steps, steps_name)),
+        (is_hub_dataset, read_hub_dataset),
+    ):
+        if is_kind(x):
+            if y is not None:
+                raise ValueError(f"`y` must be left out: `x` brings its own labels. Received: x={_describe(x)}.")
+            return _with_images_checked(read(x))
+    return Given(read_images(x), y)
+
+
+def _is_folder(x):
+    return isinstance(x, str | os.PathLike) and os.path.isdir(x)
+
+
+def _with_images_checked(given):
+    """Lets arrays and paths pass the same checks, wherever they come from."""
+    is_lazy = not isinstance(given.images, list) and not hasattr(given.images, "dtype")
+    return given if is_lazy or not len(given.images) else replace(given, images=read_images(given.images))
+
+
+def _read_folder(folder, needs_labels):
+    if not needs_labels and (paths := find_images(folder)):
+        return Given(paths)
+    given = read_class_folder(folder) if needs_labels else Given([])
+    if given.images:
+        return given
+    if find_images(folder):
+        raise ValueError(
+            f"Folder {str(folder)!r} has images but no subfolders with images, so there are no labels. "
+            "Expected one subfolder for each class, or a list of paths as `x` and labels as `y`."
+        )
+    raise ValueError(f"No images were found in folder {str(folder)!r}, nor in its subfolders.")
+
+
+def _describe(x):
+    return repr(str(x)) if isinstance(x, str | os.PathLike) else type(x).__name__

@@ -1,0 +1,95 @@
+"""Heads for classes of different sizes: made even before, while or after they are fitted."""
+
+import numpy as np
+
+from transferkit.data.balance import log_prior
+from transferkit.data.splits import stratified_split
+from transferkit.models.heads import shift_logits
+from transferkit.training.heads import fit_logistic_head
+
+_NEIGHBOURS = 5  # of an image, between which and itself SMOTE makes features up
+
+
+def adjust_logits(parts, source):
+    """Takes the sizes of the classes out of a fitted classifier: its logits less the logarithm of their shares.
+
+    The most probable class is then the one with the best balanced accuracy (Menon et al., ICLR 2021, with τ = 1). A
+    head with an intercept that is trained by balanced softmax (Ren et al., NeurIPS 2020) comes to the same.
+
+    Args:
+        parts: `Parts` of the classifier. Its head is changed.
+        source: `Source` that it was trained on.
+    """
+    shift_logits(parts.head, -log_prior(source.labels, len(source.class_names), source.weights))
+
+
+def check_smote(balance, phases):
+    """Raises an error if SMOTE was asked for and cannot be had."""
+    if balance != "smote":
+        return
+    if [phase.train for phase in phases] != ["logistic"]:
+        raise ValueError(
+            "SMOTE makes up features, not images, so that it needs the logistic head on a frozen backbone: "
+            "schedule='linear' and head='logistic'. Received: balance='smote'."
+        )
+    _import_smote()
+
+
+def fit_head_by_smote(dense, features, labels, *, groups=None, seed=0, console, **options):
+    """Fits the logistic head to features of which all classes have the same number (SMOTE; Chawla et al., JAIR 2002).
+
+    What is made up lies between images, so it must not be made of images that judge: the strength of the penalty is
+    chosen on a part that is set aside before, and the head is fitted again to what is made of all images.
+
+    Args:
+        dense: `keras.Model` that `build_dense(LOGISTIC, ...)` made. Changed in place.
+        features: `(n, num_features)` float32.
+        labels: `(n,)` integer codes.
+        groups: `(n,)` integer codes of groups, or `None`.
+        seed: Seed of the split and of what is made up.
+        console: Told about the progress.
+        **options: Further arguments of `fit_logistic_head`.
+
+    Returns:
+        The history, as of `fit_logistic_head`.
+    """
+    features = np.asarray(features)
+    rows, held_out = stratified_split(labels, 0.2, seed, groups)
+    weights = 1 / np.bincount(labels)[labels[held_out]].astype("float32")
+    validation = features[held_out], labels[held_out], weights
+    history = fit_logistic_head(
+        dense, *_make_even(features[rows], labels[rows], seed), validation=validation, seed=seed, console=console,
+        **options,
+    )  # fmt: skip
+    best = int(np.argmin(history["val_loss"]))
+    fit_logistic_head(
+        dense, *_make_even(features, labels, seed), strengths=(history["l2"][best],),
+        temperature=history["temperature"][best], seed=seed, console=console, **options,
+    )  # fmt: skip
+    return history
+
+
+def _make_even(features, labels, seed):
+    """Adds made-up features until all classes have as many as the largest. A class of one image is repeated."""
+    smote, repeat = _import_smote()
+    counts = np.bincount(labels)
+    most = counts.max()
+    neighbours = min(_NEIGHBOURS, counts[counts > 1].min() - 1)
+    single = dict.fromkeys(np.flatnonzero(counts == 1), most)
+    if single:
+        features, labels = repeat(sampling_strategy=single, random_state=seed).fit_resample(features, labels)
+    wanted = dict.fromkeys(np.flatnonzero((counts > 1) & (counts < most)), most)
+    if not wanted:
+        return features, labels
+    return smote(sampling_strategy=wanted, k_neighbors=neighbours, random_state=seed).fit_resample(features, labels)
+
+
+def _import_smote():
+    try:
+        from imblearn.over_sampling import SMOTE, RandomOverSampler
+    except ImportError as error:
+        raise ImportError(
+            "balance='smote' needs imbalanced-learn, which is not installed here. "
+            'Install it with: pip install "transferkit[smote]"'
+        ) from error
+    return SMOTE, RandomOverSampler
