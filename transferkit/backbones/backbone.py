@@ -62,9 +62,14 @@ class Backbone:
                 f"Expected at least {self.min_image_size} pixels on each side."
             )
 
-    def build_preprocessing(self, image_size=None):
-        """Builds the model from raw pixels of any size to what this network expects."""
-        return build_preprocessing(self.scaling, image_size or self.image_size)
+    def build_preprocessing(self, image_size=None, **options):
+        """Builds the model from raw pixels of any size to what this network expects.
+
+        Args:
+            image_size: `(height, width)` in pixels; default: the size it was trained at.
+            **options: `resize` and `background` of `transferkit.backbones.preprocessing.build_preprocessing`.
+        """
+        return build_preprocessing(self.scaling, image_size or self.image_size, **options)
 
     def build_scaling(self):
         """Builds the same for images that have the right size already: scaling alone, without resizing."""

@@ -57,7 +57,7 @@ def check_scaling(scaling):
         )
 
 
-def build_preprocessing(scaling, image_size):
+def build_preprocessing(scaling, image_size, resize="stretch", background=(255, 255, 255)):
     """Builds the first of the three models: raw RGB pixels of any size in, what the backbone expects out.
 
     Args:
@@ -65,6 +65,8 @@ def build_preprocessing(scaling, image_size):
             standard deviation), `"caffe"` (BGR, ImageNet mean subtracted) or `"lite"` (`(x - 127) / 128`).
         image_size: `(height, width)` that images are resized to, in pixels, with antialiasing; `None` for images that
             have the right size.
+        resize: What happens to images of another aspect ratio: `"stretch"`, `"crop"` (their middle is kept) or `"pad"`.
+        background: Colour to pad with, `(red, green, blue)` in `[0, 255]`.
 
     Returns:
         A `keras.Model` named `"preprocessing"`: `(batch, any height, any width, 3)` in `[0, 255]` to
@@ -77,5 +79,19 @@ def build_preprocessing(scaling, image_size):
     else:
         # Not `keras.layers.Resizing`: where nobody says `training=False`, as in `model(pixels)` and in exports, it
         # tells all layers after it that they are being trained (Keras 3.15), Dropout and BatchNorm included.
-        x = keras.ops.image.resize(x, tuple(image_size), interpolation=INTERPOLATION, antialias=True)
+        x = _resize(x, tuple(image_size), resize, background)
     return keras.Model(pixels, _SCALINGS[scaling](x), name="preprocessing")
+
+
+def _resize(x, image_size, resize, background):
+    options = {"interpolation": INTERPOLATION, "antialias": True}
+    if resize != "pad":
+        return keras.ops.image.resize(x, image_size, crop_to_aspect_ratio=resize == "crop", **options)
+
+    def pad(x, fill):
+        return keras.ops.image.resize(x, image_size, pad_to_aspect_ratio=True, fill_value=float(fill), **options)
+
+    if len(set(background)) == 1:
+        return pad(x, background[0])
+    channels = keras.ops.split(x, len(background), axis=-1)  # Keras fills all channels with one number
+    return keras.ops.concatenate([pad(*pair) for pair in zip(channels, background, strict=True)], axis=-1)

@@ -14,17 +14,16 @@ from transferkit.data.resizing import resize_image, resize_images
 _READERS = 3 * (os.cpu_count() or 1)  # images read side by side; some of them wait for Python's lock
 
 
-def stream_images(source, image_size, batch_size, interpolation):
+def stream_images(source, image_format, batch_size):
     """Streams the images of a source in order, in batches, as RGB pixels in `[0, 255]`.
 
-    Images of one array travel at their own size and as they are; others are read, resized to `image_size` and batched
-    as float32. Only a few batches are in memory at a time.
+    Images of one array travel at their own size and as they are; others are read, resized and batched as float32.
+    Only a few batches are in memory at a time.
 
     Args:
         source: A `Source`.
-        image_size: `(height, width)` in pixels.
+        image_format: The `ImageFormat`.
         batch_size: Images a batch; the last may be smaller.
-        interpolation: Resizing method, as in `keras.ops.image.resize`; always antialiased.
 
     Yields:
         Arrays or tensors `(batch, height, width, 3)`.
@@ -36,34 +35,33 @@ def stream_images(source, image_size, batch_size, interpolation):
     # TensorFlow never forgets a function that a dataset has called. What this one reads from is taken away at the end.
     box = [source.images]
     try:
-        yield from _resized_batches(box, len(source), image_size, batch_size, interpolation)
+        yield from _resized_batches(box, len(source), image_format, batch_size)
     finally:
         box.clear()
 
 
-def resized_images(source, image_size, interpolation):
+def resized_images(source, image_format):
     """Reads all images of a source, which are few, and resizes them: float32 `(n, height, width, 3)`."""
-    batches = stream_images(source, image_size, len(source), interpolation)
-    return np.concatenate([resize_images(np.asarray(batch), image_size, interpolation) for batch in batches])
+    batches = stream_images(source, image_format, len(source))
+    return np.concatenate([resize_images(np.asarray(batch), image_format) for batch in batches])
 
 
-def read_into_memory(source, image_size, interpolation, batch_size, advance=lambda count: None):
+def read_into_memory(source, image_format, batch_size, advance=lambda count: None):
     """Reads all images once, resized and rounded to whole gray levels, for what goes through them many times.
 
     Args:
         source: A `Source`.
-        image_size: `(height, width)` in pixels.
-        interpolation: Resizing method.
+        image_format: The `ImageFormat`.
         batch_size: Images read at a time.
         advance: Called with the number of images read.
 
     Returns:
         A `Source` of one uint8 array.
     """
-    pixels = np.empty((len(source), *image_size, 3), "uint8")
+    pixels = np.empty((len(source), *image_format.image_size, 3), "uint8")
     done = 0
     box = [source.images]
-    for batch in _resized_batches(box, len(source), image_size, batch_size, interpolation, rounded=True):
+    for batch in _resized_batches(box, len(source), image_format, batch_size, rounded=True):
         pixels[done : done + len(batch)] = batch
         done += len(batch)
         advance(len(batch))
@@ -77,24 +75,23 @@ def augmented_draws(images, augmenter, count, seed):
         yield images if augmenter is None else np.asarray(augmenter.augment(tf.constant(images), _draw(seed + 1, draw)))
 
 
-def stream_view(source, image_size, batch_size, interpolation, *, augmenter, seed, view):
+def stream_view(source, image_format, batch_size, *, augmenter, seed, view):
     """Streams the images of a source in order, varied at random.
 
     Args:
         source: A `Source`.
-        image_size: `(height, width)` in pixels.
+        image_format: The `ImageFormat`.
         batch_size: Images a batch.
-        interpolation: Resizing method.
         augmenter: From `as_augmentation`.
         seed: Seed, an integer.
         view: Which variation; each has other draws.
 
     Yields:
-        Tensors `(batch, *image_size, 3)`.
+        Tensors `(batch, *image_format.image_size, 3)`.
     """
     steps = -(-len(source) // batch_size)
-    for number, batch in enumerate(stream_images(source, image_size, batch_size, interpolation)):
-        images = tf.constant(resize_images(np.asarray(batch), image_size, interpolation))
+    for number, batch in enumerate(stream_images(source, image_format, batch_size)):
+        images = tf.constant(resize_images(np.asarray(batch), image_format))
         yield augmenter.augment(images, _draw(seed + 1, view * steps + number))
 
 
@@ -102,10 +99,10 @@ def _draw(seed, number):
     return tf.stack([tf.cast(seed, tf.int64), tf.cast(number, tf.int64)])
 
 
-def _resized_batches(box, num_images, image_size, batch_size, interpolation, rounded=False):
+def _resized_batches(box, num_images, image_format, batch_size, rounded=False):
     @tf.autograph.experimental.do_not_convert  # there is nothing to convert
     def load(index):
-        return _read_resized(lambda: box[0], index, image_size, interpolation, rounded)
+        return _read_resized(lambda: box[0], index, image_format, rounded)
 
     indices = tf.data.Dataset.range(num_images)
     return _fixed(indices.map(load, num_parallel_calls=_READERS).batch(batch_size).prefetch(2))
@@ -119,16 +116,16 @@ def _fixed(stream):
     return stream.with_options(options)
 
 
-def _read_resized(images, index, image_size, interpolation, rounded=False):
+def _read_resized(images, index, image_format, rounded=False):
     """Reads one image, by its tensor `index` in what `images()` gives, and resizes it; as uint8 if `rounded`."""
 
     def read(i):
-        pixels = resize_image(read_pixels(images()[i]), image_size, interpolation)
+        pixels = resize_image(read_pixels(images()[i]), image_format)
         return np.rint(pixels).clip(0, 255).astype("uint8") if rounded else pixels
 
     _keep_freed_memory()
     pixels = tf.numpy_function(read, [index], tf.uint8 if rounded else tf.float32)
-    return tf.ensure_shape(pixels, (*image_size, 3))
+    return tf.ensure_shape(pixels, (*image_format.image_size, 3))
 
 
 def _keep_freed_memory():
@@ -178,7 +175,7 @@ def _shuffled(count, seed, epoch):
 
 
 @contextmanager
-def training_batches(source, targets, image_size, batch_size, interpolation, *, seed, epochs, first_epoch=0,
+def training_batches(source, targets, image_format, batch_size, *, seed, epochs, first_epoch=0,
                      augmenter=None, mixup=0.0, cutmix=0.0):  # fmt: skip
     """Streams images with their labels for training: in a new order in every epoch, augmented, in batches.
 
@@ -187,9 +184,8 @@ def training_batches(source, targets, image_size, batch_size, interpolation, *, 
     Args:
         source: A `Source`.
         targets: Its `Targets`.
-        image_size: `(height, width)` in pixels.
+        image_format: The `ImageFormat`.
         batch_size: Images a batch; the last of an epoch may be smaller.
-        interpolation: Resizing method, as in `keras.ops.image.resize`; always antialiased.
         seed: Seed, an integer.
         epochs: Number of epochs in the stream.
         first_epoch: Number of the first one.
@@ -209,7 +205,7 @@ def training_batches(source, targets, image_size, batch_size, interpolation, *, 
             images, labels = mix(images, labels, _draw(seed + 2, draw), mixup=mixup, cutmix=cutmix)
         return images, *targets.finish(labels)
 
-    with _labelled_images(source, targets, image_size, batch_size, interpolation) as batches_of:
+    with _labelled_images(source, targets, image_format, batch_size) as batches_of:
         steps = -(-len(source) // batch_size)
         stream = tf.data.Dataset.range(first_epoch, first_epoch + epochs)
         stream = stream.flat_map(lambda epoch: batches_of(_shuffled(len(source), seed, epoch)))
@@ -222,9 +218,9 @@ def training_batches(source, targets, image_size, batch_size, interpolation, *, 
 
 
 @contextmanager
-def validation_batches(source, targets, image_size, batch_size, interpolation):
+def validation_batches(source, targets, image_format, batch_size):
     """Streams images with their labels in order, as they are. For arguments and yield see `training_batches`."""
-    with _labelled_images(source, targets, image_size, batch_size, interpolation) as batches_of:
+    with _labelled_images(source, targets, image_format, batch_size) as batches_of:
         stream = batches_of(tf.range(len(source))).map(lambda images, labels: (images, *targets.finish(labels)))
         yield _with_length(stream, -(-len(source) // batch_size))
 
@@ -275,21 +271,21 @@ def _with_length(stream, num_batches):
 
 
 @contextmanager
-def _labelled_images(source, targets, image_size, batch_size, interpolation):
+def _labelled_images(source, targets, image_format, batch_size):
     """Yields a function from the rows of one epoch, in order, to a dataset of their `(images, labels)` in batches."""
     box = [source.images, targets]
 
     @tf.autograph.experimental.do_not_convert
     def load_image(row):
-        return row, _read_resized(lambda: box[0], row, image_size, interpolation)
+        return row, _read_resized(lambda: box[0], row, image_format)
 
     @tf.autograph.experimental.do_not_convert
     def load_batch(rows):
         def read(rows):
-            return resize_images(to_rgb_array(box[0][rows]), image_size, interpolation)
+            return resize_images(to_rgb_array(box[0][rows]), image_format)
 
         pixels = tf.numpy_function(read, [rows], tf.float32)
-        return rows, tf.ensure_shape(pixels, (None, *image_size, 3))
+        return rows, tf.ensure_shape(pixels, (None, *image_format.image_size, 3))
 
     @tf.autograph.experimental.do_not_convert
     def add_labels(rows, images):

@@ -36,13 +36,13 @@ class Parts:
         return self.network, self.head
 
 
-def build_parts(backbone, network, image_size, head, num_classes, seed):
+def build_parts(backbone, network, image_format, head, num_classes, seed):
     """Builds all parts of a new classifier around a network.
 
     Args:
         backbone: The `Backbone` that describes the network.
         network: What `backbone.build` gave.
-        image_size: `(height, width)` in pixels.
+        image_format: The `ImageFormat`.
         head: A `Head`.
         num_classes: Number of classes.
         seed: Seed of the head's first weights.
@@ -50,7 +50,9 @@ def build_parts(backbone, network, image_size, head, num_classes, seed):
     Returns:
         `Parts`.
     """
-    preprocessing = backbone.build_preprocessing(image_size)
+    preprocessing = backbone.build_preprocessing(
+        image_format.image_size, resize=image_format.resize, background=image_format.background_rgb
+    )
     pooling = build_pooling(head.pooling, network.output_shape[1:])
     dense = build_dense(head, pooling.output_shape[1], num_classes, seed=seed)
     joined = build_head(pooling, dense)

@@ -156,19 +156,19 @@ class _Training:
         """Puts together what phases train on."""
         settings = self.settings
         return Material(
-            self.source, self.validation, settings.image_size, settings.batch_size, settings.interpolation,
-            settings.seed, class_weights=self.class_weights, augmenter_for=settings.augmenter_for,
+            self.source, self.validation, settings.image_format, settings.batch_size, settings.seed,
+            class_weights=self.class_weights, augmenter_for=settings.augmenter_for,
         )  # fmt: skip
 
     def _in_memory(self, material, phases):
         """Reads files that several epochs would decode again and again once, where memory allows."""
         settings, sources = self.settings, (material.training, material.validation)
         files = [source for source in sources if not source.is_uniform]
-        height, width = settings.image_size
+        height, width = settings.image_format.image_size
         size = sum(map(len, files)) * height * width * 3
         if sum(phase.epochs for phase in phases) < 2 or not files or size > _MEMORY_SHARE * free_memory():
             return material
-        shape = settings.image_size, settings.interpolation, settings.batch_size
+        shape = settings.image_format, settings.batch_size
         with self.console.step("Reading images into memory", sum(map(len, files))) as advance:
             training, validation = (
                 source if source.is_uniform else read_into_memory(source, *shape, advance) for source in sources

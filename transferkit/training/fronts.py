@@ -1,7 +1,7 @@
 """The frozen front of a network: run over all images once, and kept."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 
@@ -201,7 +201,7 @@ class Fronts:
         """Where the rows may stand: in float16 or, if they are too large for that or in memory, in float32."""
         key = self._key(cut, engine, prints, view)
         part = "features" if cut.is_pooled else f"before {cut.stage}"
-        height, width = self._settings.image_size
+        height, width = self._settings.image_format.image_size
         title = f"{self._settings.name} {part}, {height} x {width}" + (f", view {view + 1}" if view else "")
         dtypes = ["float32"] if place == "memory" else ["float16", "float32"]
         store = self._store(place)
@@ -217,7 +217,7 @@ class Fronts:
         if not len(missing):
             return
         settings = self._settings
-        shape = settings.image_size, settings.batch_size, settings.interpolation
+        shape = settings.image_format, settings.batch_size
         with self._console.step(title, len(missing)) as advance, shelf.writer() as writer:
             if view:
                 # Draws belong to the place of an image in the whole: what is there already is computed again.
@@ -234,13 +234,12 @@ class Fronts:
 
     def _front(self, cut, engine, source, view):
         """Compiles the front for images as `stream_images` or `stream_view` give them."""
-        size = tuple(source.images.shape[1:3]) if source.is_uniform and not view else self._settings.image_size
+        image_format = self._settings.image_format
+        size = tuple(source.images.shape[1:3]) if source.is_uniform and not view else image_format.image_size
         key = (*self._front_key(cut), engine, size)
         if key not in self._fronts:
             (name, precision), settings = engine, self._settings
-            first = first_model(
-                self._parts.scaling, self._parts.preprocessing, size, settings.image_size, settings.interpolation
-            )
+            first = first_model(self._parts.scaling, self._parts.preprocessing, size, image_format)
             models = (first, *self._models(cut))
             self._fronts[key] = compile_front(models, precision=precision, engine=name, batch_size=settings.batch_size)
         return self._fronts[key]
@@ -255,7 +254,7 @@ class Fronts:
 
     def _key(self, cut, engine, prints, view):
         settings = self._settings
-        key = [_FORMAT, *self._front_key(cut), settings.image_size, settings.interpolation, engine]
+        key = [_FORMAT, *self._front_key(cut), astuple(settings.image_format), engine]
         if view:
             augmenter = settings.augmenter
             known = repr(augmenter) if isinstance(augmenter, Augmentation) else os.urandom(16)
@@ -288,7 +287,8 @@ class Fronts:
         settings, models = self._settings, (self._parts.scaling, *self._models(cut))
         _speeds.update(read_json(self._folder, _SPEEDS))
         before = len(_speeds)
-        chosen, speeds = choose_front(models, candidates, (settings.batch_size, *settings.image_size, 3), _speeds)
+        shape = (settings.batch_size, *settings.image_format.image_size, 3)
+        chosen, speeds = choose_front(models, candidates, shape, _speeds)
         if len(_speeds) > before:
             times = ", ".join(f"{engine} {precision} {speed:,.0f}" for (engine, precision), speed in speeds.items())
             self._console.note(f"Images a second: {times}. What is computed once is computed by {' in '.join(chosen)}.")

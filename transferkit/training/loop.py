@@ -220,7 +220,7 @@ class _Run:
         model.compile(jit_compile=False)
         material = self.material
         targets = Targets(material.validation.labels, material.num_classes)
-        shape = material.image_size, material.batch_size, material.interpolation
+        shape = material.image_format, material.batch_size
 
         def on_images():
             with validation_batches(material.validation, targets, *shape) as batches:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from transferkit.data.datasets import Targets, activation_batches, training_batches, validation_batches
+from transferkit.data.resizing import ImageFormat
 from transferkit.data.source import Source
 from transferkit.models.cutting import Cut
 from transferkit.training.phases import Phase
@@ -35,18 +36,16 @@ class Material:
         training: `Source` of the images to learn from.
         validation: `Source` of those that choose epochs.
         class_weights: `(num_classes,)` weights in the loss, or `None`.
-        image_size: `(height, width)` in pixels.
+        image_format: The `ImageFormat` they are brought into.
         batch_size: Images a step.
-        interpolation: How images are resized.
         augmenter_for: Function from a phase to what augments its images, from `as_augmentation`, or `None`.
         seed: Seed of orders and augmentation.
     """
 
     training: Source
     validation: Source
-    image_size: tuple[int, int]
+    image_format: ImageFormat
     batch_size: int
-    interpolation: str
     seed: int
     class_weights: np.ndarray | None = None
     augmenter_for: Callable[[Phase], object] = lambda phase: None
@@ -80,7 +79,7 @@ class Material:
     @contextmanager
     def images_for(self, phase, first_epoch, epochs=None):
         """Yields batches of images: `(training, validation)`."""
-        shape = self.image_size, self.batch_size, self.interpolation
+        shape = self.image_format, self.batch_size
         held_out = Targets(self.validation.labels, self.num_classes)
         with ExitStack() as stack:
             training = training_batches(

@@ -8,6 +8,7 @@ import numpy as np
 
 from transferkit.data.augmentation import as_augmentation
 from transferkit.data.balance import check_class_weight
+from transferkit.data.resizing import ImageFormat, check_format_arguments
 from transferkit.data.splits import check_fraction
 from transferkit.models.freezing import check_stages, weighted_stages
 from transferkit.models.heads import Head
@@ -34,16 +35,14 @@ class Settings:
     Attributes:
         name: Name of the backbone.
         stages: Its stages.
-        image_size: `(height, width)` in pixels.
-        interpolation: How images are resized.
+        image_format: The `ImageFormat`.
         augmenter: From `as_augmentation`, or `None`.
         augments_heads: Whether phases that train the head only are augmented, too.
     """
 
     name: str
     stages: tuple
-    image_size: tuple[int, int]
-    interpolation: str
+    image_format: ImageFormat
     batch_size: int
     seed: int
     validation_split: float
@@ -95,6 +94,7 @@ def check_parameters(parameters, stages):
         raise ValueError(
             f"`precision` must be 'auto', {', '.join(map(repr, PRECISIONS))}. Received: precision={precision!r}."
         )
+    check_format_arguments(parameters["resize"], parameters["background"])
     _check_caching(parameters["cache"], parameters["views"], parameters["engine"])
     for name, smallest in _SMALLEST.items():
         value = parameters[name]
@@ -161,14 +161,13 @@ def find_augmenter(augmentation, seed):
     return as_augmentation("light" if is_auto(augmentation) else augmentation, seed)
 
 
-def make_settings(parameters, backbone, image_size, interpolation, callbacks=()):
+def make_settings(parameters, backbone, image_format, callbacks=()):
     """Makes the `Settings` of a classifier.
 
     Args:
         parameters: Dict of its arguments.
         backbone: Its `Backbone`.
-        image_size: `(height, width)` in pixels.
-        interpolation: How images are resized.
+        image_format: The `ImageFormat`.
         callbacks: Keras callbacks.
 
     Returns:
@@ -179,8 +178,8 @@ def make_settings(parameters, backbone, image_size, interpolation, callbacks=())
     kept = {name: parameters[name] for name in _KEPT}
     augments_heads = augmenter is not None and not is_auto(parameters["augmentation"])
     settings = Settings(
-        backbone.name, backbone.stages, image_size, interpolation, **kept, augmenter=augmenter,
-        augments_heads=augments_heads, options=options,
+        backbone.name, backbone.stages, image_format, **kept, augmenter=augmenter, augments_heads=augments_heads,
+        options=options,
     )  # fmt: skip
     return settings, notes
 
