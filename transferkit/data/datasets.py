@@ -120,7 +120,7 @@ def _read_resized(images, index, image_format, rounded=False):
     """Reads one image, by its tensor `index` in what `images()` gives, and resizes it; as uint8 if `rounded`."""
 
     def read(i):
-        pixels = resize_image(read_pixels(images()[i]), image_format)
+        pixels = resize_image(read_pixels(images()[i], image_format.background_rgb), image_format)
         return np.rint(pixels).clip(0, 255).astype("uint8") if rounded else pixels
 
     _keep_freed_memory()

@@ -9,14 +9,20 @@ from PIL import Image, ImageOps
 from transferkit._utils.text import plural
 from transferkit.exceptions import ImageReadError
 
-_BACKGROUND = "white"
+_WHITE = (255, 255, 255)
+_PLAIN_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")  # any of these can be turned into RGB
+_DEEP_FORMATS = ("PNG", "PPM")  # whose mode "I" always means 16 bits; newer versions of Pillow say "I;16"
 
 
-def read_pixels(image):
+def read_pixels(image, background=_WHITE):
     """Reads one image.
+
+    The orientation in EXIF is applied. Of several pages or frames, the first is read. 16 bits become 8: the brightest
+    level becomes 255. Gray levels that are floats must be in `[0, 255]`.
 
     Args:
         image: Path, PIL image, or array `(height, width)` or `(height, width, 1 or 3)` in `[0, 255]`.
+        background: Colour `(red, green, blue)` of what is transparent.
 
     Returns:
         RGB pixels `(height, width, 3)` in `[0, 255]`, float32 for a float array and uint8 for everything else.
@@ -27,10 +33,10 @@ def read_pixels(image):
     if isinstance(image, np.ndarray):
         return to_rgb_array(image if image.ndim == 3 else image[..., np.newaxis])
     if isinstance(image, Image.Image):
-        return _rgb(ImageOps.exif_transpose(image))
+        return _rgb(ImageOps.exif_transpose(image), background, image.format)
     with Image.open(image) as opened:
         ImageOps.exif_transpose(opened, in_place=True)
-        return _rgb(opened)
+        return _rgb(opened, background, opened.format)
 
 
 def to_rgb_array(array):
@@ -39,22 +45,22 @@ def to_rgb_array(array):
     return np.repeat(array, 3, axis=-1) if array.shape[-1] == 1 else array
 
 
-def _rgb(image):
-    """Turns a PIL image into RGB; what is transparent becomes white; 16 bits are scaled to 8."""
+def _rgb(image, background, kind):
+    """Turns a PIL image into RGB on a background; 16 bits are scaled to 8."""
     if image.mode[0] in "IF":
-        return to_rgb_array(_eight_bits(image)[..., np.newaxis])
+        return to_rgb_array(_eight_bits(image, kind)[..., np.newaxis])
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, _BACKGROUND), image)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (*background, 255)), image)
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _eight_bits(image):
-    """Pixels of a deep gray image as uint8. What is larger than 8 bits is taken for 16."""
+def _eight_bits(image, kind):
+    """Pixels of a deep gray image as uint8. Where the file does not tell, 8 or 16 bits: by the brightest."""
     pixels = np.asarray(image, "float32")
     if image.mode == "F":
         _check_range(pixels, "a gray image of floats", float(pixels.max()))
-    elif image.mode.startswith("I;16") or pixels.max() > 255:
+    elif image.mode.startswith("I;16") or kind in _DEEP_FORMATS or pixels.max() > 255:
         pixels = pixels / 257
     return np.clip(pixels, 0, 255).round().astype("uint8")
 
@@ -142,11 +148,17 @@ def _try_decoding(image):
     if isinstance(image, np.ndarray):
         return
     if isinstance(image, Image.Image):
-        image.load()
+        _load(image)
         return
     with Image.open(image) as opened:
         opened.draft("RGB", (1, 1))
-        opened.load()
+        _load(opened)
+
+
+def _load(image):
+    image.load()
+    if image.mode not in _PLAIN_MODES:
+        _rgb(image, _WHITE, image.format)
 
 
 def _plain_reason(error):

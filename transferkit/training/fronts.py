@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import astuple, dataclass
+from functools import partial
 
 import numpy as np
 
@@ -263,7 +264,8 @@ class Fronts:
 
     def _prints_of(self, source):
         if id(source) not in self._prints:
-            self._prints[id(source)] = source, fingerprint_images(source.images, read_pixels)
+            read = partial(read_pixels, background=self._settings.image_format.background_rgb)
+            self._prints[id(source)] = source, fingerprint_images(source.images, read)
         return self._prints[id(source)][1]
 
     def _store(self, place):
