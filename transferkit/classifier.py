@@ -76,6 +76,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             lost. `"crop"`: the largest part in their middle is kept. `"pad"`: `background` is added on two sides.
         background: What stands where an image is transparent or, for `resize="pad"`, ends: a colour by its name, as
             Pillow knows it, or as `"#rrggbb"`.
+        channels: Number of channels of the images. 3: RGB, which gray images become, too. 1: gray images alone. Other
+            numbers: arrays of so many channels, `.npy` or TIFF files, for which the first convolution of the backbone
+            is adapted; 16 bits are divided by 257.
         head: `"logistic"`: multinomial logistic regression, its L2 strength chosen by cross-validation on the features.
             Or a `Head`: dense layers, trained by `optimizer`.
         schedule: What trains, and when. `"linear"`: the head alone, on features. `"fine_tune"`: the head, then all.
@@ -115,7 +118,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
 
     Attributes:
         classes_: Classes in the order of the probabilities, `(num_classes,)`, as they were given.
-        model_: The whole classifier as a `keras.Model`: RGB pixels in `[0, 255]`, of any size, to probabilities.
+        model_: The whole classifier as a `keras.Model`: pixels in `[0, 255]`, of any size, to probabilities.
         backbone_: The `Backbone` that was used.
         image_size_: `(height, width)` in pixels.
         image_format_: The `ImageFormat`: what images are brought into before the backbone sees them.
@@ -142,6 +145,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         image_size: int | tuple[int, int] | None = None,
         resize: str = "stretch",
         background: str = "white",
+        channels: int = 3,
         head: str | Head = "logistic",
         schedule: str | Sequence[Phase] = "linear",
         epochs: int | None = None,
@@ -167,6 +171,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         self.image_size = image_size
         self.resize = resize
         self.background = background
+        self.channels = channels
         self.head = head
         self.schedule = schedule
         self.epochs = epochs
@@ -222,7 +227,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         backbone, image_format = self._checked()
         check_callbacks(callbacks)
         source, validation_source = training_sources(
-            x, y, validation_data, (steps_per_epoch, validation_steps), self.on_bad_image, console
+            x, y, validation_data, (steps_per_epoch, validation_steps), self.on_bad_image, console,
+            self.channels,
         )  # fmt: skip
         self._say_what_is_known(backbone, console)
         with nullcontext() if self.strategy is None else self.strategy.scope():
@@ -264,7 +270,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self, "model_")
         console = Console(self.verbose)
-        return self._probabilities(keep_readable(as_source(x), "raise", console), console)
+        channels = self.image_format_.channels
+        source = keep_readable(as_source(x, channels=channels), "raise", console, channels)
+        return self._probabilities(source, console)
 
     def predict_files(self, x: Any) -> list[FilePrediction]:
         """Predicts folders or paths and keeps path, label and probability together.
@@ -279,8 +287,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self, "model_")
         console = Console(self.verbose)
-        source = as_source(x)
-        failures = [] if source.is_uniform else find_unreadable(source)
+        channels = self.image_format_.channels
+        source = as_source(x, channels=channels)
+        failures = [] if source.is_uniform else find_unreadable(source, channels=channels)
         if failures and (self.on_bad_image == "raise" or len(failures) == len(source)):
             raise ImageReadError(failures, len(source))
         readable = np.setdiff1d(np.arange(len(source)), [index for index, _, _ in failures])
@@ -331,7 +340,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         is_known = is_fitted or num_classes is not None
         num_classes = num_classes or (len(self.classes_) if is_fitted else 10)
         with python_random_kept():
-            network = backbone.build(image_format.image_size, None)  # the numbers are the same for any weights
+            network = backbone.build(
+                image_format.image_size, None, self.channels
+            )  # the numbers are the same for any weights
             parts = build_parts(backbone, network, image_format, self._head, num_classes, self.seed)
         is_sure, num_images = num_images is not None, num_images or 1000 * num_classes
         guess, reason = self._plan_phases(parts, backbone, num_images)
@@ -380,7 +391,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         if train is not None:
             check_stage_names([train if isinstance(train, Phase) else Phase(train)], backbone.stages)
         is_fitted = hasattr(self, "model_")
-        source = labelled_source(x, y, self.on_bad_image, console, self.classes_ if is_fitted else None)
+        class_names = self.classes_ if is_fitted else None
+        source = labelled_source(x, y, self.on_bad_image, console, class_names, self.channels)
         with python_random_kept():
             parts = self._build_parts(backbone, image_format, len(source.class_names), console)
             if is_fitted:
@@ -406,8 +418,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             A `matplotlib.figure.Figure`, which notebooks show and `figure.savefig(path)` writes.
         """
         _, image_format = self._checked()
-        source = as_source(x)
-        augmenter, _ = find_augmenter(self.augmentation, self.seed)
+        source = as_source(x, channels=self.channels)
+        augmenter, _ = find_augmenter(self.augmentation, self.seed, self.channels)
         images = resized_images(source.take(np.arange(min(len(source), 8))), image_format)
         draws = augmented_draws(images, augmenter, copies, self.seed)
         return draw_grid(np.stack([images, *draws], axis=1), ["as it is", *(f"draw {n + 1}" for n in range(copies))])
@@ -427,6 +439,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             "image_size": list(self.image_size_),
             "resize": self.image_format_.resize,
             "background": self.image_format_.background,
+            "channels": self.image_format_.channels,
             "backbone": backbone_to_json(self.backbone_),
             "parameters": parameters_to_json(self.get_params(deep=False)),
             "history": self.history_,
@@ -454,7 +467,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         classifier.backbone_ = get_backbone(backbone)
         classifier.image_size_ = tuple(settings["image_size"])
         classifier.image_format_ = ImageFormat(
-            classifier.image_size_, INTERPOLATION, settings["resize"], settings["background"]
+            classifier.image_size_, INTERPOLATION, settings["resize"], settings["background"], settings["channels"]
         )
         classifier.history_ = settings["history"]
         classifier.phases_ = from_json(settings["phases"])
@@ -466,7 +479,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
 
     def _build_parts(self, backbone, image_format, num_classes, console):
         with console.hush():
-            network = backbone.build(image_format.image_size, self.weights)
+            network = backbone.build(image_format.image_size, self.weights, self.channels)
         return build_parts(backbone, network, image_format, self._head, num_classes, self.seed)
 
     def _checked(self):
@@ -476,7 +489,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         return backbone, self._choose_format(self._choose_image_size(backbone))
 
     def _choose_format(self, image_size):
-        return ImageFormat(image_size, INTERPOLATION, self.resize, self.background)
+        return ImageFormat(image_size, INTERPOLATION, self.resize, self.background, int(self.channels))
 
     def _plan_phases(self, parts, backbone, num_images):
         num_classes = parts.head.output_shape[-1]
@@ -506,7 +519,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             )
 
     def _evaluate(self, x, y, console):
-        source = labelled_source(x, y, self.on_bad_image, console, self.classes_)
+        channels = self.image_format_.channels
+        source = labelled_source(x, y, self.on_bad_image, console, self.classes_, channels)
         return evaluate_probabilities(source.labels, self._probabilities(source, console), self.classes_)
 
     def _probabilities(self, source, console):

@@ -48,7 +48,7 @@ def test_images_in_memory_are_those_of_the_stream_in_whole_gray_levels(image_pat
 @pytest.mark.parametrize("resize", ["crop", "pad"])
 def test_training_and_prediction_see_the_same_pixels(images, image_paths, resize):
     image_format = ImageFormat((10, 10), resize=resize, background="orange")
-    preprocessing = build_preprocessing("none", (10, 10), resize, image_format.background_rgb)
+    preprocessing = build_preprocessing("none", (10, 10), resize, image_format.background_levels)
     expected = np.asarray(preprocessing(images))
     source = as_source(image_paths)
     assert np.array_equal(np.concatenate(list(stream_images(source, image_format, 5))), expected)

@@ -127,11 +127,11 @@ def test_a_file_of_any_kind_gives_its_first_image_in_rgb(name, tmp_path):
     image, options, expected, tolerance = FILES[name]
     image.save(tmp_path / name, **options)
     assert not find_unreadable(as_source(tmp_path / name))
-    pixels = read_pixels(tmp_path / name, ORANGE)
+    pixels = read_pixels(tmp_path / name, 3, ORANGE)
     assert (pixels.dtype, pixels.shape) == ("uint8", expected.shape)
     assert np.abs(pixels - expected.astype(float)).max() <= tolerance + 1e-6
     with Image.open(tmp_path / name) as opened:
-        assert np.array_equal(read_pixels(opened, ORANGE), pixels)
+        assert np.array_equal(read_pixels(opened, 3, ORANGE), pixels)
 
 
 def test_colours_of_16_bits_become_8(tmp_path):

@@ -78,7 +78,7 @@ def test_every_mode_is_bit_for_bit_what_the_preprocessing_gives(resize, backgrou
     rng = np.random.default_rng(0)
     for image_size in [(16, 16), (12, 21)]:
         image_format = ImageFormat(image_size, resize=resize, background=background)
-        preprocessing = build_preprocessing("none", image_size, resize, image_format.background_rgb)
+        preprocessing = build_preprocessing("none", image_size, resize, image_format.background_levels)
         for height, width in [*rng.integers(1, 90, (20, 2)).tolist(), (333, 500), image_size]:
             image = rng.integers(0, 256, (height, width, 3), dtype="uint8")
             assert np.array_equal(resize_image(image, image_format), preprocessing(image[None])[0])
@@ -106,4 +106,4 @@ def test_the_frame_is_in_the_middle(resize, size, frame):
 )
 def test_unknown_modes_and_colours_are_refused(resize, background, message):
     with pytest.raises(ValueError, match=message):
-        check_format_arguments(resize, background)
+        check_format_arguments(resize, background, 3)

@@ -269,7 +269,7 @@ def test_enlarging_is_what_keras_makes_of_it(interpolation, size, image_size):
 def test_enlarging_crops_and_pads_as_the_preprocessing_does(resize, size):
     images = np.random.default_rng(0).integers(0, 256, (2, *size, 3)).astype("float32")
     image_format = ImageFormat((22, 19), resize=resize, background="orange")
-    expected = build_preprocessing("none", (22, 19), resize, image_format.background_rgb)(images)
+    expected = build_preprocessing("none", (22, 19), resize, image_format.background_levels)(images)
     enlarging = build_enlarging(build_preprocessing("none", None), size, image_format)
     assert np.abs(enlarging(images) - expected).max() < 1e-3
 

@@ -8,14 +8,14 @@ import numpy as np
 import tensorflow as tf
 
 from transferkit.data.mixing import mix
-from transferkit.data.readers import read_pixels, to_rgb_array
+from transferkit.data.readers import read_pixels, to_channels
 from transferkit.data.resizing import resize_image, resize_images
 
 _READERS = 3 * (os.cpu_count() or 1)  # images read side by side; some of them wait for Python's lock
 
 
 def stream_images(source, image_format, batch_size):
-    """Streams the images of a source in order, in batches, as RGB pixels in `[0, 255]`.
+    """Streams the images of a source in order, in batches, as pixels in `[0, 255]`.
 
     Images of one array travel at their own size and as they are; others are read, resized and batched as float32.
     Only a few batches are in memory at a time.
@@ -26,11 +26,11 @@ def stream_images(source, image_format, batch_size):
         batch_size: Images a batch; the last may be smaller.
 
     Yields:
-        Arrays or tensors `(batch, height, width, 3)`.
+        Arrays or tensors `(batch, height, width, channels)`.
     """
     if source.is_uniform:
         for start in range(0, len(source), batch_size):
-            yield to_rgb_array(source.images[start : start + batch_size])
+            yield to_channels(source.images[start : start + batch_size], image_format.channels)
         return
     # TensorFlow never forgets a function that a dataset has called. What this one reads from is taken away at the end.
     box = [source.images]
@@ -41,13 +41,13 @@ def stream_images(source, image_format, batch_size):
 
 
 def resized_images(source, image_format):
-    """Reads all images of a source, which are few, and resizes them: float32 `(n, height, width, 3)`."""
+    """Reads all images of a source, which are few, and resizes them: float32 `(n, height, width, channels)`."""
     batches = stream_images(source, image_format, len(source))
     return np.concatenate([resize_images(np.asarray(batch), image_format) for batch in batches])
 
 
 def read_into_memory(source, image_format, batch_size, advance=lambda count: None):
-    """Reads all images once, resized and rounded to whole gray levels, for what goes through them many times.
+    """Reads all images once, resized and, unless multi-spectral, rounded to gray levels, for many passes.
 
     Args:
         source: A `Source`.
@@ -56,12 +56,12 @@ def read_into_memory(source, image_format, batch_size, advance=lambda count: Non
         advance: Called with the number of images read.
 
     Returns:
-        A `Source` of one uint8 array.
+        A `Source` of one array, uint8 or float32.
     """
-    pixels = np.empty((len(source), *image_format.image_size, 3), "uint8")
+    pixels = np.empty((len(source), *image_format.shape), image_format.memory_dtype)
     done = 0
     box = [source.images]
-    for batch in _resized_batches(box, len(source), image_format, batch_size, rounded=True):
+    for batch in _resized_batches(box, len(source), image_format, batch_size, rounded=pixels.dtype == "uint8"):
         pixels[done : done + len(batch)] = batch
         done += len(batch)
         advance(len(batch))
@@ -70,7 +70,7 @@ def read_into_memory(source, image_format, batch_size, advance=lambda count: Non
 
 
 def augmented_draws(images, augmenter, count, seed):
-    """Augments images `(n, height, width, 3)` `count` times, as `training_batches` does. Yields float32 arrays."""
+    """Augments images `(n, height, width, channels)` `count` times, as `training_batches` does. Yields arrays."""
     for draw in range(count):
         yield images if augmenter is None else np.asarray(augmenter.augment(tf.constant(images), _draw(seed + 1, draw)))
 
@@ -87,7 +87,7 @@ def stream_view(source, image_format, batch_size, *, augmenter, seed, view):
         view: Which variation; each has other draws.
 
     Yields:
-        Tensors `(batch, *image_format.image_size, 3)`.
+        Tensors `(batch, *image_format.shape)`.
     """
     steps = -(-len(source) // batch_size)
     for number, batch in enumerate(stream_images(source, image_format, batch_size)):
@@ -120,12 +120,13 @@ def _read_resized(images, index, image_format, rounded=False):
     """Reads one image, by its tensor `index` in what `images()` gives, and resizes it; as uint8 if `rounded`."""
 
     def read(i):
-        pixels = resize_image(read_pixels(images()[i], image_format.background_rgb), image_format)
+        pixels = read_pixels(images()[i], image_format.channels, image_format.background_levels)
+        pixels = resize_image(pixels, image_format)
         return np.rint(pixels).clip(0, 255).astype("uint8") if rounded else pixels
 
     _keep_freed_memory()
     pixels = tf.numpy_function(read, [index], tf.uint8 if rounded else tf.float32)
-    return tf.ensure_shape(pixels, (*image_format.image_size, 3))
+    return tf.ensure_shape(pixels, image_format.shape)
 
 
 def _keep_freed_memory():
@@ -194,8 +195,9 @@ def training_batches(source, targets, image_format, batch_size, *, seed, epochs,
         cutmix: Strength of CutMix.
 
     Yields:
-        A `tf.data.Dataset` of `(images, labels)` or `(images, labels, weights)`: float32 `(batch, height, width, 3)` in
-        `[0, 255]`, `(batch, num_classes)` and `(batch, 1)`. It has `epochs` times `ceil(n / batch_size)` batches.
+        A `tf.data.Dataset` of `(images, labels)` or `(images, labels, weights)`: float32 `(batch, height, width,
+        channels)` in `[0, 255]`, `(batch, num_classes)` and `(batch, 1)`. It has `epochs` times `ceil(n / batch_size)`
+        batches.
     """
 
     def finish(images, labels, draw):
@@ -282,10 +284,10 @@ def _labelled_images(source, targets, image_format, batch_size):
     @tf.autograph.experimental.do_not_convert
     def load_batch(rows):
         def read(rows):
-            return resize_images(to_rgb_array(box[0][rows]), image_format)
+            return resize_images(to_channels(box[0][rows], image_format.channels), image_format)
 
         pixels = tf.numpy_function(read, [rows], tf.float32)
-        return rows, tf.ensure_shape(pixels, (None, *image_format.image_size, 3))
+        return rows, tf.ensure_shape(pixels, (None, *image_format.shape))
 
     @tf.autograph.experimental.do_not_convert
     def add_labels(rows, images):

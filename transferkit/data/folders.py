@@ -6,7 +6,7 @@ from pathlib import Path
 
 from transferkit._utils.text import plural
 
-IMAGE_SUFFIXES = frozenset([".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"])
+IMAGE_SUFFIXES = frozenset([".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".npy", ".png", ".tif", ".tiff", ".webp"])
 _SPLITS = frozenset(["train", "training", "val", "valid", "validation", "test", "testing"])
 _IGNORED_FOLDERS = frozenset({"__MACOSX", "__pycache__"})
 

@@ -9,7 +9,7 @@ from transferkit.data.readers import keep_readable
 from transferkit.data.source import as_source
 
 
-def labelled_source(x, y, on_bad_image, console, class_names=None):
+def labelled_source(x, y, on_bad_image, console, class_names=None, channels=3):
     """Makes a `Source` of images that can all be read, with labels.
 
     Args:
@@ -18,14 +18,15 @@ def labelled_source(x, y, on_bad_image, console, class_names=None):
         on_bad_image: `"raise"` or `"skip"`.
         console: Told what was ignored on the way.
         class_names: Classes that labels may have, in order; default: those that occur.
+        channels: Number of channels that images must have.
     """
-    source = as_source(x, y, class_names=class_names, needs_labels=True)
+    source = as_source(x, y, class_names=class_names, needs_labels=True, channels=channels)
     for note in source.notes:
         console.note(note)
-    return keep_readable(source, on_bad_image, console)
+    return keep_readable(source, on_bad_image, console, channels)
 
 
-def training_sources(x, y, validation_data, steps, on_bad_image, console):
+def training_sources(x, y, validation_data, steps, on_bad_image, console, channels=3):
     """Makes the sources of `fit`.
 
     Args:
@@ -35,6 +36,7 @@ def training_sources(x, y, validation_data, steps, on_bad_image, console):
         steps: Numbers of batches to read from generators, `(training, validation)`.
         on_bad_image: `"raise"` or `"skip"`.
         console: Told what there is and what was ignored.
+        channels: Number of channels that images must have.
 
     Returns:
         `(training, validation)`, two `Source`; the second is `None` without `validation_data`.
@@ -55,10 +57,11 @@ def training_sources(x, y, validation_data, steps, on_bad_image, console):
         x, y, notes = read_stream(x, steps[0])
         for note in notes:
             console.note(note)
-    source = labelled_source(x, y, on_bad_image, console)
+    source = labelled_source(x, y, on_bad_image, console, channels=channels)
     check_classes(source, fewest=1 if validation_data is not None else 2)
     console.note(f"{plural(len(source), 'image')} of {len(source.class_names)} classes: {listing(source.class_names)}")
     if validation_data is None:
         return source, None
     validation_x, validation_y = (validation_data, None) if is_folder else validation_data
-    return source, labelled_source(validation_x, validation_y, on_bad_image, console, source.class_names)
+    validation = labelled_source(validation_x, validation_y, on_bad_image, console, source.class_names, channels)
+    return source, validation

@@ -20,17 +20,31 @@ class ImageFormat:
         resize: What happens to images of another aspect ratio. `"stretch"`: they are distorted. `"crop"`: the largest
             part in their middle that has the right ratio is kept. `"pad"`: background is added on two sides.
         background: Name of a colour, as Pillow knows it: what stands where an image is transparent or ends.
+        channels: Number of channels; 3 are RGB, of which gray images become some, too.
     """
 
     image_size: tuple[int, int]
     interpolation: str = "bicubic"
     resize: str = "stretch"
     background: str = "white"
+    channels: int = 3
 
     @property
-    def background_rgb(self):
-        """The background as `(red, green, blue)`, integers in `[0, 255]`."""
-        return ImageColor.getrgb(self.background)[:3]
+    def shape(self):
+        """`(height, width, channels)`."""
+        return (*self.image_size, self.channels)
+
+    @property
+    def memory_dtype(self):
+        """What images are kept as in memory. Multi-spectral ones often use a small part of the range."""
+        return "uint8" if self.channels in (1, 3) else "float32"
+
+    @property
+    def background_levels(self):
+        """The background in each channel, integers in `[0, 255]`; its luma where channels are not RGB."""
+        if self.channels == 3:
+            return ImageColor.getrgb(self.background)[:3]
+        return (_luma(self.background),) * self.channels
 
     def frame(self, size):
         """Returns what of an image is resized: `(top, left, height, width)`, in pixels of the image.
@@ -52,10 +66,16 @@ class ImageFormat:
         return -top, -left, height + 2 * top, width + 2 * left
 
 
-def check_format_arguments(resize, background):
+def _luma(colour):
+    return ImageColor.getcolor("#{:02x}{:02x}{:02x}".format(*ImageColor.getrgb(colour)[:3]), "L")
+
+
+def check_format_arguments(resize, background, channels):
     """Raises `ValueError` unless these can be fields of an `ImageFormat`."""
     if resize not in RESIZE_MODES:
         raise ValueError(f"`resize` must be one of {', '.join(map(repr, RESIZE_MODES))}. Received: resize={resize!r}.")
+    if not isinstance(channels, int | np.integer) or isinstance(channels, bool) or channels < 1:
+        raise ValueError(f"`channels` must be an integer from 1. Received: channels={channels!r}.")
     try:
         ImageColor.getrgb(background)
     except (ValueError, AttributeError):
@@ -96,7 +116,7 @@ def _framed(image, image_format):
     top, left, height, width = image_format.frame(image.shape[:2])
     if top >= 0 and left >= 0:
         return image[top : top + height, left : left + width]
-    canvas = np.full((height, width, image.shape[2]), image_format.background_rgb, image.dtype)
+    canvas = np.full((height, width, image.shape[2]), image_format.background_levels, image.dtype)
     canvas[-top : height + top, -left : width + left] = image
     return canvas
 

@@ -11,7 +11,7 @@ from PIL import Image
 from transferkit._utils.text import bullets, plural
 from transferkit.data.folders import find_images, scan_class_folder
 from transferkit.data.labels import encode_labels
-from transferkit.data.readers import check_pixels
+from transferkit.data.readers import accepted_channels, check_pixels
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Source:
     """Images and, where known, their labels. Nothing is read from disk until the pixels are needed.
 
     Args:
-        images: One array `(n, height, width, 1 or 3)`, or a sequence of paths, arrays or PIL images.
+        images: One array `(n, height, width, channels)`, or a sequence of paths, arrays or PIL images.
         labels: Codes `(n,)` into `class_names`, int64, or `None`.
         class_names: The labels as the user gave them, one a class, in the order of the codes. `None` without labels.
         notes: What was ignored on the way, in words, for the user to see.
@@ -56,7 +56,7 @@ class Source:
         return replace(self, images=images, labels=labels)
 
 
-def as_source(x, y=None, *, class_names=None, needs_labels=False):
+def as_source(x, y=None, *, class_names=None, needs_labels=False, channels=3):
     """Turns whatever holds images into a `Source`.
 
     Args:
@@ -65,11 +65,12 @@ def as_source(x, y=None, *, class_names=None, needs_labels=False):
             - path of a class folder (one subfolder of images a class) or, without labels, of a folder of images;
             - path of one image, or a sequence of paths;
             - array `(n, height, width, channels)`, `(height, width, channels)` or, grayscale, `(n, height, width)`,
-              uint8 or float in `[0, 255]`, with 1 or 3 channels;
+              uint8 or float in `[0, 255]`;
             - PIL image, or a sequence of PIL images and arrays of any sizes.
         y: Labels `(n,)`, int or str; not for a class folder, whose labels are its folder names.
         class_names: Classes that labels may have, in order; default: those that occur.
         needs_labels: Whether labels are required.
+        channels: Number of channels that arrays must have; for 3, gray ones are welcome, too.
 
     Returns:
         A `Source`.
@@ -83,7 +84,7 @@ def as_source(x, y=None, *, class_names=None, needs_labels=False):
                 f"`y` must be left out for a folder: its subfolders are the labels. Received: x={str(x)!r}."
             )
         return _class_folder_source(Path(x), class_names) if needs_labels else _folder_source(Path(x))
-    images = _as_images(x)
+    images = _as_images(x, channels)
     if len(images) == 0:
         raise ValueError("`x` holds no images. Expected at least one.")
     if y is None:
@@ -121,26 +122,26 @@ def _no_images(folder):
     return ValueError(f"No images were found in folder {str(folder)!r}, nor in its subfolders.")
 
 
-def _as_images(x):
+def _as_images(x, channels):
     if isinstance(x, str | os.PathLike):
         return _existing_paths([x])
     if isinstance(x, Image.Image):
         return [x]
     if isinstance(x, np.ndarray) and x.dtype.kind not in "OUS":
-        return _as_image_array(x)
+        return _as_image_array(x, channels)
     if isinstance(x, Sequence | np.ndarray):
-        return _as_image_list(list(x))
+        return _as_image_list(list(x), channels)
     if hasattr(x, "to_numpy"):  # a pandas Series
-        return _as_images(x.to_numpy())
+        return _as_images(x.to_numpy(), channels)
     raise TypeError(
         f"`x` must be a folder, a path, an array, a PIL image or a sequence of those. Received: {type(x).__name__}. "
         "`np.asarray(x)` turns a tensor into an array, `list(x)` a generator into a list."
     )
 
 
-def _as_image_array(array):
+def _as_image_array(array, channels):
     """Brings an array to `(n, height, width, channels)`."""
-    if array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in (1, 3)):
+    if array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in accepted_channels(channels)):
         array = array[np.newaxis]
     if array.ndim == 3:
         array = array[..., np.newaxis]
@@ -149,17 +150,17 @@ def _as_image_array(array):
             "`x` must have shape (n, height, width, channels), (height, width, channels) or (n, height, width). "
             f"Received: an array of shape {array.shape}."
         )
-    check_pixels(array)
+    check_pixels(array, channels=channels)
     return array
 
 
-def _as_image_list(items):
+def _as_image_list(items, channels):
     if all(isinstance(item, str | os.PathLike) for item in items):
         return _existing_paths(items)
     brightest = max((float(item.max()) for item in items if isinstance(item, np.ndarray) and item.size), default=0)
     for index, item in enumerate(items):
         if isinstance(item, np.ndarray) and item.ndim in (2, 3):
-            check_pixels(item if item.ndim == 3 else item[..., np.newaxis], f"image {index}", brightest)
+            check_pixels(item if item.ndim == 3 else item[..., np.newaxis], f"image {index}", brightest, channels)
         elif not isinstance(item, Image.Image):
             shape = f" of shape {item.shape}" if isinstance(item, np.ndarray) else ""
             raise TypeError(

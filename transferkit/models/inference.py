@@ -213,22 +213,23 @@ def build_enlarging(scaling, size, image_format):
         image_format: The `ImageFormat` to bring them into.
 
     Returns:
-        A `keras.Model`: `(batch, *size, 3)` to `(batch, *image_format.image_size, 3)`.
+        A `keras.Model`: `(batch, *size, channels)` to what `scaling` makes of `(batch, *image_format.shape)`.
     """
     (height, width), (new_height, new_width) = size, image_format.image_size
     top, left, framed_height, framed_width = image_format.frame(size)
     rows = _interpolation_matrix(height, top, framed_height, new_height, image_format.interpolation)
     columns = _interpolation_matrix(width, left, framed_width, new_width, image_format.interpolation)
-    columns = np.kron(columns, np.eye(3, dtype="float32"))
-    pixels = keras.Input((height, width, 3), dtype="float32", name="pixels")
+    channels = image_format.channels
+    columns = np.kron(columns, np.eye(channels, dtype="float32"))
+    pixels = keras.Input((height, width, channels), dtype="float32", name="pixels")
     is_padded = top < 0 or left < 0
     # Where the background is 0, an image that ends in it is one with the matrices cut off.
-    background = np.array(image_format.background_rgb, "float32")
+    background = np.array(image_format.background_levels, "float32")
     x = pixels - background if is_padded else pixels
     # A row of pixels is one vector, the colours side by side. Columns come first, while there are few rows.
-    x = ops.matmul(ops.reshape(x, (-1, 3 * width)), columns.T)
-    x = ops.matmul(rows, ops.reshape(x, (-1, height, 3 * new_width)))
-    x = ops.reshape(x, (-1, new_height, new_width, 3))
+    x = ops.matmul(ops.reshape(x, (-1, channels * width)), columns.T)
+    x = ops.matmul(rows, ops.reshape(x, (-1, height, channels * new_width)))
+    x = ops.reshape(x, (-1, *image_format.shape))
     return keras.Model(pixels, scaling(x + background if is_padded else x), name="preprocessing")
 
 

@@ -22,7 +22,7 @@ class Predictor:
     def __init__(self, model, backbone, image_format):
         self._model = model
         self._preprocessing, self._network, self._head = parts_of(model)
-        self._scaling = backbone.build_scaling()
+        self._scaling = backbone.build_scaling(image_format.channels)
         self._format = image_format
         self._weights = None
         self._fronts = {}

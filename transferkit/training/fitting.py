@@ -164,8 +164,8 @@ class _Training:
         """Reads files that several epochs would decode again and again once, where memory allows."""
         settings, sources = self.settings, (material.training, material.validation)
         files = [source for source in sources if not source.is_uniform]
-        height, width = settings.image_format.image_size
-        size = sum(map(len, files)) * height * width * 3
+        image_format = settings.image_format
+        size = sum(map(len, files)) * np.prod(image_format.shape) * np.dtype(image_format.memory_dtype).itemsize
         if sum(phase.epochs for phase in phases) < 2 or not files or size > _MEMORY_SHARE * free_memory():
             return material
         shape = settings.image_format, settings.batch_size

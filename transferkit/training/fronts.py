@@ -264,7 +264,8 @@ class Fronts:
 
     def _prints_of(self, source):
         if id(source) not in self._prints:
-            read = partial(read_pixels, background=self._settings.image_format.background_rgb)
+            image_format = self._settings.image_format
+            read = partial(read_pixels, channels=image_format.channels, background=image_format.background_levels)
             self._prints[id(source)] = source, fingerprint_images(source.images, read)
         return self._prints[id(source)][1]
 
@@ -289,7 +290,7 @@ class Fronts:
         settings, models = self._settings, (self._parts.scaling, *self._models(cut))
         _speeds.update(read_json(self._folder, _SPEEDS))
         before = len(_speeds)
-        shape = (settings.batch_size, *settings.image_format.image_size, 3)
+        shape = (settings.batch_size, *settings.image_format.shape)
         chosen, speeds = choose_front(models, candidates, shape, _speeds)
         if len(_speeds) > before:
             times = ", ".join(f"{engine} {precision} {speed:,.0f}" for (engine, precision), speed in speeds.items())

@@ -94,7 +94,7 @@ def check_parameters(parameters, stages):
         raise ValueError(
             f"`precision` must be 'auto', {', '.join(map(repr, PRECISIONS))}. Received: precision={precision!r}."
         )
-    check_format_arguments(parameters["resize"], parameters["background"])
+    check_format_arguments(parameters["resize"], parameters["background"], parameters["channels"])
     _check_caching(parameters["cache"], parameters["views"], parameters["engine"])
     for name, smallest in _SMALLEST.items():
         value = parameters[name]
@@ -115,7 +115,7 @@ def check_parameters(parameters, stages):
     if not isinstance(parameters["schedule"], str):
         check_stage_names(parameters["schedule"], stages)
     if not is_auto(parameters["augmentation"]):
-        as_augmentation(parameters["augmentation"], parameters["seed"])
+        as_augmentation(parameters["augmentation"], parameters["seed"], parameters["channels"])
 
 
 def _check_caching(cache, views, engine):
@@ -156,9 +156,9 @@ def is_auto(value):
     return isinstance(value, str) and value == "auto"
 
 
-def find_augmenter(augmentation, seed):
+def find_augmenter(augmentation, seed, channels):
     """Returns what augments images while the backbone trains, and notes; see `as_augmentation`."""
-    return as_augmentation("light" if is_auto(augmentation) else augmentation, seed)
+    return as_augmentation("light" if is_auto(augmentation) else augmentation, seed, channels)
 
 
 def make_settings(parameters, backbone, image_format, callbacks=()):
@@ -173,7 +173,7 @@ def make_settings(parameters, backbone, image_format, callbacks=()):
     Returns:
         `(settings, notes)`: notes are sentences that the user should read.
     """
-    augmenter, notes = find_augmenter(parameters["augmentation"], parameters["seed"])
+    augmenter, notes = find_augmenter(parameters["augmentation"], parameters["seed"], image_format.channels)
     options = Options(parameters["optimizer"], parameters["gradient_accumulation_steps"], tuple(callbacks or ()))
     kept = {name: parameters[name] for name in _KEPT}
     augments_heads = augmenter is not None and not is_auto(parameters["augmentation"])
