@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transferkit import Augmentation, TransferClassifier
+from transferkit import Augmentation, Head, TransferClassifier
 from transferkit.data.readers import read_pixels
 from transferkit.exceptions import ImageReadError
 
@@ -146,7 +146,14 @@ def test_what_tiff_files_need_is_said(tmp_path, monkeypatch):
 
 def test_the_stem_learns_to_tell_channels_apart(tiny_backbone, spectra):
     clf = TransferClassifier(
-        tiny_backbone, channels=6, schedule="all", epochs=2, augmentation="strong", batch_size=8, verbose=0
+        tiny_backbone,
+        channels=6,
+        head=Head(units=()),
+        schedule="all",
+        epochs=2,
+        augmentation="strong",
+        batch_size=8,
+        verbose=0,
     ).fit(spectra, [0, 1] * 8)
     kernel = clf.model_.get_layer("backbone").get_layer("conv1").get_weights()[0]
     assert kernel.shape[2] == 6

@@ -486,10 +486,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         """Checks the arguments. Returns the `Backbone` and the `ImageFormat`."""
         backbone = get_backbone(self.backbone)
         check_parameters(self.get_params(deep=False), backbone.stages)
-        return backbone, self._choose_format(self._choose_image_size(backbone))
-
-    def _choose_format(self, image_size):
-        return ImageFormat(image_size, INTERPOLATION, self.resize, self.background, int(self.channels))
+        backbone.check_channels(self.channels)
+        size = self._choose_image_size(backbone)
+        return backbone, ImageFormat(size, INTERPOLATION, self.resize, self.background, int(self.channels))
 
     def _plan_phases(self, parts, backbone, num_images):
         num_classes = parts.head.output_shape[-1]

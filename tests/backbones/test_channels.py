@@ -11,29 +11,21 @@ from transferkit.backbones.registry import get_backbone, list_backbones
 QUICK = ("efficientnet_lite0", "mobilenet_v3_small", "efficientnet_b0", "convnext_tiny")
 
 
-def randomised(model):
-    """Gives every weight a value of its own, so that no layer is idle."""
-    rng = np.random.default_rng(0)
-    for weight in model.weights:
-        spread = rng.normal(0, 0.05, weight.shape)
-        weight.assign(weight + (abs(spread) if "variance" in weight.path else spread))
-    return model
-
-
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in list_backbones()]
 )
 def test_every_backbone_sees_the_mean_of_the_channels_at_first(name):
     backbone = get_backbone(name)
     side = max(backbone.min_image_size, 32)
-    network = randomised(backbone.build((side, side), None))
+    network = backbone.build((side, side), None)
     scales_colours = any(isinstance(layer, layers.Normalization) for layer in network.layers)
     copy = with_channels(network, 5)
-    assert [layer.name for layer in copy.layers[1:]] == [layer.name for layer in network.layers[1:]]
+    assert {layer.name for layer in network.layers[1:]} <= {layer.name for layer in copy.layers}
     images = np.random.default_rng(1).uniform(0, 255, (2, side, side, 5)).astype("float32")
     if scales_colours:
         network = with_channels(network, 3)
     expected = network(np.repeat(images.mean(axis=-1, keepdims=True), 3, axis=-1))
+    assert 0 < np.ptp(expected) < np.inf
     np.testing.assert_allclose(copy(images), expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
 
 

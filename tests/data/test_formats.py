@@ -33,7 +33,6 @@ def on_background(pixels, alpha):
 
 def indexed():
     image = Image.fromarray(INDICES).convert("P")
-    image.putdata(INDICES.reshape(-1).tolist())
     image.putpalette(PALETTE.tobytes())
     return image
 
@@ -45,8 +44,8 @@ def with_alpha(mode):
 
 
 def from_cmyk():
-    cmyk = np.concatenate([RGB, GRAY[..., None]], axis=-1)
-    return Image.fromarray(cmyk, "CMYK"), (255.0 - RGB) * (255 - GRAY[..., None]) / 255
+    bands = [Image.fromarray(band) for band in (*np.moveaxis(RGB, -1, 0), GRAY)]
+    return Image.merge("CMYK", bands), (255.0 - RGB) * (255 - GRAY[..., None]) / 255
 
 
 def save_deep_rgb(path):

@@ -99,7 +99,7 @@ class Backbone:
         """
         image_size = image_size or self.image_size
         self.check_image_size(image_size)
-        self._check_channels(channels)
+        self.check_channels(channels)
         if weights == "imagenet":
             model = self._build_pretrained(image_size)
         else:
@@ -111,11 +111,12 @@ class Backbone:
             model = with_channels(model, channels)
         return self._rename(model)
 
-    def _check_channels(self, channels):
+    def check_channels(self, channels):
+        """Raises `ValueError` if this network cannot take images of `channels` channels."""
         if self.channels != 3 and channels not in (None, self.channels):
             raise ValueError(
                 f"Backbone {self.name!r} takes images of {self.channels} channels. Received: channels={channels!r}. "
-                "Only backbones for RGB images can be adapted to other numbers of channels."
+                f"Give `channels={self.channels}`: only backbones for RGB images can be adapted to others."
             )
 
     def _build_pretrained(self, image_size):
