@@ -91,7 +91,7 @@ def _channels_of(image, channels, background, kind):
         return _rgb(image, background, kind)
     bands = len(image.getbands())
     if channels == 1 and (image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I")):
-        return _rgb(image, background * 3, kind)[..., :1]
+        return _rgb(image, background[:1] * 3, kind)[..., :1]
     if channels == 1 or bands != channels:
         raise ValueError(f"it has {bands} channels ({image.mode}), but `channels={channels}` was asked for")
     return np.asarray(image)
@@ -208,7 +208,7 @@ def _try_decoding(image, channels):
     if isinstance(image, np.ndarray):
         return
     if channels != 3 or str(image).lower().endswith(".npy"):
-        read_pixels(image, channels, _WHITE[:channels])
+        read_pixels(image, channels)
         return
     if isinstance(image, Image.Image):
         _load(image)

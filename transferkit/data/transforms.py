@@ -195,7 +195,7 @@ def _colour_matrix(images, parameters):
     saturation, contrast = parameters.get("saturation", 1.0), parameters.get("contrast", 1.0)
     brightness, added = parameters.get("brightness", 1.0), parameters.get("channel_shift", 0.0)
     if parameters.contrast is not None:
-        added += (1 - contrast) * tf.linalg.matvec(tf.reduce_mean(images, axis=(1, 2)), luma[tf.newaxis])[:, 0]
+        added += (1 - contrast) * tf.linalg.matvec(tf.reduce_mean(images, axis=(1, 2)), luma)
     turned = np.eye(channels, dtype="float32")
     if is_rgb:
         turned = _TO_GRAY + _each(saturation * tf.cos(angle), batch) * _TO_COLOUR
