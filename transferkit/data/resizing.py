@@ -78,7 +78,7 @@ def check_format_arguments(resize, background, channels):
         raise ValueError(f"`channels` must be an integer from 1. Received: channels={channels!r}.")
     try:
         ImageColor.getrgb(background)
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, TypeError):
         raise ValueError(
             f"`background` must be a colour that Pillow knows, such as 'white' or '#808080'. "
             f"Received: background={background!r}."

@@ -111,9 +111,10 @@ def build_trainee(parts, view=None, *, begin="pixels"):
         outputs = parts.dense(inputs)
     else:
         network = parts.network if view is None else view.model
-        inputs = keras.Input(network.input_shape[1:], name="activations")
+        shape = network.input_shape[1:]
         if begin == "pixels":
-            inputs = keras.Input((*network.input_shape[1:3], parts.scaling.input_shape[-1]), name="pixels")
+            shape = (*shape[:2], parts.scaling.input_shape[-1])
+        inputs = keras.Input(shape, name="pixels" if begin == "pixels" else "activations")
         head = parts.head if parts.head.trainable else AtRest(parts.head)
         outputs = head(network(parts.scaling(inputs) if begin == "pixels" else inputs))
     trainee = keras.Model(inputs, outputs, name="trainee")
