@@ -33,13 +33,16 @@ FORMS = {
 
 @pytest.fixture(scope="module")
 def odd_images():
-    """Images of one class bright in the middle, of the other in a corner; of three shapes."""
+    """Images of one class bright in the middle, of the other darker, and bright in a corner; of three shapes."""
     rng = np.random.default_rng(0)
-    images = [rng.integers(0, 120, (*[(20, 31), (40, 17), (16, 16)][number % 3], 3)) for number in range(12)]
+    images = [
+        rng.integers(60 * (number % 2), 60 * (number % 2) + 90, (*[(20, 31), (40, 17), (16, 16)][number % 3], 3))
+        for number in range(12)
+    ]
     for number, image in enumerate(images):
         height, width, _ = image.shape
         middle = np.s_[height // 3 : -height // 3, width // 3 : -width // 3]
-        image[middle if number % 2 else np.s_[:5, :5]] += 120
+        image[middle if number % 2 else np.s_[:5, :5]] += 100
     return [image.astype("uint8") for image in images]
 
 

@@ -61,8 +61,7 @@ def test_cropping_keeps_the_middle():
 def test_padding_puts_the_whole_image_on_the_background():
     image = smooth_image(40, 100)
     padded = resize_image(image, ImageFormat((50, 50), resize="pad", background="#102030"))
-    assert (padded[:13] == (16, 32, 48)).all()
-    assert (padded[-13:] == (16, 32, 48)).all()
+    assert np.abs(np.concatenate([padded[:13], padded[-13:]]) - (16, 32, 48)).max() < 1e-3
     expected = by_pillow(image, (0, 0, 100, 40), (20, 50))
     assert padded[17:-17] == pytest.approx(expected[2:-2], abs=2)
 
