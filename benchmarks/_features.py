@@ -12,6 +12,7 @@ from _common import tell, timed
 from transferkit.backbones import efficientnet_lite, preprocessing
 from transferkit.data.datasets import stream_images
 from transferkit.data.inputs.convert import as_source
+from transferkit.data.resizing import ImageFormat
 from transferkit.models.features import join, run_model
 from transferkit.models.heads import build_pooling
 
@@ -41,7 +42,7 @@ def compute_features(images, interpolation):
         first = BACKBONE.build_preprocessing()
     network = BACKBONE.build()
     extractor = join(first, network, build_pooling("avg", network.output_shape[1:]))
-    batches = stream_images(as_source(images), BACKBONE.image_size, 32, interpolation)
+    batches = stream_images(as_source(images), ImageFormat(BACKBONE.image_size, interpolation), 32)
     return run_model(extractor, batches, len(images))
 
 

@@ -48,18 +48,18 @@ def read_by_keras(folder, generator):
 
 def read_by_stream(folder, generator, epochs=1):
     """Epochs of the training stream, without augmentation if `generator` is `None`; several go through memory."""
-    from transferkit.backbones.preprocessing import INTERPOLATION
     from transferkit.data.augmentation import as_augmentation
     from transferkit.data.datasets import Targets, read_into_memory, training_batches
     from transferkit.data.inputs.convert import as_source
+    from transferkit.data.resizing import ImageFormat
 
     source = as_source(folder, needs_labels=True)
     if epochs > 1:
-        source = read_into_memory(source, SIZE, INTERPOLATION, BATCH_SIZE)
+        source = read_into_memory(source, ImageFormat(SIZE), BATCH_SIZE)
     targets = Targets(source.labels, len(source.class_names))
     augmenter, _ = as_augmentation(generator)
     with training_batches(
-        source, targets, SIZE, BATCH_SIZE, INTERPOLATION, seed=0, epochs=epochs, augmenter=augmenter
+        source, targets, ImageFormat(SIZE), BATCH_SIZE, seed=0, epochs=epochs, augmenter=augmenter
     ) as batches:
         return sum(len(batch[0]) for batch in batches)
 

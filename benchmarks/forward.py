@@ -81,16 +81,16 @@ def build_runners(name, weights, folder):
 
 def build_front(models, engine, precision):
     """Compiles a frozen front, to be run as `fit` does."""
-    from transferkit.backbones.preprocessing import INTERPOLATION
     from transferkit.data.datasets import stream_images
     from transferkit.data.inputs.convert import as_source
+    from transferkit.data.resizing import ImageFormat
     from transferkit.models.features import iterate_model
     from transferkit.models.inference import compile_front
 
     front = compile_front(models, precision=precision, engine=engine, batch_size=BATCH_SIZE)
 
     def run(images):
-        batches = stream_images(as_source(images), SIZE, BATCH_SIZE, INTERPOLATION)
+        batches = stream_images(as_source(images), ImageFormat(SIZE), BATCH_SIZE)
         return np.concatenate(list(iterate_model(front, batches, len(images))))
 
     return run

@@ -41,11 +41,11 @@ def read_by_dataset(folder):
 
 def read_by_stream(folder):
     """One pass of the library's stream. Returns the number of images."""
-    from transferkit.backbones.preprocessing import INTERPOLATION
     from transferkit.data.datasets import stream_images
     from transferkit.data.inputs.convert import as_source
+    from transferkit.data.resizing import ImageFormat
 
-    return sum(len(images) for images in stream_images(as_source(folder), SIZE, BATCH_SIZE, INTERPOLATION))
+    return sum(len(images) for images in stream_images(as_source(folder), ImageFormat(SIZE), BATCH_SIZE))
 
 
 READERS = {GENERATOR: read_by_generator, DATASET: read_by_dataset, STREAM: read_by_stream}

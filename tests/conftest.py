@@ -83,7 +83,7 @@ def quiet():
     return Console(0)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def in_fresh_process():
     """Runs Python code in a new process and returns what it printed."""
     import subprocess

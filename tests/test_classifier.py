@@ -154,8 +154,8 @@ def test_validation_data_choose_the_strength(make, images, labels, image_folder)
     classifier = make().fit(images, labels, validation_data=(images, labels))
     assert classifier.score(images, labels) in classifier.history_["val_accuracy"]
     assert make().fit(images, labels, validation_data=image_folder).history_["val_loss"]
-    with pytest.raises(ValueError, match=r"must be a class folder or a pair \(x, y\)"):
-        make().fit(images, labels, validation_data=(images, labels, labels))
+    with pytest.raises(ValueError, match=r"or a tuple \(x, y\) or \(x, y, sample_weight\). Received: a tuple of 4"):
+        make().fit(images, labels, validation_data=(images, labels, labels, labels))
 
 
 def test_the_image_size_can_be_chosen(images, labels):

@@ -196,7 +196,7 @@ def test_a_class_weight_for_an_unknown_class_is_refused(tiny_backbone, images, l
         ({"epochs": 0}, "`epochs` must be an integer from 1. Received: epochs=0"),
         ({"gradient_accumulation_steps": 0}, "`gradient_accumulation_steps` must be an integer from 1"),
         ({"precision": "int8"}, "`precision` must be 'auto', 'float32', 'bfloat16', 'float16'. Received: .*int8"),
-        ({"class_weight": "heavy"}, "`class_weight` must be None, 'balanced' or a dict"),
+        ({"class_weight": "heavy"}, "`class_weight` must be None, 'balanced', 'effective_number' or"),
         ({"augmentation": "wild"}, "Unknown `augmentation`"),
         ({"augmentation": ImageDataGenerator(rescale=1 / 255)}, "rescale"),
     ],

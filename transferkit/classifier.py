@@ -21,6 +21,7 @@ from transferkit.data.datasets import augmented_draws, resized_images
 from transferkit.data.inputs.convert import as_source
 from transferkit.data.intake import labelled_source, training_sources
 from transferkit.data.readers import find_unreadable, keep_readable
+from transferkit.data.resizing import ImageFormat
 from transferkit.data.splits import Split
 from transferkit.evaluation.report import EvaluationReport, evaluate_probabilities
 from transferkit.exceptions import ImageReadError
@@ -74,6 +75,13 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         weights: `"imagenet"`, the path of a weights file without classifier, or `None` for random weights.
         image_size: Size that images are resized to, in pixels: an integer or `(height, width)`. Default: what the
             backbone was trained at.
+        resize: What happens to images of another aspect ratio. `"stretch"`: they are distorted, and nothing of them is
+            lost. `"crop"`: the largest part in their middle is kept. `"pad"`: `background` is added on two sides.
+        background: What stands where an image is transparent or, for `resize="pad"`, ends: a colour by its name, as
+            Pillow knows it, or as `"#rrggbb"`.
+        channels: Number of channels of the images. 3: RGB, which gray images become, too. 1: gray images alone. Other
+            numbers: arrays of so many channels, `.npy` or TIFF files, for which the first convolution of the backbone
+            is adapted; 16 bits are divided by 257.
         head: `"logistic"`: multinomial logistic regression, its L2 strength chosen by cross-validation on the features.
             Or a `Head`: dense layers, trained by `optimizer`.
         schedule: What trains, and when. `"linear"`: the head alone, on features. `"fine_tune"`: the head, then all.
@@ -120,9 +128,10 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
 
     Attributes:
         classes_: Classes in the order of the probabilities, `(num_classes,)`, as they were given.
-        model_: The whole classifier as a `keras.Model`: RGB pixels in `[0, 255]`, of any size, to probabilities.
+        model_: The whole classifier as a `keras.Model`: pixels in `[0, 255]`, of any size, to probabilities.
         backbone_: The `Backbone` that was used.
         image_size_: `(height, width)` in pixels.
+        image_format_: The `ImageFormat`: what images are brought into before the backbone sees them.
         history_: Dict of lists. One entry for each epoch, counted over all phases; the logistic head before others is
             epoch 0. For the logistic head alone, one entry for each L2 strength that was tried.
         phases_: List of the `Phase` that were run.
@@ -145,6 +154,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         *,
         weights: str | os.PathLike | None = "imagenet",
         image_size: int | tuple[int, int] | None = None,
+        resize: str = "stretch",
+        background: str = "white",
+        channels: int = 3,
         head: str | Head = "logistic",
         schedule: str | Sequence[Phase] = "linear",
         epochs: int | None = None,
@@ -169,6 +181,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         self.backbone = backbone
         self.weights = weights
         self.image_size = image_size
+        self.resize = resize
+        self.background = background
+        self.channels = channels
         self.head = head
         self.schedule = schedule
         self.epochs = epochs
@@ -230,25 +245,26 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             MemoryError: If the device's memory does not suffice.
         """
         console = Console(self.verbose)
-        backbone, image_size = self._checked()
+        backbone, image_format = self._checked()
         check_callbacks(callbacks)
         source, validation_source = training_sources(
             x, y, validation_data, (steps_per_epoch, validation_steps), self.on_bad_image, console,
-            sample_weight=sample_weight, groups=groups,
+            channels=self.channels, sample_weight=sample_weight, groups=groups,
         )  # fmt: skip
         self._say_what_is_known(backbone, console)
         with nullcontext() if self.strategy is None else self.strategy.scope():
-            parts = self._build_parts(backbone, image_size, len(source.class_names), console)
+            parts = self._build_parts(backbone, image_format, len(source.class_names), console)
             phases, reason = self._plan_phases(parts, backbone, len(source))
             if reason:
                 console.note(reason)
-            settings = self._settings(backbone, image_size, console, callbacks, source.augmentation)
+            settings = self._settings(backbone, image_format, console, callbacks, source.augmentation)
             history, split = train_classifier(parts, phases, source, validation_source, settings, console)
 
         self.model_, self._predictor = parts.whole, None
         self.classes_ = source.class_names
         self.backbone_ = backbone
-        self.image_size_ = image_size
+        self.image_size_ = image_format.image_size
+        self.image_format_ = image_format
         self.phases_ = phases
         self.history_ = history
         self.split_ = split
@@ -277,8 +293,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self, "model_")
         console = Console(self.verbose)
-        source = as_source(x, steps=steps, steps_name="steps")
-        return self._probabilities(keep_readable(source, "raise", console), console)
+        channels = self.image_format_.channels
+        source = as_source(x, steps=steps, steps_name="steps", channels=channels)
+        return self._probabilities(keep_readable(source, "raise", console, channels), console)
 
     def predict_files(self, x: Any, *, steps: int | None = None) -> list[FilePrediction]:
         """Predicts folders or paths and keeps path, label and probability together.
@@ -294,8 +311,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self, "model_")
         console = Console(self.verbose)
-        source = as_source(x, steps=steps, steps_name="steps")
-        failures = [] if source.is_uniform else find_unreadable(source)
+        channels = self.image_format_.channels
+        source = as_source(x, steps=steps, steps_name="steps", channels=channels)
+        failures = [] if source.is_uniform else find_unreadable(source, channels=channels)
         if failures and (self.on_bad_image == "raise" or len(failures) == len(source)):
             raise ImageReadError(failures, len(source))
         readable = np.setdiff1d(np.arange(len(source)), [index for index, _, _ in failures])
@@ -342,18 +360,20 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         """
         if min(2 if num_classes is None else num_classes, 2 if num_images is None else num_images) < 2:
             raise ValueError("`num_classes` and `num_images` must be at least 2.")
-        backbone, image_size = self._checked()
+        backbone, image_format = self._checked()
         is_fitted = hasattr(self, "model_")
         is_known = is_fitted or num_classes is not None
         num_classes = num_classes or (len(self.classes_) if is_fitted else 10)
         with python_random_kept():
-            network = backbone.build(image_size, None)  # the numbers are the same for any weights
-            parts = build_parts(backbone, network, image_size, self._head, num_classes, self.seed)
+            network = backbone.build(
+                image_format.image_size, None, self.channels
+            )  # the numbers are the same for any weights
+            parts = build_parts(backbone, network, image_format, self._head, num_classes, self.seed)
         is_sure, num_images = num_images is not None, num_images or 1000 * num_classes
         guess, reason = self._plan_phases(parts, backbone, num_images)
-        settings = self._settings(backbone, image_size, Console(0))
+        settings = self._settings(backbone, image_format, Console(0))
         text = summarise(self.phases_ if is_fitted else guess, parts, settings, num_images, is_sure=is_sure)
-        height, width = image_size
+        height, width = image_format.image_size
         schedule = self.schedule if isinstance(self.schedule, str) else f"{len(self.schedule)} phases"
         classes = f"{num_classes} classes" + ("" if is_known else " (assumed)")
         print(f"{backbone.name}, {height} x {width} px, {classes}, schedule: {schedule}\n\n{text}")
@@ -392,15 +412,16 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         if not isinstance(steps, int | np.integer) or steps < 10:
             raise ValueError(f"`steps` must be an integer from 10. Received: steps={steps!r}.")
         console = Console(self.verbose)
-        backbone, image_size = self._checked()
+        backbone, image_format = self._checked()
         if train is not None:
             check_stage_names([train if isinstance(train, Phase) else Phase(train)], backbone.stages)
         is_fitted = hasattr(self, "model_")
         source = labelled_source(
-            x, y, self.on_bad_image, console, "training", class_names=self.classes_ if is_fitted else None
-        )
+            x, y, self.on_bad_image, console, "training", class_names=self.classes_ if is_fitted else None,
+            channels=self.channels,
+        )  # fmt: skip
         with python_random_kept():
-            parts = self._build_parts(backbone, image_size, len(source.class_names), console)
+            parts = self._build_parts(backbone, image_format, len(source.class_names), console)
             if is_fitted:
                 parts.whole.set_weights(self.model_.get_weights())
             if train is None:
@@ -409,7 +430,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             else:
                 phase = train if isinstance(train, Phase) else Phase(train)
             return find_learning_rate(
-                parts, phase, source, self._settings(backbone, image_size, console), console, smallest=smallest,
+                parts, phase, source, self._settings(backbone, image_format, console), console, smallest=smallest,
                 largest=largest, steps=steps, solve_head=self.head == "logistic" and not is_fitted,
             )  # fmt: skip
 
@@ -423,10 +444,10 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         Returns:
             A `matplotlib.figure.Figure`, which notebooks show and `figure.savefig(path)` writes.
         """
-        _, image_size = self._checked()
-        source = as_source(x)
-        augmenter, _ = find_augmenter(self.augmentation, self.seed)
-        images = resized_images(source.take(np.arange(min(len(source), 8))), image_size, INTERPOLATION)
+        _, image_format = self._checked()
+        source = as_source(x, channels=self.channels)
+        augmenter, _ = find_augmenter(self.augmentation, self.seed, self.channels)
+        images = resized_images(source.take(np.arange(min(len(source), 8))), image_format)
         draws = augmented_draws(images, augmenter, copies, self.seed)
         return draw_grid(np.stack([images, *draws], axis=1), ["as it is", *(f"draw {n + 1}" for n in range(copies))])
 
@@ -443,6 +464,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         settings = {
             "class_names": self.classes_.tolist(),
             "image_size": list(self.image_size_),
+            "resize": self.image_format_.resize,
+            "background": self.image_format_.background,
+            "channels": self.image_format_.channels,
             "backbone": backbone_to_json(self.backbone_),
             "parameters": parameters_to_json(self.get_params(deep=False)),
             "history": self.history_,
@@ -470,6 +494,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         classifier.classes_ = np.asarray(settings["class_names"])
         classifier.backbone_ = get_backbone(backbone)
         classifier.image_size_ = tuple(settings["image_size"])
+        classifier.image_format_ = ImageFormat(
+            classifier.image_size_, INTERPOLATION, settings["resize"], settings["background"], settings["channels"]
+        )
         classifier.history_ = settings["history"]
         classifier.phases_ = from_json(settings["phases"])
         split = settings.get("split", {"training": (), "validation": ()})  # files of 0.1 have none
@@ -480,26 +507,28 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
     def _head(self):
         return LOGISTIC if self.head == "logistic" else self.head
 
-    def _build_parts(self, backbone, image_size, num_classes, console):
+    def _build_parts(self, backbone, image_format, num_classes, console):
         with console.hush():
-            network = backbone.build(image_size, self.weights)
-        return build_parts(backbone, network, image_size, self._head, num_classes, self.seed)
+            network = backbone.build(image_format.image_size, self.weights, self.channels)
+        return build_parts(backbone, network, image_format, self._head, num_classes, self.seed)
 
     def _checked(self):
-        """Checks the arguments. Returns the `Backbone` and the image size."""
+        """Checks the arguments. Returns the `Backbone` and the `ImageFormat`."""
         backbone = get_backbone(self.backbone)
         check_parameters(self.get_params(deep=False), backbone.stages)
-        return backbone, self._choose_image_size(backbone)
+        backbone.check_channels(self.channels)
+        size = self._choose_image_size(backbone)
+        return backbone, ImageFormat(size, INTERPOLATION, self.resize, self.background, int(self.channels))
 
     def _plan_phases(self, parts, backbone, num_images):
         num_classes = parts.head.output_shape[-1]
         return plan_phases(self.get_params(deep=False), parts.network, backbone.stages, num_images, num_classes)
 
-    def _settings(self, backbone, image_size, console, callbacks=(), augmentation=None):
+    def _settings(self, backbone, image_format, console, callbacks=(), augmentation=None):
         parameters = self.get_params(deep=False)
         if augmentation is not None and is_auto(parameters["augmentation"]):
             parameters["augmentation"] = augmentation
-        settings, notes = make_settings(parameters, backbone, image_size, INTERPOLATION, callbacks)
+        settings, notes = make_settings(parameters, backbone, image_format, callbacks)
         for note in notes:
             console.note(note)
         return settings
@@ -522,13 +551,14 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
 
     def _evaluate(self, x, y, console, steps=None):
         source = labelled_source(
-            x, y, self.on_bad_image, console, "test", class_names=self.classes_, steps=steps, steps_name="steps"
-        )
+            x, y, self.on_bad_image, console, "test", class_names=self.classes_, steps=steps, steps_name="steps",
+            channels=self.image_format_.channels,
+        )  # fmt: skip
         return evaluate_probabilities(source.labels, self._probabilities(source, console), self.classes_)
 
     def _probabilities(self, source, console):
         if getattr(self, "_predictor", None) is None:
-            self._predictor = Predictor(self.model_, self.backbone_, self.image_size_, INTERPOLATION)
+            self._predictor = Predictor(self.model_, self.backbone_, self.image_format_)
         with console.step("Predicting", len(source)) as advance:
             return self._predictor.predict(source, self.batch_size, advance)
 

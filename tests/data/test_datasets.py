@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from transferkit.backbones.preprocessing import build_preprocessing
 from transferkit.data.datasets import (
     Targets,
     activation_batches,
@@ -17,10 +18,11 @@ from transferkit.data.datasets import (
     validation_batches,
 )
 from transferkit.data.inputs.convert import as_source
+from transferkit.data.resizing import ImageFormat
 
 
 def batches_of(x, image_size=(10, 12), batch_size=5):
-    return [np.asarray(batch) for batch in stream_images(as_source(x), image_size, batch_size, "bicubic")]
+    return [np.asarray(batch) for batch in stream_images(as_source(x), ImageFormat(image_size), batch_size)]
 
 
 def test_one_array_travels_as_it_is(images):
@@ -31,8 +33,6 @@ def test_one_array_travels_as_it_is(images):
 
 
 def test_files_are_resized_as_the_model_would(images, image_paths):
-    from transferkit.backbones.preprocessing import build_preprocessing
-
     expected = np.asarray(build_preprocessing("none", (10, 12))(images))
     assert np.array_equal(np.concatenate(batches_of(image_paths)), expected)
 
@@ -40,12 +40,26 @@ def test_files_are_resized_as_the_model_would(images, image_paths):
 def test_images_in_memory_are_those_of_the_stream_or_the_same_in_whole_gray_levels(image_paths):
     counts = []
     expected = np.concatenate(batches_of(image_paths))
-    source = read_into_memory(as_source(image_paths), (10, 12), "bicubic", 5, counts.append)
+    source = read_into_memory(as_source(image_paths), ImageFormat((10, 12)), 5, counts.append)
     assert np.array_equal(source.images, expected)
     assert sum(counts) == len(image_paths)
     small = read_into_memory(as_source(image_paths), (10, 12), "bicubic", 5, dtype="uint8")
     assert small.images.dtype == "uint8"
     assert np.array_equal(small.images, np.rint(expected).clip(0, 255))
+
+
+@pytest.mark.parametrize("resize", ["crop", "pad"])
+def test_training_and_prediction_see_the_same_pixels(images, image_paths, resize):
+    image_format = ImageFormat((10, 10), resize=resize, background="orange")
+    preprocessing = build_preprocessing("none", (10, 10), resize, image_format.background_levels)
+    expected = np.asarray(preprocessing(images))
+    source = as_source(image_paths)
+    assert np.array_equal(np.concatenate(list(stream_images(source, image_format, 5))), expected)
+    for x in (images, image_paths):
+        with validation_batches(as_source(x), Targets(np.zeros(24, int), 1), image_format, 5) as batches:
+            assert np.array_equal(np.concatenate([pixels for pixels, _ in batches]), expected)
+    in_memory = read_into_memory(source, image_format, 5).images
+    assert np.array_equal(in_memory, np.rint(expected).clip(0, 255))
 
 
 def test_images_of_many_sizes_come_in_order():
@@ -162,7 +176,7 @@ def stream(source, targets=None, batch_size=4, image_size=(6, 8), seed=5, epochs
     """All batches of a training stream as arrays."""
     targets = targets or Targets(source.labels, 3)
     options |= {"seed": seed, "epochs": epochs}
-    with training_batches(source, targets, image_size, batch_size, "bicubic", **options) as batches:
+    with training_batches(source, targets, ImageFormat(image_size), batch_size, **options) as batches:
         return arrays(batches)
 
 
@@ -214,24 +228,23 @@ def test_gray_and_float_arrays_are_welcome(dtype):
 def test_the_number_of_batches_is_known():
     source = numbered()
     targets = Targets(source.labels, 3)
-    with training_batches(source, targets, (6, 8), 4, "bicubic", seed=0, epochs=5) as batches:
+    with training_batches(source, targets, ImageFormat((6, 8)), 4, seed=0, epochs=5) as batches:
         assert int(batches.cardinality()) == 15
-    with validation_batches(source, targets, (6, 8), 4, "bicubic") as batches:
+    with validation_batches(source, targets, ImageFormat((6, 8)), 4) as batches:
         assert int(batches.cardinality()) == 3
 
 
 @pytest.mark.parametrize("kind", ["array", "list"])
 def test_validation_images_come_in_order_as_they_are_resized_like_the_model_would(kind):
-    from transferkit.backbones.preprocessing import build_preprocessing
-
     rng, source = np.random.default_rng(0), numbered(kind=kind)
     pixels = rng.integers(0, 256, (5, 9, 7, 3)).astype("uint8")
     noisy = as_source(pixels if kind == "array" else list(pixels), np.arange(5) % 3, needs_labels=True)
-    with validation_batches(source, Targets(source.labels, 3, WEIGHTS[source.labels]), (6, 8), 4, "bicubic") as batches:
+    targets = Targets(source.labels, 3, WEIGHTS[source.labels])
+    with validation_batches(source, targets, ImageFormat((6, 8)), 4) as batches:
         found = arrays(batches)
     assert order(found) == list(range(11))
     assert np.concatenate([weights for *_, weights in found]).ravel() == pytest.approx(WEIGHTS[np.arange(11) % 3])
-    with validation_batches(noisy, Targets(noisy.labels, 3), (6, 8), 8, "bicubic") as batches:
+    with validation_batches(noisy, Targets(noisy.labels, 3), ImageFormat((6, 8)), 8) as batches:
         ((resized, _),) = batches
     assert np.asarray(resized) == pytest.approx(np.asarray(build_preprocessing("none", (6, 8))(pixels)), abs=1e-3)
 
@@ -289,9 +302,9 @@ def test_images_of_a_stream_are_forgotten_afterwards(kind, is_training, is_finis
     targets = Targets(source.labels, 3)
     witness = weakref.ref(source.images if kind == "array" else source.images[0])
     opened = (
-        training_batches(source, targets, (6, 8), 4, "bicubic", seed=0, epochs=3)
+        training_batches(source, targets, ImageFormat((6, 8)), 4, seed=0, epochs=3)
         if is_training
-        else validation_batches(source, targets, (6, 8), 4, "bicubic")
+        else validation_batches(source, targets, ImageFormat((6, 8)), 4)
     )
     with opened as batches:
         for _ in batches:
@@ -309,7 +322,7 @@ def test_images_of_a_stream_that_fit_has_read_are_forgotten_afterwards():
     model = keras.Model(image, keras.layers.Dense(3, "softmax")(keras.layers.GlobalAveragePooling2D()(image)))
     model.compile("sgd", "categorical_crossentropy", jit_compile=False)
     targets = Targets(source.labels, 3)
-    with training_batches(source, targets, (6, 8), 4, "bicubic", seed=0, epochs=2) as batches:
+    with training_batches(source, targets, ImageFormat((6, 8)), 4, seed=0, epochs=2) as batches:
         model.fit(batches, epochs=2, steps_per_epoch=3, shuffle=False, verbose=0)
     del source, targets, batches
     gc.collect()

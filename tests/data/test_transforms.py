@@ -113,6 +113,24 @@ def test_colours_change_as_in_pillow(change, enhancer, factor):
     assert np.abs(result - expected).max() < 2  # Pillow rounds what comes between
 
 
+def test_contrast_is_about_the_mean_of_each_image():
+    images = np.concatenate([noise(1, 6, 6, 3, low=20, high=90), noise(1, 6, 6, 3, low=150, high=220)])
+    together = transform_images(images, parameters(contrast=np.float32([0.5, 0.5])))
+    alone = [transform_images(image[np.newaxis], parameters(contrast=0.5))[0] for image in images]
+    assert np.allclose(together, alone, atol=1e-3)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 5])
+def test_channels_that_are_no_colours_get_brighter_and_gain_contrast(channels):
+    images = noise(3, 6, 7, channels, low=50, high=120)
+    mean = images.mean(axis=(1, 2, 3), keepdims=True)
+    expected = ((images - mean) * 1.2 + mean + 5) * 1.1
+    result = transform_images(images, parameters(contrast=[1.2] * 3, channel_shift=[5.0] * 3, brightness=[1.1] * 3))
+    assert np.allclose(result, expected, atol=1e-3)
+    flipped = transform_images(images, parameters(horizontal_flip=[True] * 3))
+    assert np.allclose(flipped, images[:, :, ::-1], atol=1e-3)
+
+
 def test_hue_turns_colours_and_keeps_luma_and_gray():
     luma = np.float32([0.299, 0.587, 0.114])
     images = noise(3, 6, 6, 3, low=100, high=150)

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from transferkit.data.resizing import ImageFormat
 from transferkit.models.assembly import assemble, build_parts, build_trainee, parts_of
 from transferkit.models.freezing import build_view, select
 from transferkit.models.heads import LOGISTIC, Head, build_dense, build_head, build_pooling
@@ -42,7 +43,7 @@ HEAD = Head(units=(5,), dropout=0.5)
 
 @pytest.fixture
 def parts(tiny_backbone):
-    return build_parts(tiny_backbone, tiny_backbone.build(), (16, 16), HEAD, 3, seed=0)
+    return build_parts(tiny_backbone, tiny_backbone.build(), ImageFormat((16, 16)), HEAD, 3, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def test_parts_share_the_weights_of_the_whole(parts, images):
 
 def test_the_seed_decides_the_first_weights_of_the_head(tiny_backbone):
     one, again, other = (
-        build_parts(tiny_backbone, tiny_backbone.build(), (16, 16), HEAD, 3, seed).dense.get_weights()[0]
+        build_parts(tiny_backbone, tiny_backbone.build(), ImageFormat((16, 16)), HEAD, 3, seed).dense.get_weights()[0]
         for seed in (0, 0, 1)
     )
     assert np.array_equal(one, again)
@@ -91,7 +92,7 @@ def test_pixels_are_scaled_as_the_backbone_expects(tiny_network, pixels):
     from transferkit import backbone_from_model
 
     backbone = backbone_from_model(tiny_network, scaling="caffe")
-    parts = build_parts(backbone, backbone.build(), (16, 16), HEAD, 3, seed=0)
+    parts = build_parts(backbone, backbone.build(), ImageFormat((16, 16)), HEAD, 3, seed=0)
     trainee = build_trainee(parts, view_of(parts, backbone, "head"))
     assert np.allclose(trainee(pixels), parts.whole(pixels), atol=1e-5)
 

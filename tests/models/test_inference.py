@@ -14,6 +14,7 @@ from keras import layers
 
 from transferkit.backbones.preprocessing import build_preprocessing
 from transferkit.backbones.registry import get_backbone
+from transferkit.data.resizing import ImageFormat
 from transferkit.models import inference
 from transferkit.models.features import join, run_model
 from transferkit.models.heads import LOGISTIC, build_dense, build_pooling
@@ -242,6 +243,7 @@ def test_no_file_stays(models, images, engine, monkeypatch, tmp_path):
 def test_openvino_is_imported_without_its_telemetry(in_fresh_process):
     code = """
 import sys
+from transferkit.data.resizing import ImageFormat
 from transferkit.models.inference import _import_openvino
 print(_import_openvino().__name__, "openvino_telemetry" in sys.modules)
 """
@@ -256,14 +258,23 @@ print(_import_openvino().__name__, "openvino_telemetry" in sys.modules)
 def test_enlarging_is_what_keras_makes_of_it(interpolation, size, image_size):
     images = np.random.default_rng(0).integers(0, 256, (2, *size, 3)).astype("float32")
     expected = keras.ops.image.resize(images, image_size, interpolation=interpolation, antialias=True)
-    enlarging = build_enlarging(build_preprocessing("none", None), size, image_size, interpolation)
+    enlarging = build_enlarging(build_preprocessing("none", None), size, ImageFormat(image_size, interpolation))
+    assert np.abs(enlarging(images) - expected).max() < 1e-3
+
+
+@pytest.mark.parametrize(("resize", "size"), [("crop", (24, 9)), ("crop", (7, 30)), ("pad", (6, 17)), ("pad", (12, 5))])
+def test_enlarging_crops_and_pads_as_the_preprocessing_does(resize, size):
+    images = np.random.default_rng(0).integers(0, 256, (2, *size, 3)).astype("float32")
+    image_format = ImageFormat((22, 19), resize=resize, background="orange")
+    expected = build_preprocessing("none", (22, 19), resize, image_format.background_levels)(images)
+    enlarging = build_enlarging(build_preprocessing("none", None), size, image_format)
     assert np.abs(enlarging(images) - expected).max() < 1e-3
 
 
 def test_enlarged_images_are_scaled():
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 6, 3)).astype("float32")
     preprocessing = build_preprocessing("torch", (20, 20))
-    enlarging = build_enlarging(build_preprocessing("torch", None), (8, 6), (20, 20), "bicubic")
+    enlarging = build_enlarging(build_preprocessing("torch", None), (8, 6), ImageFormat((20, 20)))
     assert enlarging.output_shape == (None, 20, 20, 3)
     assert np.allclose(enlarging(images), preprocessing(images), atol=1e-4)
 
@@ -272,8 +283,11 @@ def test_the_first_model_is_the_one_with_the_least_to_do():
     scaling, preprocessing = build_preprocessing("tf", None), build_preprocessing("tf", (20, 20))
 
     def chosen(size):
-        return first_model(scaling, preprocessing, size, (20, 20), "bicubic")
+        return first_model(scaling, preprocessing, size, ImageFormat((20, 20)))
 
     assert chosen((20, 20)) is scaling
+    cropping = first_model(scaling, preprocessing, (30, 12), ImageFormat((20, 20), resize="crop"))
+    assert cropping.input_shape == (None, 30, 12, 3)
+    assert first_model(scaling, preprocessing, (8, 18), ImageFormat((20, 20), resize="pad")) is preprocessing
     assert chosen((8, 10)).input_shape == (None, 8, 10, 3)
     assert all(chosen(size) is preprocessing for size in [(30, 30), (5, 24), (19, 20)])

@@ -14,7 +14,7 @@ from transferkit.models.prediction import Predictor
 def make_predictor(fitted_classifier):
     def make():
         clf = fitted_classifier
-        return Predictor(clf.model_, get_backbone(clf.backbone_), clf.image_size_, "bicubic")
+        return Predictor(clf.model_, get_backbone(clf.backbone_), clf.image_format_)
 
     return make
 

@@ -11,6 +11,7 @@ from transferkit._utils.console import Console
 from transferkit.backbones.custom import backbone_from_model
 from transferkit.backbones.stages import Stage
 from transferkit.data.inputs.convert import as_source
+from transferkit.data.resizing import ImageFormat
 from transferkit.models.assembly import build_parts
 from transferkit.models.heads import LOGISTIC
 from transferkit.models.weights import capture
@@ -78,8 +79,8 @@ class Bench:
         """`Settings` for this classifier."""
         material = self.material
         known = {
-            "name": "tiny", "stages": STAGES, "image_size": material.image_size, "batch_size": material.batch_size,
-            "interpolation": material.interpolation, "seed": material.seed, "validation_split": 0.2,
+            "name": "tiny", "stages": STAGES, "image_format": material.image_format,
+            "batch_size": material.batch_size, "seed": material.seed, "validation_split": 0.2,
             "class_weight": None, "balance": None, "precision": "float32", "engine": "keras", "cache": "memory",
             "cache_dir": None, "views": "auto", "augmenter": None, "augments_heads": False, "options": Options(),
         }  # fmt: skip
@@ -119,8 +120,8 @@ def make_bench():
 
     def make(*, batch_norm=True, dropout=0.0, head=LOGISTIC, network=None, seed=0, **options):
         backbone = backbone_from_model(network or _network(batch_norm, dropout), stages=STAGES)
-        parts = build_parts(backbone, backbone.build(), SIZE, head, 3, seed)
-        settings = {"image_size": SIZE, "batch_size": 8, "interpolation": "bicubic", "seed": seed} | options
+        parts = build_parts(backbone, backbone.build(), ImageFormat(SIZE), head, 3, seed)
+        settings = {"image_format": ImageFormat(SIZE), "batch_size": 8, "seed": seed} | options
         return Bench(parts, Material(**{"training": training, "validation": validation} | settings))
 
     return make

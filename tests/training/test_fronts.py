@@ -140,9 +140,12 @@ def test_a_second_pass_says_so_and_a_first_one_does_not(make_bench, tmp_path):
     assert bench.said == ["Found features: all 24 images were there."]
 
 
+_OTHER_FORMATS = {"interpolation": "bilinear", "resize": "crop", "background": "black"}
+
+
 @pytest.mark.parametrize(
     "change",
-    ["a weight", "a pixel", "the resizing", "the precision"],
+    ["a weight", "a pixel", "interpolation", "resize", "background", "the precision"],
 )
 def test_whatever_changes_the_result_is_a_miss(make_bench, tmp_path, computed, change):
     bench, disk = make_bench(), {"cache": "disk", "cache_dir": tmp_path}
@@ -157,8 +160,9 @@ def test_whatever_changes_the_result_is_a_miss(make_bench, tmp_path, computed, c
         pixels = source.images.copy()
         pixels[3, 0, 0, 0] += 1
         source, expected = replace(source, images=pixels), 1
-    elif change == "the resizing":
-        disk["interpolation"], expected = "bilinear", 24
+    elif change in _OTHER_FORMATS:
+        disk["image_format"] = replace(bench.material.image_format, **{change: _OTHER_FORMATS[change]})
+        expected = 24
     else:
         disk["precision"], expected = "bfloat16", 24
     features_of(other, source, **disk)

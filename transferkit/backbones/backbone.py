@@ -9,6 +9,7 @@ from pathlib import Path
 
 import keras
 
+from transferkit.backbones.channels import with_channels
 from transferkit.backbones.preprocessing import build_preprocessing, check_scaling
 from transferkit.backbones.stages import Stage
 from transferkit.exceptions import WeightsUnavailableError
@@ -22,7 +23,7 @@ class Backbone:
 
     Args:
         name: Name in the registry.
-        builder: `builder(input_shape=(height, width, 3), weights=None | "imagenet")` returns the network without
+        builder: `builder(input_shape=(height, width, channels), weights=None | "imagenet")` returns the network without
             its classifier, as a functional `keras.Model`.
         image_size: `(height, width)` it was trained at, in pixels.
         scaling: Input scaling it was trained with; see `build_preprocessing`.
@@ -35,6 +36,7 @@ class Backbone:
         weights_origin: Where the weights come from.
         weights_file: File that Keras keeps the weights in, without the classifier.
         weights_hash: Its MD5 or SHA-256 as Keras publishes it, or `None` where it publishes none.
+        channels: Number of channels of the images it takes. One for RGB, which all others are, can be adapted.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Backbone:
     weights_origin: str = ""
     weights_file: str | None = None
     weights_hash: str | None = None
+    channels: int = 3
 
     def __post_init__(self):
         check_scaling(self.scaling)
@@ -62,20 +65,28 @@ class Backbone:
                 f"Expected at least {self.min_image_size} pixels on each side."
             )
 
-    def build_preprocessing(self, image_size=None):
-        """Builds the model from raw pixels of any size to what this network expects."""
-        return build_preprocessing(self.scaling, image_size or self.image_size)
+    def build_preprocessing(self, image_size=None, **options):
+        """Builds the model from raw pixels of any size to what this network expects.
 
-    def build_scaling(self):
+        Args:
+            image_size: `(height, width)` in pixels; default: the size it was trained at.
+            **options: `resize`, `background` and `channels`; see
+                `transferkit.backbones.preprocessing.build_preprocessing`.
+        """
+        return build_preprocessing(self.scaling, image_size or self.image_size, **options)
+
+    def build_scaling(self, channels=3):
         """Builds the same for images that have the right size already: scaling alone, without resizing."""
-        return build_preprocessing(self.scaling, None)
+        return build_preprocessing(self.scaling, None, channels=channels)
 
-    def build(self, image_size=None, weights="imagenet"):
+    def build(self, image_size=None, weights="imagenet", channels=None):
         """Builds the network, without its classifier and without input scaling.
 
         Args:
             image_size: `(height, width)` in pixels; default: the size it was trained at.
             weights: `"imagenet"`, the path of a weights file without classifier, or `None` for random weights.
+            channels: Number of channels of the images; see `transferkit.backbones.channels.with_channels`. Those of
+                one channel, which the preprocessing makes RGB, need no other network. Default: its own.
 
         Returns:
             A functional `keras.Model` named `"backbone"`.
@@ -83,21 +94,34 @@ class Backbone:
         Raises:
             WeightsUnavailableError: If the weights are not here and cannot be downloaded.
             FileNotFoundError: If `weights` is a path that does not exist.
-            ValueError: If the file does not fit the network or `image_size` is too small for it.
+            ValueError: If the file does not fit the network, `image_size` is too small for it, or it cannot take images
+                of so many channels.
         """
         image_size = image_size or self.image_size
         self.check_image_size(image_size)
+        self.check_channels(channels)
         if weights == "imagenet":
-            return self._rename(self._build_pretrained(image_size))
-        path = _existing_file(weights)
-        model = self.builder(input_shape=(*image_size, 3), weights=None)
-        if path is not None:
-            _load_weights(model, path, self.name)
+            model = self._build_pretrained(image_size)
+        else:
+            path = _existing_file(weights)
+            model = self.builder(input_shape=(*image_size, self.channels), weights=None)
+            if path is not None:
+                _load_weights(model, path, self.name)
+        if channels not in (None, self.channels, 1):
+            model = with_channels(model, channels)
         return self._rename(model)
+
+    def check_channels(self, channels):
+        """Raises `ValueError` if this network cannot take images of `channels` channels."""
+        if self.channels != 3 and channels not in (None, self.channels):
+            raise ValueError(
+                f"Backbone {self.name!r} takes images of {self.channels} channels. Received: channels={channels!r}. "
+                f"Give `channels={self.channels}`: only backbones for RGB images can be adapted to others."
+            )
 
     def _build_pretrained(self, image_size):
         try:
-            return self.builder(input_shape=(*image_size, 3), weights="imagenet")
+            return self.builder(input_shape=(*image_size, self.channels), weights="imagenet")
         except WeightsUnavailableError:
             raise
         except Exception as error:  # Keras raises a bare Exception when a download fails

@@ -15,7 +15,7 @@ def backbone_from_model(model, *, scaling=None, image_size=None, stages=None):
     """Describes a functional `keras.Model` as a `Backbone`.
 
     Args:
-        model: Functional `keras.Model` from images `(batch, height, width, 3)` to features, a map
+        model: Functional `keras.Model` from images `(batch, height, width, channels)` to features, a map
             `(batch, height, width, channels)` or a vector `(batch, features)`. It is copied, never changed.
         scaling: Input scaling that `model` expects; see `transferkit.backbones.preprocessing.build_preprocessing`.
             Default: that of the `keras.applications` model of the same name, otherwise `"none"`: pixels in `[0, 255]`.
@@ -26,8 +26,8 @@ def backbone_from_model(model, *, scaling=None, image_size=None, stages=None):
         A `Backbone`. Its `build(weights="imagenet")` and `build(weights=None)` both keep the weights of `model`.
 
     Raises:
-        ValueError: If `model` is not functional, does not take one RGB image, or is a `keras.applications` model built
-            with `include_preprocessing=False` and no `scaling` is given.
+        ValueError: If `model` is not functional, does not take one image of two or more channels, or is a
+            `keras.applications` model built with `include_preprocessing=False` and no `scaling` is given.
     """
     if isinstance(model, keras.Sequential) and model.built:
         model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
@@ -43,6 +43,7 @@ def backbone_from_model(model, *, scaling=None, image_size=None, stages=None):
         stages=tuple(stages or find_stages(model)),
         min_image_size=1,
         num_parameters=model.count_params(),
+        channels=model.input_shape[-1],
         weights_origin="handed in by the user",
     )
 
@@ -54,9 +55,10 @@ def _check_model(model):
             "Build it with `keras.Model(inputs, outputs)`, or give a name from `list_backbones()`."
         )
     shapes = [tuple(tensor.shape) for tensor in model.inputs]
-    if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][-1] != 3:
+    if len(shapes) != 1 or len(shapes[0]) != 4 or (shapes[0][-1] or 1) == 1:
         raise ValueError(
-            f"A backbone must take one RGB image (batch, height, width, 3). Received: input shapes {shapes}."
+            "A backbone must take one image (batch, height, width, channels), RGB or multi-spectral. "
+            f"Received: input shapes {shapes}."
         )
     if len(model.outputs) != 1:
         raise ValueError(f"A backbone must have one output. Received: {len(model.outputs)} outputs.")

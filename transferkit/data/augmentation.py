@@ -1,7 +1,7 @@
 """Random changes of training images, in the input pipeline: whole batches at a time, repeatable from a seed."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -115,7 +115,7 @@ class Augmentation:
         """Augments a batch. The same seed gives the same images, wherever and whenever it is done.
 
         Args:
-            images: `(batch, height, width, 3)` float32 in `[0, 255]`.
+            images: `(batch, height, width, channels)` float32 in `[0, 255]`.
             seed: Two integers, other ones for each batch.
 
         Returns:
@@ -203,13 +203,15 @@ STRENGTHS = {
 }  # fmt: skip
 
 
-def as_augmentation(value, seed=0):
+def as_augmentation(value, seed=0, channels=3):
     """Turns what a user gives for augmentation into what augments batches.
 
     Args:
         value: `None`; `"light"`, `"medium"` or `"strong"`; an `Augmentation`; an `ImageDataGenerator`, whose arguments
             are translated one by one; or a Keras layer or a list of them, which are copied.
         seed: Makes the draws of Keras layers other ones. All else depends on the seeds of the batches alone.
+        channels: Number of channels of the images. Hue and saturation are left out of the named ones if they are not
+            RGB.
 
     Returns:
         `(augmenter, notes)`. The augmenter has `augment(images, seed)` and `is_stateless`; where that is `False`, runs
@@ -217,9 +219,31 @@ def as_augmentation(value, seed=0):
         about what was translated with a difference.
 
     Raises:
-        ValueError: If the name is unknown, or if something scales pixels, which the model does itself.
+        ValueError: If the name is unknown, or if something scales pixels, which the model does itself, or needs
+            RGB where there are other channels.
         TypeError: If it is of another kind.
     """
+    augmenter, notes = _as_augmentation(value, seed)
+    if channels != 3:
+        if isinstance(value, str):
+            augmenter = replace(augmenter, hue=0.0, saturation=(1.0, 1.0))
+        _check_needs_no_rgb(augmenter, channels)
+    return augmenter, notes
+
+
+def _check_needs_no_rgb(augmenter, channels):
+    if isinstance(augmenter, Augmentation) and (augmenter.hue or augmenter.saturation != (1.0, 1.0)):
+        raise ValueError(
+            "`hue` and `saturation` of an `Augmentation` need RGB images. "
+            f"Received: channels={channels}. Leave them out."
+        )
+    if isinstance(augmenter, KerasLayers) and augmenter.needs_rgb:
+        raise ValueError(
+            f"{' and '.join(augmenter.needs_rgb)} in `augmentation` need RGB images. Received: channels={channels}."
+        )
+
+
+def _as_augmentation(value, seed):
     if value is None or isinstance(value, Augmentation | KerasLayers):
         return value, ()
     if isinstance(value, str):

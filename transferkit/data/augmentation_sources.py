@@ -17,6 +17,8 @@ _STANDARDISING = (
 )
 _SCALING_LAYERS = (keras.layers.Rescaling, keras.layers.Normalization)
 _MIXING_LAYERS = (keras.layers.MixUp, keras.layers.CutMix)
+_RGB_LAYERS = {"AugMix", "RandAugment", "RandomColorDegeneration", "RandomColorJitter", "RandomGrayscale", "RandomHue",
+               "RandomSaturation"}  # fmt: skip
 
 
 def is_image_data_generator(value):
@@ -137,6 +139,11 @@ class KerasLayers:
             self._pipeline = keras.layers.Pipeline([_copy(layer) for layer in self.layers])
         self._states = [variable for variable in self._pipeline.variables if variable.name == "seed_generator_state"]
 
+    @property
+    def needs_rgb(self):
+        """Names of the layers that work on RGB images only."""
+        return sorted({type(layer).__name__ for layer in self.layers} & _RGB_LAYERS)
+
     @classmethod
     def from_value(cls, value, seed=0):
         """Makes one of a layer, a `Sequential` or `Pipeline`, or a list of layers; `None` of anything else."""
@@ -148,7 +155,7 @@ class KerasLayers:
         """Augments a batch.
 
         Args:
-            images: `(batch, height, width, 3)` float32 in `[0, 255]`.
+            images: `(batch, height, width, channels)` float32 in `[0, 255]`.
             seed: Two integers, other ones for each batch.
 
         Returns:

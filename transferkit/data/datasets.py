@@ -8,52 +8,50 @@ import numpy as np
 import tensorflow as tf
 
 from transferkit.data.mixing import mix
-from transferkit.data.readers import read_pixels, to_rgb_array
+from transferkit.data.readers import read_pixels, to_channels
 from transferkit.data.resizing import resize_image, resize_images
 
 _READERS = 3 * (os.cpu_count() or 1)  # images read side by side; some of them wait for Python's lock
 
 
-def stream_images(source, image_size, batch_size, interpolation):
-    """Streams the images of a source in order, in batches, as RGB pixels in `[0, 255]`.
+def stream_images(source, image_format, batch_size):
+    """Streams the images of a source in order, in batches, as pixels in `[0, 255]`.
 
-    Images of one array travel at their own size and as they are; others are read, resized to `image_size` and batched
-    as float32. Only a few batches are in memory at a time.
+    Images of one array travel at their own size and as they are; others are read, resized and batched as float32.
+    Only a few batches are in memory at a time.
 
     Args:
         source: A `Source`.
-        image_size: `(height, width)` in pixels.
+        image_format: The `ImageFormat`.
         batch_size: Images a batch; the last may be smaller.
-        interpolation: Resizing method, as in `keras.ops.image.resize`; always antialiased.
 
     Yields:
-        Arrays or tensors `(batch, height, width, 3)`.
+        Arrays or tensors `(batch, height, width, channels)`.
     """
     if source.is_uniform:
         for start in range(0, len(source), batch_size):
-            yield to_rgb_array(source.images[start : start + batch_size])
+            yield to_channels(source.images[start : start + batch_size], image_format.channels)
         return
     # TensorFlow never forgets a function that a dataset has called. What this one reads from is taken away at the end.
     box = [source.images]
     try:
-        yield from _resized_batches(box, len(source), image_size, batch_size, interpolation)
+        yield from _resized_batches(box, len(source), image_format, batch_size)
     finally:
         box.clear()
 
 
-def resized_images(source, image_size, interpolation):
-    """Reads all images of a source, which are few, and resizes them: float32 `(n, height, width, 3)`."""
-    batches = stream_images(source, image_size, len(source), interpolation)
-    return np.concatenate([resize_images(np.asarray(batch), image_size, interpolation) for batch in batches])
+def resized_images(source, image_format):
+    """Reads all images of a source, which are few, and resizes them: float32 `(n, height, width, channels)`."""
+    batches = stream_images(source, image_format, len(source))
+    return np.concatenate([resize_images(np.asarray(batch), image_format) for batch in batches])
 
 
-def read_into_memory(source, image_size, interpolation, batch_size, advance=lambda count: None, dtype="float32"):
+def read_into_memory(source, image_format, batch_size, advance=lambda count: None, dtype="float32"):
     """Reads all images once, resized, for what goes through them many times.
 
     Args:
         source: A `Source`.
-        image_size: `(height, width)` in pixels.
-        interpolation: Resizing method.
+        image_format: The `ImageFormat`.
         batch_size: Images read at a time.
         advance: Called with the number of images read.
         dtype: `"float32"`, or `"uint8"`: a quarter of the memory, rounded to whole gray levels.
@@ -61,10 +59,10 @@ def read_into_memory(source, image_size, interpolation, batch_size, advance=lamb
     Returns:
         A `Source` of one array.
     """
-    pixels = np.empty((len(source), *image_size, 3), dtype)
+    pixels = np.empty((len(source), *image_format.shape), dtype)
     done = 0
     box = [source.images]
-    for batch in _resized_batches(box, len(source), image_size, batch_size, interpolation, rounded=dtype == "uint8"):
+    for batch in _resized_batches(box, len(source), image_format, batch_size, rounded=dtype == "uint8"):
         pixels[done : done + len(batch)] = batch
         done += len(batch)
         advance(len(batch))
@@ -73,29 +71,28 @@ def read_into_memory(source, image_size, interpolation, batch_size, advance=lamb
 
 
 def augmented_draws(images, augmenter, count, seed):
-    """Augments images `(n, height, width, 3)` `count` times, as `training_batches` does. Yields float32 arrays."""
+    """Augments images `(n, height, width, channels)` `count` times, as `training_batches` does. Yields arrays."""
     for draw in range(count):
         yield images if augmenter is None else np.asarray(augmenter.augment(tf.constant(images), _draw(seed + 1, draw)))
 
 
-def stream_view(source, image_size, batch_size, interpolation, *, augmenter, seed, view):
+def stream_view(source, image_format, batch_size, *, augmenter, seed, view):
     """Streams the images of a source in order, varied at random.
 
     Args:
         source: A `Source`.
-        image_size: `(height, width)` in pixels.
+        image_format: The `ImageFormat`.
         batch_size: Images a batch.
-        interpolation: Resizing method.
         augmenter: From `as_augmentation`.
         seed: Seed, an integer.
         view: Which variation; each has other draws.
 
     Yields:
-        Tensors `(batch, *image_size, 3)`.
+        Tensors `(batch, *image_format.shape)`.
     """
     steps = -(-len(source) // batch_size)
-    for number, batch in enumerate(stream_images(source, image_size, batch_size, interpolation)):
-        images = tf.constant(resize_images(np.asarray(batch), image_size, interpolation))
+    for number, batch in enumerate(stream_images(source, image_format, batch_size)):
+        images = tf.constant(resize_images(np.asarray(batch), image_format))
         yield augmenter.augment(images, _draw(seed + 1, view * steps + number))
 
 
@@ -103,10 +100,10 @@ def _draw(seed, number):
     return tf.stack([tf.cast(seed, tf.int64), tf.cast(number, tf.int64)])
 
 
-def _resized_batches(box, num_images, image_size, batch_size, interpolation, rounded=False):
+def _resized_batches(box, num_images, image_format, batch_size, rounded=False):
     @tf.autograph.experimental.do_not_convert  # there is nothing to convert
     def load(index):
-        return _read_resized(lambda: box[0], index, image_size, interpolation, rounded)
+        return _read_resized(lambda: box[0], index, image_format, rounded)
 
     indices = tf.data.Dataset.range(num_images)
     return _fixed(indices.map(load, num_parallel_calls=_READERS).batch(batch_size).prefetch(2))
@@ -120,16 +117,17 @@ def _fixed(stream):
     return stream.with_options(options)
 
 
-def _read_resized(images, index, image_size, interpolation, rounded=False):
+def _read_resized(images, index, image_format, rounded=False):
     """Reads one image, by its tensor `index` in what `images()` gives, and resizes it; as uint8 if `rounded`."""
 
     def read(i):
-        pixels = resize_image(read_pixels(images()[i]), image_size, interpolation)
+        pixels = read_pixels(images()[i], image_format.channels, image_format.background_levels)
+        pixels = resize_image(pixels, image_format)
         return np.rint(pixels).clip(0, 255).astype("uint8") if rounded else pixels
 
     _keep_freed_memory()
     pixels = tf.numpy_function(read, [index], tf.uint8 if rounded else tf.float32)
-    return tf.ensure_shape(pixels, (*image_size, 3))
+    return tf.ensure_shape(pixels, image_format.shape)
 
 
 def _keep_freed_memory():
@@ -196,8 +194,8 @@ def _ordering(count, seed, sampling):
 
 
 @contextmanager
-def training_batches(source, targets, image_size, batch_size, interpolation, *, seed, epochs, first_epoch=0,
-                     sampling=None, augmenter=None, mixup=0.0, cutmix=0.0):  # fmt: skip
+def training_batches(source, targets, image_format, batch_size, *, seed, epochs, first_epoch=0, sampling=None,
+                     augmenter=None, mixup=0.0, cutmix=0.0):  # fmt: skip
     """Streams images with their labels for training: in a new order in every epoch, augmented, in batches.
 
     The order and all that is random come from `seed`, the epoch and the place of the batch in it.
@@ -205,9 +203,8 @@ def training_batches(source, targets, image_size, batch_size, interpolation, *, 
     Args:
         source: A `Source`.
         targets: Its `Targets`.
-        image_size: `(height, width)` in pixels.
+        image_format: The `ImageFormat`.
         batch_size: Images a batch; the last of an epoch may be smaller.
-        interpolation: Resizing method, as in `keras.ops.image.resize`; always antialiased.
         seed: Seed, an integer.
         epochs: Number of epochs in the stream.
         first_epoch: Number of the first one.
@@ -217,9 +214,9 @@ def training_batches(source, targets, image_size, batch_size, interpolation, *, 
         cutmix: Strength of CutMix.
 
     Yields:
-        A `tf.data.Dataset` of `(images, labels)` or `(images, labels, weights)`: float32 `(batch, height, width, 3)` in
-        `[0, 255]`, `(batch, num_classes)` and `(batch, 1)`. It has `epochs` times `ceil(n / batch_size)` batches, where
-        `n` is the number of images in an epoch.
+        A `tf.data.Dataset` of `(images, labels)` or `(images, labels, weights)`: float32 `(batch, height, width,
+        channels)` in `[0, 255]`, `(batch, num_classes)` and `(batch, 1)`. It has `epochs` times `ceil(n / batch_size)`
+        batches, where `n` is the number of images in an epoch.
     """
 
     def finish(images, labels, draw):
@@ -229,7 +226,7 @@ def training_batches(source, targets, image_size, batch_size, interpolation, *, 
             images, labels = mix(images, labels, _draw(seed + 2, draw), mixup=mixup, cutmix=cutmix)
         return images, *targets.finish(labels)
 
-    with _labelled_images(source, targets, image_size, batch_size, interpolation) as batches_of:
+    with _labelled_images(source, targets, image_format, batch_size) as batches_of:
         count, order_of = _ordering(len(source), seed, sampling)
         steps = -(-count // batch_size)
         stream = tf.data.Dataset.range(first_epoch, first_epoch + epochs)
@@ -243,9 +240,9 @@ def training_batches(source, targets, image_size, batch_size, interpolation, *, 
 
 
 @contextmanager
-def validation_batches(source, targets, image_size, batch_size, interpolation):
+def validation_batches(source, targets, image_format, batch_size):
     """Streams images with their labels in order, as they are. For arguments and yield see `training_batches`."""
-    with _labelled_images(source, targets, image_size, batch_size, interpolation) as batches_of:
+    with _labelled_images(source, targets, image_format, batch_size) as batches_of:
         stream = batches_of(tf.range(len(source))).map(lambda images, labels: (images, *targets.finish(labels)))
         yield _with_length(stream, -(-len(source) // batch_size))
 
@@ -297,21 +294,21 @@ def _with_length(stream, num_batches):
 
 
 @contextmanager
-def _labelled_images(source, targets, image_size, batch_size, interpolation):
+def _labelled_images(source, targets, image_format, batch_size):
     """Yields a function from the rows of one epoch, in order, to a dataset of their `(images, labels)` in batches."""
     box = [source.images, targets]
 
     @tf.autograph.experimental.do_not_convert
     def load_image(row):
-        return row, _read_resized(lambda: box[0], row, image_size, interpolation)
+        return row, _read_resized(lambda: box[0], row, image_format)
 
     @tf.autograph.experimental.do_not_convert
     def load_batch(rows):
         def read(rows):
-            return resize_images(to_rgb_array(box[0][rows]), image_size, interpolation)
+            return resize_images(to_channels(box[0][rows], image_format.channels), image_format)
 
         pixels = tf.numpy_function(read, [rows], tf.float32)
-        return rows, tf.ensure_shape(pixels, (None, *image_size, 3))
+        return rows, tf.ensure_shape(pixels, (None, *image_format.shape))
 
     @tf.autograph.experimental.do_not_convert
     def add_labels(rows, images):

@@ -29,10 +29,10 @@ def labelled_source(x, y, on_bad_image, console, part=None, **options):
         console.note(note)
     if part is not None and source.parts is not None:
         source = _part(source, part, console)
-    return keep_readable(source, on_bad_image, console)
+    return keep_readable(source, on_bad_image, console, options.get("channels", 3))
 
 
-def training_sources(x, y, validation_data, steps, on_bad_image, console, **columns):
+def training_sources(x, y, validation_data, steps, on_bad_image, console, channels=3, **columns):
     """Makes the sources of `fit`.
 
     Args:
@@ -42,6 +42,7 @@ def training_sources(x, y, validation_data, steps, on_bad_image, console, **colu
         steps: Numbers of batches to read from streams, `(training, validation)`.
         on_bad_image: `"raise"` or `"skip"`.
         console: Told what there is and what was ignored.
+        channels: Number of channels that images must have.
         **columns: `sample_weight` and `groups` of the training images.
 
     Returns:
@@ -50,7 +51,7 @@ def training_sources(x, y, validation_data, steps, on_bad_image, console, **colu
     Raises:
         ValueError: If `validation_data` is of another form, or there are too few images or classes.
     """
-    source = labelled_source(x, y, on_bad_image, console, steps=steps[0], **columns)
+    source = labelled_source(x, y, on_bad_image, console, steps=steps[0], channels=channels, **columns)
     if source.parts is None:
         training, validation = source, None
     else:
@@ -64,7 +65,7 @@ def training_sources(x, y, validation_data, steps, on_bad_image, console, **colu
         their_x, their_y, weights = _unpack(validation_data)
         validation = labelled_source(
             their_x, their_y, on_bad_image, console, "validation", class_names=training.class_names,
-            sample_weight=weights, steps=steps[1], steps_name="validation_steps",
+            sample_weight=weights, steps=steps[1], steps_name="validation_steps", channels=channels,
         )  # fmt: skip
     return training, validation
 

@@ -9,88 +9,153 @@ from PIL import Image, ImageOps
 from transferkit._utils.text import plural
 from transferkit.exceptions import ImageReadError
 
-_BACKGROUND = "white"
+_WHITE = (255, 255, 255)
+_PLAIN_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")  # any of these can be turned into RGB
+_DEEP_FORMATS = ("PNG", "PPM")  # whose mode "I" always means 16 bits; newer versions of Pillow say "I;16"
 
 
-def read_pixels(image):
+def read_pixels(image, channels=3, background=_WHITE):
     """Reads one image.
 
+    The orientation in EXIF is applied. Of several pages or frames, the first is read. 16 bits become 8: the brightest
+    level becomes 255. Gray levels that are floats must be in `[0, 255]`.
+
     Args:
-        image: Path, PIL image, or array `(height, width)` or `(height, width, 1 or 3)` in `[0, 255]`.
+        image: Path, PIL image, or array `(height, width)` or `(height, width, channels)` in `[0, 255]`.
+        channels: Number of channels. 3 are RGB, which gray images become, too. For 1, images must be gray. For other
+            numbers, images must have so many; TIFF files then are read by tifffile, and 16 bits are not rounded.
+        background: Level of each channel where an image is transparent.
 
     Returns:
-        RGB pixels `(height, width, 3)` in `[0, 255]`, float32 for a float array and uint8 for everything else.
+        Pixels `(height, width, channels)` in `[0, 255]`, float32 for floats and for 16 bits of multi-spectral images,
+        uint8 for everything else.
 
     Raises:
         OSError: If a file cannot be decoded. Pillow's other errors pass through.
     """
     if isinstance(image, np.ndarray):
-        return to_rgb_array(image if image.ndim == 3 else image[..., np.newaxis])
+        return to_channels(image if image.ndim == 3 else image[..., np.newaxis], channels)
     if isinstance(image, Image.Image):
-        return _rgb(ImageOps.exif_transpose(image))
+        return _channels_of(ImageOps.exif_transpose(image), channels, background, image.format)
+    suffix = os.path.splitext(image)[1].lower()
+    if suffix == ".npy" or (suffix in (".tif", ".tiff") and is_multispectral(channels)):
+        return _read_array(image, suffix, channels)
     with Image.open(image) as opened:
         ImageOps.exif_transpose(opened, in_place=True)
-        return _rgb(opened)
+        return _channels_of(opened, channels, background, opened.format)
 
 
-def to_rgb_array(array):
-    """Brings arrays `(…, height, width, 1 or 3)` to three channels, as uint8 or, from floats, float32."""
+def is_multispectral(channels):
+    """Whether so many channels are neither gray nor RGB."""
+    return channels not in (1, 3)
+
+
+def to_channels(array, channels=3):
+    """Brings arrays `(…, height, width, channels)` to uint8 or float32, and gray ones to RGB if 3 are asked for."""
+    if is_multispectral(channels) and is_16_bit(array):
+        return array.astype("float32") / 257
     array = array.astype("float32" if array.dtype.kind == "f" else "uint8", copy=False)
-    return np.repeat(array, 3, axis=-1) if array.shape[-1] == 1 else array
+    return np.repeat(array, 3, axis=-1) if array.shape[-1] == 1 and channels == 3 else array
 
 
-def _rgb(image):
-    """Turns a PIL image into RGB; what is transparent becomes white; 16 bits are scaled to 8."""
+def is_16_bit(array):
+    """Whether an array holds unsigned numbers of 16 bits."""
+    return array.dtype.kind == "u" and array.dtype.itemsize == 2
+
+
+def _read_array(path, suffix, channels):
+    """Reads a `.npy` file, or the first page of a TIFF file of any number of channels."""
+    array = np.load(path, allow_pickle=False) if suffix == ".npy" else _read_tiff(path)
+    array = array if array.ndim == 3 else array[..., np.newaxis]
+    check_pixels(array, "the array", channels=channels)
+    return to_channels(array, channels)
+
+
+def _read_tiff(path):
+    try:
+        import tifffile
+    except ImportError as error:
+        raise ImportError(
+            "TIFF files of other than 1 or 3 channels need tifffile, which is not installed here. "
+            'Install it with: pip install "transferkit[multispectral]"'
+        ) from error
+    with tifffile.TiffFile(path) as file:
+        page = file.pages[0]
+        pixels = page.asarray()
+        return np.moveaxis(pixels, 0, -1) if page.axes == "SYX" else pixels
+
+
+def _channels_of(image, channels, background, kind):
+    """Pixels of a PIL image with as many channels as asked for."""
+    if channels == 3:
+        return _rgb(image, background, kind)
+    bands = len(image.getbands())
+    if channels == 1 and (image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I")):
+        return _rgb(image, background[:1] * 3, kind)[..., :1]
+    if channels == 1 or bands != channels:
+        raise ValueError(f"it has {bands} channels ({image.mode}), but `channels={channels}` was asked for")
+    return np.asarray(image)
+
+
+def _rgb(image, background, kind):
+    """Turns a PIL image into RGB on a background; 16 bits are scaled to 8."""
     if image.mode[0] in "IF":
-        return to_rgb_array(_eight_bits(image)[..., np.newaxis])
+        return to_channels(_eight_bits(image, kind)[..., np.newaxis])
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, _BACKGROUND), image)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (*background, 255)), image)
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _eight_bits(image):
-    """Pixels of a deep gray image as uint8. What is larger than 8 bits is taken for 16."""
+def _eight_bits(image, kind):
+    """Pixels of a deep gray image as uint8. Where the file does not tell, 8 or 16 bits: by the brightest."""
     pixels = np.asarray(image, "float32")
     if image.mode == "F":
         _check_range(pixels, "a gray image of floats", float(pixels.max()))
-    elif image.mode.startswith("I;16") or pixels.max() > 255:
+    elif image.mode.startswith("I;16") or kind in _DEEP_FORMATS or pixels.max() > 255:
         pixels = pixels / 257
     return np.clip(pixels, 0, 255).round().astype("uint8")
 
 
-def check_pixels(array, name="`x`", brightest=None):
+def check_pixels(array, name="`x`", brightest=None, channels=3):
     """Checks that an array `(…, height, width, channels)` holds pixels as the library takes them.
 
     Args:
         array: The pixels.
         name: What to call it in an error.
         brightest: Largest value of all the images it belongs to; default: its own.
+        channels: Number of channels asked for; for 3, gray images are welcome, too.
 
     Raises:
         TypeError: If it holds no numbers; true and false are none.
-        ValueError: If it has neither 1 nor 3 channels, NaN or infinite values, or values outside `[0, 255]`, or if it
+        ValueError: If it has other channels, NaN or infinite values, or values outside `[0, 255]`, or if it
             is float and `brightest` is at most 1.
     """
     if array.dtype.kind not in "uif":
         raise TypeError(f"{name} must hold numbers. Received: dtype {array.dtype}.")
-    if array.shape[-1] not in (1, 3):
+    if array.shape[-1] not in accepted_channels(channels):
+        expected = "1 (gray) or 3 (RGB) channels" if channels == 3 else f"{channels} channels, as `channels` says"
         raise ValueError(
-            f"{name} must have 1 (gray) or 3 (RGB) channels, last in its shape. "
-            f"Received: {array.shape[-1]} channels, shape {array.shape}.{_channel_advice(array.shape)}"
+            f"{name} must have {expected}, last in its shape. "
+            f"Received: {array.shape[-1]} channels, shape {array.shape}.{_channel_advice(array.shape, channels)}"
         )
     if array.size == 0:
         raise ValueError(f"{name} is empty. Received: shape {array.shape}.")
-    if array.dtype != np.uint8:
+    if array.dtype != np.uint8 and not (is_multispectral(channels) and is_16_bit(array)):
         _check_range(array, name, brightest)
 
 
-def _channel_advice(shape):
-    if shape[-1] == 4:
-        return " Leave out transparency by `x[..., :3]`."
-    if len(shape) >= 3 and shape[-3] in (1, 3):
+def accepted_channels(channels):
+    """Numbers of channels that arrays may have where `channels` are asked for."""
+    return (1, 3) if channels == 3 else (channels,)
+
+
+def _channel_advice(shape, channels):
+    if len(shape) >= 3 and shape[-3] in accepted_channels(channels):
         return " Move the channels last by `np.moveaxis(x, -3, -1)`."
-    return ""
+    if channels == 3 and shape[-1] == 4:
+        return " Leave out transparency by `x[..., :3]`, or give `channels=4` if all four are colours."
+    return f" Give `channels={shape[-1]}` to `TransferClassifier` if these are multi-spectral images."
 
 
 def _check_range(array, name, brightest):
@@ -112,12 +177,13 @@ def _check_range(array, name, brightest):
         )
 
 
-def find_unreadable(source, advance=lambda count: None):
+def find_unreadable(source, advance=lambda count: None, channels=3):
     """Decodes every image file of a source once and collects those that fail.
 
     Args:
         source: A `Source`. Images that are in memory already are only looked at if they are PIL images.
         advance: Called with 1 for every image done.
+        channels: Number of channels that images must have.
 
     Returns:
         List of `(index, name, reason)`, in order.
@@ -126,7 +192,7 @@ def find_unreadable(source, advance=lambda count: None):
 
     def reason(index):
         try:
-            _try_decoding(source.images[index])
+            _try_decoding(source.images[index], channels)
         except Exception as error:  # whatever a decoder raises on broken data means the same here
             return _plain_reason(error)
         finally:
@@ -137,16 +203,25 @@ def find_unreadable(source, advance=lambda count: None):
     return [(index, source.name(index), why) for index, why in zip(indices, reasons, strict=True) if why]
 
 
-def _try_decoding(image):
+def _try_decoding(image, channels):
     """Decodes all of an image; a JPEG at an eighth of its size, which reads every byte but makes fewer pixels."""
     if isinstance(image, np.ndarray):
         return
+    if channels != 3 or str(image).lower().endswith(".npy"):
+        read_pixels(image, channels)
+        return
     if isinstance(image, Image.Image):
-        image.load()
+        _load(image)
         return
     with Image.open(image) as opened:
         opened.draft("RGB", (1, 1))
-        opened.load()
+        _load(opened)
+
+
+def _load(image):
+    image.load()
+    if image.mode not in _PLAIN_MODES:
+        _rgb(image, _WHITE, image.format)
 
 
 def _plain_reason(error):
@@ -155,13 +230,14 @@ def _plain_reason(error):
     return str(error) or type(error).__name__
 
 
-def keep_readable(source, on_bad_image, console):
+def keep_readable(source, on_bad_image, console, channels=3):
     """Checks that every image of a source can be read.
 
     Args:
         source: A `Source`.
         on_bad_image: `"raise"`, or `"skip"` to go on without the unreadable ones.
         console: Told about the progress, and about the images that are skipped.
+        channels: Number of channels that images must have.
 
     Returns:
         The source, without its unreadable images.
@@ -172,7 +248,7 @@ def keep_readable(source, on_bad_image, console):
     if source.is_uniform:
         return source
     with console.step("Checking images", len(source)) as advance:
-        failures = find_unreadable(source, advance)
+        failures = find_unreadable(source, advance, channels)
     if not failures:
         return source
     error = ImageReadError(failures, len(source))

@@ -1,12 +1,95 @@
-"""Resizing images in the input stream: what `tf.image.resize` gives, faster."""
+"""Bringing images into one form in the input stream: what the preprocessing in the model gives, faster."""
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from PIL import ImageColor
 from scipy import sparse
 
+RESIZE_MODES = ("stretch", "crop", "pad")
 
-def resize_image(image, image_size, interpolation):
+
+@dataclass(frozen=True)
+class ImageFormat:
+    """The form that all images of a classifier are brought into.
+
+    Attributes:
+        image_size: `(height, width)` in pixels.
+        interpolation: `"bicubic"` or `"bilinear"`, always with antialiasing.
+        resize: What happens to images of another aspect ratio. `"stretch"`: they are distorted. `"crop"`: the largest
+            part in their middle that has the right ratio is kept. `"pad"`: background is added on two sides.
+        background: Name of a colour, as Pillow knows it: what stands where an image is transparent or ends.
+        channels: Number of channels; 3 are RGB, of which gray images become some, too.
+    """
+
+    image_size: tuple[int, int]
+    interpolation: str = "bicubic"
+    resize: str = "stretch"
+    background: str = "white"
+    channels: int = 3
+
+    @property
+    def shape(self):
+        """`(height, width, channels)`."""
+        return (*self.image_size, self.channels)
+
+    @property
+    def memory_dtypes(self):
+        """What images may be kept as in memory, best first. Multi-spectral ones often use a small part of the range."""
+        return ("float32", "uint8") if self.channels in (1, 3) else ("float32",)
+
+    @property
+    def background_levels(self):
+        """The background in each channel, integers in `[0, 255]`; its luma where channels are not RGB."""
+        if self.channels == 3:
+            return ImageColor.getrgb(self.background)[:3]
+        return (_luma(self.background),) * self.channels
+
+    def frame(self, size):
+        """Returns what of an image is resized: `(top, left, height, width)`, in pixels of the image.
+
+        It goes beyond the image, the same on both sides, where background is added. The numbers are those of
+        `keras.ops.image.resize`, down to what float32 makes of them; so the ratio is right to within two pixels.
+
+        Args:
+            size: `(height, width)` of the image.
+        """
+        if self.resize == "stretch":
+            return 0, 0, *size
+        (height, width), (new_height, new_width) = size, self.image_size
+        same_width, same_height = _scaled(width, new_height, new_width), _scaled(height, new_width, new_height)
+        if self.resize == "crop":
+            new = max(min(height, same_width), 1), max(min(width, same_height), 1)
+            return (height - new[0]) // 2, (width - new[1]) // 2, *new
+        top, left = (max(height, same_width) - height) // 2, (max(width, same_height) - width) // 2
+        return -top, -left, height + 2 * top, width + 2 * left
+
+
+def _luma(colour):
+    return ImageColor.getcolor("#{:02x}{:02x}{:02x}".format(*ImageColor.getrgb(colour)[:3]), "L")
+
+
+def check_format_arguments(resize, background, channels):
+    """Raises `ValueError` unless these can be fields of an `ImageFormat`."""
+    if resize not in RESIZE_MODES:
+        raise ValueError(f"`resize` must be one of {', '.join(map(repr, RESIZE_MODES))}. Received: resize={resize!r}.")
+    if not isinstance(channels, int | np.integer) or isinstance(channels, bool) or channels < 1:
+        raise ValueError(f"`channels` must be an integer from 1. Received: channels={channels!r}.")
+    try:
+        ImageColor.getrgb(background)
+    except (ValueError, AttributeError, TypeError):
+        raise ValueError(
+            f"`background` must be a colour that Pillow knows, such as 'white' or '#808080'. "
+            f"Received: background={background!r}."
+        ) from None
+
+
+def _scaled(length, numerator, denominator):
+    return int(np.float32(length * numerator) / np.float32(denominator))
+
+
+def resize_image(image, image_format):
     """Resizes an image with antialiasing, one axis after the other, each by a product with a sparse matrix.
 
     Gives what `tf.image.resize(image, image_size, interpolation, antialias=True)` gives, on x86 bit for bit, in a
@@ -15,24 +98,34 @@ def resize_image(image, image_size, interpolation):
 
     Args:
         image: Array `(height, width, channels)`, uint8 or float32.
-        image_size: `(height, width)` in pixels.
-        interpolation: `"bicubic"` or `"bilinear"`.
+        image_format: The `ImageFormat`.
 
     Returns:
         float32 array `(*image_size, channels)`.
     """
+    image, image_size = _framed(image, image_format), image_format.image_size
     height, width, channels = image.shape
     rows = image.reshape(height, width * channels).astype("float32", copy=False)
-    rows = _weights(height, image_size[0], interpolation) @ rows
-    columns = _weights(width, image_size[1], interpolation, channels) @ rows.T
+    rows = _weights(height, image_size[0], image_format.interpolation) @ rows
+    columns = _weights(width, image_size[1], image_format.interpolation, channels) @ rows.T
     return columns.T.reshape(*image_size, channels)
 
 
-def resize_images(images, image_size, interpolation):
+def _framed(image, image_format):
+    """Cuts an image to its frame, or puts it on the background."""
+    top, left, height, width = image_format.frame(image.shape[:2])
+    if top >= 0 and left >= 0:
+        return image[top : top + height, left : left + width]
+    canvas = np.full((height, width, image.shape[2]), image_format.background_levels, image.dtype)
+    canvas[-top : height + top, -left : width + left] = image
+    return canvas
+
+
+def resize_images(images, image_format):
     """Resizes a batch of images `(batch, height, width, channels)` as `resize_image` does."""
-    if images.shape[1:3] == tuple(image_size):
+    if images.shape[1:3] == tuple(image_format.image_size):
         return images.astype("float32", copy=False)
-    return np.stack([resize_image(image, image_size, interpolation) for image in images])
+    return np.stack([resize_image(image, image_format) for image in images])
 
 
 @lru_cache(maxsize=512)

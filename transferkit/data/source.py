@@ -38,7 +38,7 @@ class Source:
     """Images and, where known, their labels. Nothing is read from disk until the pixels are needed.
 
     Args:
-        images: One array `(n, height, width, 1 or 3)`, or a sequence of paths, arrays or PIL images.
+        images: One array `(n, height, width, channels)`, or a sequence of paths, arrays or PIL images.
         labels: Codes `(n,)` into `class_names`, int64, or `None`.
         class_names: The labels as the user gave them, one a class, in the order of the codes. `None` without labels.
         weights: `(n,)` float32 weight of each image, or `None`: all count alike.

@@ -95,7 +95,7 @@ def transform_images(images, parameters, fill_mode="nearest", fill_value=0.0, in
     exchanged order; here it is the centre. Work is done on the CPU, as in `tf.data`, wherever the caller is.
 
     Args:
-        images: `(batch, height, width, 3)` float32 in `[0, 255]`.
+        images: `(batch, height, width, channels)` float32 in `[0, 255]`.
         parameters: `Parameters`.
         fill_mode: What lies outside: `"nearest"` (the pixel at the edge), `"constant"` (`fill_value`), `"reflect"`
             (the image in a mirror) or `"wrap"` (the image again; as in SciPy, each copy shares a row of pixels with the
@@ -153,7 +153,7 @@ def _resample(images, affine, fill_mode, fill_value, interpolation):
     x_share, y_share = (x - left)[..., tf.newaxis], (y - top)[..., tf.newaxis]
     left, top = tf.cast(left, tf.int32), tf.cast(top, tf.int32)
     after, below = tf.minimum(left + 1, width - 1), tf.minimum(top + 1, height - 1)
-    pixels = tf.reshape(images, (batch, height * width, 3))
+    pixels = tf.reshape(images, (batch, height * width, tf.shape(images)[3]))
 
     def row(y):
         first, second = (tf.gather(pixels, y * width + x, batch_dims=1) for x in (left, after))
@@ -182,21 +182,26 @@ def _modulo(x, period):
 
 
 def _colour_matrix(images, parameters):
-    """Composes all changes of colour to one: `matrix (batch, 3, 3)` and what is added, `(batch, 3)`.
+    """Composes all changes of colour to one: `matrix (batch, c, c)` for `c` channels and what is added, `(batch, c)`.
 
     Turning the hue and scaling the saturation leave the luma as it is, so they are one scaled turn of what a colour
-    has beside its luma, and the mean luma is that of the images.
+    has beside its luma, and the mean luma is that of the images. Channels that are not RGB have no hue and no
+    saturation, and their mean is their luma.
     """
+    is_rgb, channels = images.shape[-1] == 3, images.shape[-1]
+    luma = _LUMA if is_rgb else np.full(channels, 1 / channels, "float32")
     batch = tf.shape(images)[:1]
     angle = parameters.get("hue", 0.0) * (np.pi / 180)
     saturation, contrast = parameters.get("saturation", 1.0), parameters.get("contrast", 1.0)
     brightness, added = parameters.get("brightness", 1.0), parameters.get("channel_shift", 0.0)
     if parameters.contrast is not None:
-        added += (1 - contrast) * tf.linalg.matvec(tf.reduce_mean(images, axis=(1, 2)), _LUMA[tf.newaxis])[:, 0]
-    turned = _each(saturation * tf.cos(angle), batch) * _TO_COLOUR
-    turned += _each(saturation * tf.sin(angle), batch) * _QUARTER_TURN
-    matrix = _each(brightness * contrast, batch) * (_TO_GRAY + turned)
-    return matrix, tf.repeat(_each(brightness * added, batch)[:, 0], 3, axis=1)
+        added += (1 - contrast) * tf.linalg.matvec(tf.reduce_mean(images, axis=(1, 2)), luma)
+    turned = np.eye(channels, dtype="float32")
+    if is_rgb:
+        turned = _TO_GRAY + _each(saturation * tf.cos(angle), batch) * _TO_COLOUR
+        turned += _each(saturation * tf.sin(angle), batch) * _QUARTER_TURN
+    matrix = _each(brightness * contrast, batch) * turned
+    return matrix, tf.repeat(_each(brightness * added, batch)[:, 0], channels, axis=1)
 
 
 def _each(value, batch):
@@ -207,6 +212,6 @@ def _each(value, batch):
 @tf.function(jit_compile=True, autograph=False, reduce_retracing=True)
 def _recolour(images, matrix, added):
     """Multiplies every pixel by the matrix of its image."""
-    pixels = tf.reshape(images, (tf.shape(images)[0], -1, 3))
+    pixels = tf.reshape(images, (tf.shape(images)[0], -1, tf.shape(images)[3]))
     pixels = tf.matmul(pixels, matrix, transpose_b=True) + added[:, tf.newaxis]
     return tf.clip_by_value(tf.reshape(pixels, tf.shape(images)), 0.0, 255.0)

@@ -10,7 +10,8 @@ def draw_grid(rows, titles=()):
     """Draws images in a grid.
 
     Args:
-        rows: Sequence of rows, each a sequence of images `(height, width, 3)` in `[0, 255]`.
+        rows: Sequence of rows, each a sequence of images `(height, width, channels)` in `[0, 255]`. Those that are not
+            RGB are drawn as the mean of their channels, in gray.
         titles: Titles of the columns, for as many as there are.
 
     Returns:
@@ -23,7 +24,8 @@ def draw_grid(rows, titles=()):
         for ax in row:
             ax.set_axis_off()
         for ax, image in zip(row, images, strict=False):
-            ax.imshow(np.clip(np.rint(image), 0, 255).astype("uint8"))
+            pixels = image if image.shape[-1] == 3 else image.mean(axis=-1)
+            ax.imshow(np.clip(np.rint(pixels), 0, 255).astype("uint8"), cmap="gray", vmin=0, vmax=255)
     for ax, title in zip(axes[0], titles, strict=False):
         ax.set_title(title, fontsize=9)
     return figure

@@ -36,13 +36,13 @@ class Parts:
         return self.network, self.head
 
 
-def build_parts(backbone, network, image_size, head, num_classes, seed):
+def build_parts(backbone, network, image_format, head, num_classes, seed):
     """Builds all parts of a new classifier around a network.
 
     Args:
         backbone: The `Backbone` that describes the network.
         network: What `backbone.build` gave.
-        image_size: `(height, width)` in pixels.
+        image_format: The `ImageFormat`.
         head: A `Head`.
         num_classes: Number of classes.
         seed: Seed of the head's first weights.
@@ -50,12 +50,16 @@ def build_parts(backbone, network, image_size, head, num_classes, seed):
     Returns:
         `Parts`.
     """
-    preprocessing = backbone.build_preprocessing(image_size)
+    preprocessing = backbone.build_preprocessing(
+        image_format.image_size, resize=image_format.resize, background=image_format.background_levels,
+        channels=image_format.channels,
+    )  # fmt: skip
     pooling = build_pooling(head.pooling, network.output_shape[1:])
     dense = build_dense(head, pooling.output_shape[1], num_classes, seed=seed)
     joined = build_head(pooling, dense)
     whole = assemble(preprocessing, network, joined)
-    return Parts(preprocessing, backbone.build_scaling(), network, pooling, dense, joined, whole)
+    scaling = backbone.build_scaling(image_format.channels)
+    return Parts(preprocessing, scaling, network, pooling, dense, joined, whole)
 
 
 def assemble(preprocessing, backbone, head):
@@ -71,11 +75,11 @@ def assemble(preprocessing, backbone, head):
         head: `keras.Model` from features to probabilities.
 
     Returns:
-        A functional `keras.Model` with these three as its layers: `(batch, height, width, 3)` RGB pixels in `[0, 255]`
-        to `(batch, num_classes)` float32.
+        A functional `keras.Model` with these three as its layers: `(batch, height, width, channels)` pixels in
+        `[0, 255]` to `(batch, num_classes)` float32.
     """
     backbone.trainable = False
-    pixels = keras.Input((None, None, 3), dtype="float32", name="pixels")
+    pixels = keras.Input((None, None, preprocessing.input_shape[-1]), dtype="float32", name="pixels")
     model = keras.Model(pixels, head(backbone(preprocessing(pixels))), name="transfer_classifier")
     model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
     return model
@@ -96,8 +100,8 @@ def build_trainee(parts, view=None, *, begin="pixels"):
         parts: `Parts` of the classifier.
         view: `View` of its backbone or, for `begin="cut"`, of the part behind the cut. `None` takes the backbone as
             it is, to compute with it only.
-        begin: `"pixels"`: images `(batch, height, width, 3)` in `[0, 255]` of the right size; `"cut"`: what the front
-            of the backbone made of them; `"features"`: the pooled features, for the head alone.
+        begin: `"pixels"`: images `(batch, height, width, channels)` in `[0, 255]` of the right size; `"cut"`: what the
+            front of the backbone made of them; `"features"`: the pooled features, for the head alone.
 
     Returns:
         A `keras.Model` that is not compiled yet, to probabilities.
@@ -107,7 +111,10 @@ def build_trainee(parts, view=None, *, begin="pixels"):
         outputs = parts.dense(inputs)
     else:
         network = parts.network if view is None else view.model
-        inputs = keras.Input(network.input_shape[1:], name="pixels" if begin == "pixels" else "activations")
+        shape = network.input_shape[1:]
+        if begin == "pixels":
+            shape = (*shape[:2], parts.scaling.input_shape[-1])
+        inputs = keras.Input(shape, name="pixels" if begin == "pixels" else "activations")
         head = parts.head if parts.head.trainable else AtRest(parts.head)
         outputs = head(network(parts.scaling(inputs) if begin == "pixels" else inputs))
     trainee = keras.Model(inputs, outputs, name="trainee")

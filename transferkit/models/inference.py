@@ -189,29 +189,28 @@ def _hidden(name):
             del sys.modules[name]
 
 
-def first_model(scaling, preprocessing, size, image_size, interpolation):
+def first_model(scaling, preprocessing, size, image_format):
     """Chooses the first model of a front for images of one size: the one that has the least to do.
 
     Args:
         scaling: The backbone's input scaling, for images of the right size.
-        preprocessing: The same after resizing to `image_size`.
+        preprocessing: The same after resizing.
         size: `(height, width)` of the images.
-        image_size: `(height, width)` that the network takes.
-        interpolation: How images are resized.
+        image_format: The `ImageFormat` that the network takes.
 
     Returns:
         A `keras.Model`. All of them give the same, up to rounding.
     """
-    size, image_size = tuple(size), tuple(image_size)
-    if size == image_size:
+    (height, width), (new_height, new_width) = image_format.frame(size)[2:], image_format.image_size
+    if tuple(size) == (new_height, new_width):
         return scaling
-    is_small = size[0] * size[1] <= _WORTH_ENLARGING * image_size[0] * image_size[1]
-    if is_small and size[0] <= image_size[0] and size[1] <= image_size[1]:
-        return build_enlarging(scaling, size, image_size, interpolation)
+    is_small = height * width <= _WORTH_ENLARGING * new_height * new_width
+    if is_small and height <= new_height and width <= new_width:
+        return build_enlarging(scaling, size, image_format)
     return preprocessing
 
 
-def build_enlarging(scaling, size, image_size, interpolation):
+def build_enlarging(scaling, size, image_format):
     """Builds the model that enlarges images of one size by two matrix products, and scales them.
 
     The matrices are what `keras.ops.image.resize` makes of images with a single one in them, so the rule is the same,
@@ -220,26 +219,34 @@ def build_enlarging(scaling, size, image_size, interpolation):
     Args:
         scaling: `keras.Model` for images of any size, which is called on the enlarged ones.
         size: `(height, width)` of the images, in pixels.
-        image_size: `(height, width)` to enlarge them to.
-        interpolation: As in `keras.ops.image.resize`, with antialiasing.
+        image_format: The `ImageFormat` to bring them into.
 
     Returns:
-        A `keras.Model`: `(batch, *size, 3)` to `(batch, *image_size, 3)`.
+        A `keras.Model`: `(batch, *size, channels)` to what `scaling` makes of `(batch, *image_format.shape)`.
     """
-    (height, width), (new_height, new_width) = size, image_size
-    rows = _interpolation_matrix(height, new_height, interpolation)
-    columns = np.kron(_interpolation_matrix(width, new_width, interpolation), np.eye(3, dtype="float32"))
-    pixels = keras.Input((height, width, 3), dtype="float32", name="pixels")
+    (height, width), (new_height, new_width) = size, image_format.image_size
+    top, left, framed_height, framed_width = image_format.frame(size)
+    rows = _interpolation_matrix(height, top, framed_height, new_height, image_format.interpolation)
+    columns = _interpolation_matrix(width, left, framed_width, new_width, image_format.interpolation)
+    channels = image_format.channels
+    columns = np.kron(columns, np.eye(channels, dtype="float32"))
+    pixels = keras.Input((height, width, channels), dtype="float32", name="pixels")
+    is_padded = top < 0 or left < 0
+    # Where the background is 0, an image that ends in it is one with the matrices cut off.
+    background = np.array(image_format.background_levels, "float32")
+    x = pixels - background if is_padded else pixels
     # A row of pixels is one vector, the colours side by side. Columns come first, while there are few rows.
-    x = ops.matmul(ops.reshape(pixels, (-1, 3 * width)), columns.T)
-    x = ops.matmul(rows, ops.reshape(x, (-1, height, 3 * new_width)))
-    return keras.Model(pixels, scaling(ops.reshape(x, (-1, new_height, new_width, 3))), name="preprocessing")
+    x = ops.matmul(ops.reshape(x, (-1, channels * width)), columns.T)
+    x = ops.matmul(rows, ops.reshape(x, (-1, height, channels * new_width)))
+    x = ops.reshape(x, (-1, *image_format.shape))
+    return keras.Model(pixels, scaling(x + background if is_padded else x), name="preprocessing")
 
 
-def _interpolation_matrix(length, new_length, interpolation):
-    """Matrix `(new_length, length)` that resizes a line of pixels."""
-    unit_lines = np.eye(length, dtype="float32").reshape(1, length, 1, length)  # one line in each channel
+def _interpolation_matrix(length, start, framed_length, new_length, interpolation):
+    """Matrix `(new_length, length)` that resizes a line of pixels, of which `framed_length` from `start` on count."""
+    unit_lines = np.eye(framed_length, length, start, dtype="float32")  # one line in each channel
     resized = ops.image.resize(
-        unit_lines, (new_length, 1), interpolation=interpolation, antialias=True, data_format="channels_last"
-    )
+        unit_lines.reshape(1, framed_length, 1, length), (new_length, 1),
+        interpolation=interpolation, antialias=True, data_format="channels_last",
+    )  # fmt: skip
     return ops.convert_to_numpy(resized).reshape(new_length, length)

@@ -16,22 +16,20 @@ class Predictor:
     Args:
         model: A classifier that `assemble` made.
         backbone: Its `Backbone`.
-        image_size: `(height, width)` in pixels.
-        interpolation: How images are resized.
+        image_format: The `ImageFormat` of what the classifier was trained on.
     """
 
-    def __init__(self, model, backbone, image_size, interpolation):
+    def __init__(self, model, backbone, image_format):
         self._model = model
         self._preprocessing, self._network, self._head = parts_of(model)
-        self._scaling = backbone.build_scaling()
-        self._image_size = tuple(image_size)
-        self._interpolation = interpolation
+        self._scaling = backbone.build_scaling(image_format.channels)
+        self._format = image_format
         self._weights = None
         self._fronts = {}
 
     def predict(self, source, batch_size, advance=lambda count: None):
         """Computes the probabilities of the images of a `Source`: float32 `(n, num_classes)`, in their order."""
-        batches = stream_images(source, self._image_size, batch_size, self._interpolation)
+        batches = stream_images(source, self._format, batch_size)
         model = self._model if len(source) < batch_size else self._compiled(source, batch_size)
         return run_model(model, batches, len(source), advance)
 
@@ -39,9 +37,9 @@ class Predictor:
         weights = weights_of(self._model)
         if weights != self._weights:
             self._weights, self._fronts = weights, {}
-        size = tuple(source.images.shape[1:3]) if source.is_uniform else self._image_size
+        size = tuple(source.images.shape[1:3]) if source.is_uniform else self._format.image_size
         if (size, batch_size) not in self._fronts:
-            first = first_model(self._scaling, self._preprocessing, size, self._image_size, self._interpolation)
+            first = first_model(self._scaling, self._preprocessing, size, self._format)
             models = (first, self._network, self._head)
             self._fronts[size, batch_size] = compile_front(models, batch_size=batch_size)
         return self._fronts[size, batch_size]

@@ -219,21 +219,20 @@ class _Training:
         """Puts together what phases train on."""
         settings = self.settings
         return Material(
-            self.source, self.validation, settings.image_size, settings.batch_size, settings.interpolation,
-            settings.seed, weights=self.weights, sampling=self.sampling, augmenter_for=settings.augmenter_for,
+            self.source, self.validation, settings.image_format, settings.batch_size, settings.seed,
+            weights=self.weights, sampling=self.sampling, augmenter_for=settings.augmenter_for,
         )  # fmt: skip
 
     def _in_memory(self, material, phases):
         """Reads files that several epochs would decode again and again once, where memory allows."""
         settings, sources = self.settings, (material.training, material.validation)
         files = [source for source in sources if not source.is_uniform]
-        height, width = settings.image_size
-        size = sum(map(len, files)) * height * width * 3
-        room = _MEMORY_SHARE * free_memory()
-        if sum(phase.epochs for phase in phases) < 2 or not files or size > room:
+        image_format, room = settings.image_format, _MEMORY_SHARE * free_memory()
+        size = sum(map(len, files)) * int(np.prod(image_format.shape))
+        dtype = next((dtype for dtype in image_format.memory_dtypes if size * np.dtype(dtype).itemsize <= room), None)
+        if sum(phase.epochs for phase in phases) < 2 or not files or dtype is None:
             return material
-        dtype = "float32" if 4 * size <= room else "uint8"
-        shape = settings.image_size, settings.interpolation, settings.batch_size
+        shape = image_format, settings.batch_size
         with self.console.step("Reading images into memory", sum(map(len, files))) as advance:
             training, validation = (
                 source if source.is_uniform else read_into_memory(source, *shape, advance, dtype) for source in sources

@@ -1,7 +1,8 @@
 """The frozen front of a network: run over all images once, and kept."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from functools import partial
 
 import numpy as np
 
@@ -202,7 +203,7 @@ class Fronts:
         """Where the rows may stand: in float16 or, if they are too large for that or in memory, in float32."""
         key = self._key(front, prints, view)
         part = "features" if cut.is_pooled else f"before {cut.stage}"
-        height, width = self._settings.image_size
+        height, width = self._settings.image_format.image_size
         title = f"{self._settings.name} {part}, {height} x {width}" + (f", view {view + 1}" if view else "")
         dtypes = ["float32"] if place == "memory" else ["float16", "float32"]
         store = self._store(place)
@@ -218,7 +219,7 @@ class Fronts:
         if not len(missing):
             return
         settings = self._settings
-        shape = settings.image_size, settings.batch_size, settings.interpolation
+        shape = settings.image_format, settings.batch_size
         with self._console.step(title, len(missing)) as advance, shelf.writer() as writer:
             if view:
                 # Draws belong to the place of an image in the whole: what is there already is computed again.
@@ -235,13 +236,12 @@ class Fronts:
 
     def _compiled(self, cut, front, source, view):
         """The front, compiled for images as `stream_images` or `stream_view` give them."""
-        size = tuple(source.images.shape[1:3]) if source.is_uniform and not view else self._settings.image_size
+        image_format = self._settings.image_format
+        size = tuple(source.images.shape[1:3]) if source.is_uniform and not view else image_format.image_size
         key = (*front, size)
         if key not in self._fronts:
             (_, _, (engine, precision)), settings = front, self._settings
-            first = first_model(
-                self._parts.scaling, self._parts.preprocessing, size, settings.image_size, settings.interpolation
-            )
+            first = first_model(self._parts.scaling, self._parts.preprocessing, size, image_format)
             models = (first, *self._models(cut))
             self._fronts[key] = compile_front(
                 models, precision=precision, engine=engine, batch_size=settings.batch_size
@@ -259,7 +259,7 @@ class Fronts:
 
     def _key(self, front, prints, view):
         settings, (stage, signature, engine) = self._settings, front
-        key = [_FORMAT, stage, signature, settings.image_size, settings.interpolation, engine]
+        key = [_FORMAT, stage, signature, astuple(settings.image_format), engine]
         if view:
             augmenter = settings.augmenter
             known = repr(augmenter) if isinstance(augmenter, Augmentation) else os.urandom(16)
@@ -268,7 +268,9 @@ class Fronts:
 
     def _prints_of(self, source):
         if id(source) not in self._prints:
-            self._prints[id(source)] = source, fingerprint_images(source.images, read_pixels)
+            image_format = self._settings.image_format
+            read = partial(read_pixels, channels=image_format.channels, background=image_format.background_levels)
+            self._prints[id(source)] = source, fingerprint_images(source.images, read)
         return self._prints[id(source)][1]
 
     def _store(self, place):
@@ -292,7 +294,8 @@ class Fronts:
         settings, models = self._settings, (self._parts.scaling, *self._models(cut))
         _speeds.update(read_json(self._folder, _SPEEDS))
         before = len(_speeds)
-        chosen, speeds = choose_front(models, candidates, (settings.batch_size, *settings.image_size, 3), _speeds)
+        shape = (settings.batch_size, *settings.image_format.shape)
+        chosen, speeds = choose_front(models, candidates, shape, _speeds)
         if len(_speeds) > before:
             times = ", ".join(f"{engine} {precision} {speed:,.0f}" for (engine, precision), speed in speeds.items())
             self._console.note(f"Images a second: {times}. What is computed once is computed by {' in '.join(chosen)}.")

@@ -228,7 +228,7 @@ class _Run:
         model = build_trainee(self.parts, view if once else None, begin=_beginning(once))
         model.compile(jit_compile=False)
         material = self.material
-        shape = material.image_size, material.batch_size, material.interpolation
+        shape = material.image_format, material.batch_size
 
         def on_images():
             with validation_batches(material.validation, material.held_out_targets, *shape) as batches:

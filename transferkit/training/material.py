@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from transferkit.data.datasets import Targets, activation_batches, training_batches, validation_batches
+from transferkit.data.resizing import ImageFormat
 from transferkit.data.sampling import Sampling
 from transferkit.data.source import Source
 from transferkit.models.cutting import Cut
@@ -37,18 +38,16 @@ class Material:
         validation: `Source` of those that choose epochs.
         weights: `(n,)` float32 weights of the training images in the loss, or `None`.
         sampling: `Sampling` of the training images, or `None`: each of them once in every epoch.
-        image_size: `(height, width)` in pixels.
+        image_format: The `ImageFormat` they are brought into.
         batch_size: Images a step.
-        interpolation: How images are resized.
         augmenter_for: Function from a phase to what augments its images, from `as_augmentation`, or `None`.
         seed: Seed of orders and augmentation.
     """
 
     training: Source
     validation: Source
-    image_size: tuple[int, int]
+    image_format: ImageFormat
     batch_size: int
-    interpolation: str
     seed: int
     weights: np.ndarray | None = None
     sampling: Sampling | None = None
@@ -89,7 +88,7 @@ class Material:
     @contextmanager
     def images_for(self, phase, first_epoch, epochs=None):
         """Yields batches of images: `(training, validation)`."""
-        shape = self.image_size, self.batch_size, self.interpolation
+        shape = self.image_format, self.batch_size
         with ExitStack() as stack:
             training = training_batches(
                 self.training, self.targets(phase.label_smoothing), *shape, seed=self.seed,

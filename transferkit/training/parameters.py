@@ -8,6 +8,7 @@ import numpy as np
 
 from transferkit.data.augmentation import as_augmentation
 from transferkit.data.balance import FOCUS, check_balance, check_class_weight
+from transferkit.data.resizing import ImageFormat, check_format_arguments
 from transferkit.data.splits import check_fraction
 from transferkit.models.freezing import check_stages, weighted_stages
 from transferkit.models.heads import Head
@@ -35,16 +36,14 @@ class Settings:
     Attributes:
         name: Name of the backbone.
         stages: Its stages.
-        image_size: `(height, width)` in pixels.
-        interpolation: How images are resized.
+        image_format: The `ImageFormat`.
         augmenter: From `as_augmentation`, or `None`.
         augments_heads: Whether phases that train the head only are augmented, too.
     """
 
     name: str
     stages: tuple
-    image_size: tuple[int, int]
-    interpolation: str
+    image_format: ImageFormat
     batch_size: int
     seed: int
     validation_split: float
@@ -97,6 +96,7 @@ def check_parameters(parameters, stages):
         raise ValueError(
             f"`precision` must be 'auto', {', '.join(map(repr, PRECISIONS))}. Received: precision={precision!r}."
         )
+    check_format_arguments(parameters["resize"], parameters["background"], parameters["channels"])
     _check_caching(parameters["cache"], parameters["views"], parameters["engine"])
     for name, smallest in _SMALLEST.items():
         value = parameters[name]
@@ -123,7 +123,7 @@ def check_parameters(parameters, stages):
     if not isinstance(parameters["schedule"], str):
         check_stage_names(parameters["schedule"], stages)
     if not is_auto(parameters["augmentation"]):
-        as_augmentation(parameters["augmentation"], parameters["seed"])
+        as_augmentation(parameters["augmentation"], parameters["seed"], parameters["channels"])
 
 
 def _check_caching(cache, views, engine):
@@ -164,32 +164,31 @@ def is_auto(value):
     return isinstance(value, str) and value == "auto"
 
 
-def find_augmenter(augmentation, seed):
+def find_augmenter(augmentation, seed, channels):
     """Returns what augments images while the backbone trains, and notes; see `as_augmentation`."""
-    return as_augmentation("light" if is_auto(augmentation) else augmentation, seed)
+    return as_augmentation("light" if is_auto(augmentation) else augmentation, seed, channels)
 
 
-def make_settings(parameters, backbone, image_size, interpolation, callbacks=()):
+def make_settings(parameters, backbone, image_format, callbacks=()):
     """Makes the `Settings` of a classifier.
 
     Args:
         parameters: Dict of its arguments.
         backbone: Its `Backbone`.
-        image_size: `(height, width)` in pixels.
-        interpolation: How images are resized.
+        image_format: The `ImageFormat`.
         callbacks: Keras callbacks.
 
     Returns:
         `(settings, notes)`: notes are sentences that the user should read.
     """
-    augmenter, notes = find_augmenter(parameters["augmentation"], parameters["seed"])
+    augmenter, notes = find_augmenter(parameters["augmentation"], parameters["seed"], image_format.channels)
     focus = FOCUS if parameters["balance"] == "focal" else 0.0
     options = Options(parameters["optimizer"], parameters["gradient_accumulation_steps"], tuple(callbacks or ()), focus)
     kept = {name: parameters[name] for name in _KEPT}
     augments_heads = augmenter is not None and not is_auto(parameters["augmentation"])
     settings = Settings(
-        backbone.name, backbone.stages, image_size, interpolation, **kept, augmenter=augmenter,
-        augments_heads=augments_heads, options=options,
+        backbone.name, backbone.stages, image_format, **kept, augmenter=augmenter, augments_heads=augments_heads,
+        options=options,
     )  # fmt: skip
     return settings, notes
 

@@ -17,8 +17,8 @@ from transferkit.data.labels import encode_labels
 from transferkit.data.source import Source
 
 
-def as_source(x, y=None, *, sample_weight=None, groups=None, class_names=None, needs_labels=False, steps=None,
-              steps_name="steps_per_epoch"):  # fmt: skip
+def as_source(x, y=None, *, sample_weight=None, groups=None, class_names=None, needs_labels=False, channels=3,
+              steps=None, steps_name="steps_per_epoch"):  # fmt: skip
     """Turns whatever holds images into a `Source`.
 
     Args:
@@ -27,7 +27,7 @@ def as_source(x, y=None, *, sample_weight=None, groups=None, class_names=None, n
             - path of a class folder (one subfolder of images a class) or, without labels, of a folder of images; of a
               zip or tar file of such a folder; of one image; of a CSV file; or a sequence of paths of images;
             - array `(n, height, width, channels)`, `(height, width, channels)` or, grayscale, `(n, height, width)`,
-              uint8 or float in `[0, 255]`, with 1 or 3 channels;
+              uint8 or float in `[0, 255]`;
             - PIL image, or a sequence of PIL images and arrays of any sizes;
             - `Table` or data frame, see there;
             - `tf.data.Dataset`, `keras.utils.PyDataset` or generator, of images, `(images, labels)` or `(images,
@@ -41,6 +41,7 @@ def as_source(x, y=None, *, sample_weight=None, groups=None, class_names=None, n
         groups: What each image belongs to, `(n,)` int or str, or `None`; see `Source`.
         class_names: Classes that labels may have, in order; default: those that occur.
         needs_labels: Whether labels are required.
+        channels: Number of channels that arrays must have; for 3, gray ones are welcome, too.
         steps: How many batches to take from a stream. Default: all, if it has an end.
         steps_name: What the user calls `steps`.
 
@@ -59,7 +60,7 @@ def as_source(x, y=None, *, sample_weight=None, groups=None, class_names=None, n
             f"`{steps_name}` says how much to read from a stream, and `x` is none: every epoch has all images. "
             f"Leave it out. Received: {steps_name}={steps!r}, x={_describe(x)}."
         )
-    given = _read(x, y, needs_labels, steps, steps_name)
+    given = _read(x, y, needs_labels, channels, steps, steps_name)
     count = len(given.images)
     if count == 0:
         raise ValueError("`x` holds no images. Expected at least one.")
@@ -89,12 +90,12 @@ def _encode(given, count, class_names):
     return encode_labels(given.labels, count, names, ordered=given.is_ordered)
 
 
-def _read(x, y, needs_labels, steps, steps_name):
+def _read(x, y, needs_labels, channels, steps, steps_name):
     """Reads `x`, whatever it is. Returns a `Given`."""
     if is_archive(x):
         x = extract(x)
     if is_table(x):
-        return _with_images_checked(read_table(x, y, needs_labels))
+        return _with_images_checked(read_table(x, y, needs_labels), channels)
     for is_kind, read in (
         (_is_folder, lambda folder: _read_folder(Path(folder), needs_labels)),
         (is_keras_iterator, read_keras_iterator),  # streams as well, but known better
@@ -104,18 +105,18 @@ def _read(x, y, needs_labels, steps, steps_name):
         if is_kind(x):
             if y is not None:
                 raise ValueError(f"`y` must be left out: `x` brings its own labels. Received: x={_describe(x)}.")
-            return _with_images_checked(read(x))
-    return Given(read_images(x), y)
+            return _with_images_checked(read(x), channels)
+    return Given(read_images(x, channels), y)
 
 
 def _is_folder(x):
     return isinstance(x, str | os.PathLike) and os.path.isdir(x)
 
 
-def _with_images_checked(given):
+def _with_images_checked(given, channels):
     """Lets arrays and paths pass the same checks, wherever they come from."""
     is_lazy = not isinstance(given.images, list) and not hasattr(given.images, "dtype")
-    return given if is_lazy or not len(given.images) else replace(given, images=read_images(given.images))
+    return given if is_lazy or not len(given.images) else replace(given, images=read_images(given.images, channels))
 
 
 def _read_folder(folder, needs_labels):

@@ -6,7 +6,7 @@ from pathlib import Path
 from transferkit._utils.text import natural_key, plural
 from transferkit.data.inputs.given import PARTS, Given
 
-IMAGE_SUFFIXES = frozenset([".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"])
+IMAGE_SUFFIXES = frozenset([".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".npy", ".png", ".tif", ".tiff", ".webp"])
 _IGNORED_FOLDERS = frozenset({"__MACOSX", "__pycache__"})
 
 

@@ -32,7 +32,7 @@ class Spool:
         self._add(_smallest(image))
 
     def collect(self):
-        """Returns all images, once: an array if they have one shape, which may be mapped from a file, or else a list."""
+        """Returns all images, once: an array, perhaps mapped from a file, or a list if they have several shapes."""
         if self._file is not None:
             self._flush()
             with self._file:  # the mapping stays, and the space on disk is free when it goes
