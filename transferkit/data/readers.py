@@ -1,15 +1,14 @@
 """From one image, wherever it is, to RGB pixels. Training and prediction read through here, so they see the same."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from threading import RLock
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from transferkit._utils.text import plural
-from transferkit.exceptions import ImageReadError
-
 _BACKGROUND = "white"
+_LARGE_PIXELS = 2**24  # of these, which take up to a gigabyte each, one is decoded at a time
+_turn = RLock()
 
 
 def read_pixels(image):
@@ -28,9 +27,14 @@ def read_pixels(image):
         return to_rgb_array(image if image.ndim == 3 else image[..., np.newaxis])
     if isinstance(image, Image.Image):
         return _rgb(ImageOps.exif_transpose(image))
-    with Image.open(image) as opened:
+    with Image.open(image) as opened, patience_with(opened):
         ImageOps.exif_transpose(opened, in_place=True)
         return _rgb(opened)
+
+
+def patience_with(opened):
+    """Returns a context in which to decode an opened PIL image: a large one waits for its turn, to bound the memory."""
+    return _turn if opened.width * opened.height > _LARGE_PIXELS else nullcontext()
 
 
 def to_rgb_array(array):
@@ -110,76 +114,3 @@ def _check_range(array, name, brightest):
             "so they were probably scaled, for instance by `rescale=1/255`. Leave that out, or multiply by 255: "
             "the model scales its own input."
         )
-
-
-def find_unreadable(source, advance=lambda count: None):
-    """Decodes every image file of a source once and collects those that fail.
-
-    Args:
-        source: A `Source`. Images that are in memory already are only looked at if they are PIL images.
-        advance: Called with 1 for every image done.
-
-    Returns:
-        List of `(index, name, reason)`, in order.
-    """
-    indices = [] if source.is_uniform else range(len(source))
-
-    def reason(index):
-        try:
-            _try_decoding(source.images[index])
-        except Exception as error:  # whatever a decoder raises on broken data means the same here
-            return _plain_reason(error)
-        finally:
-            advance(1)
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        reasons = list(pool.map(reason, indices, chunksize=16))
-    return [(index, source.name(index), why) for index, why in zip(indices, reasons, strict=True) if why]
-
-
-def _try_decoding(image):
-    """Decodes all of an image; a JPEG at an eighth of its size, which reads every byte but makes fewer pixels."""
-    if isinstance(image, np.ndarray):
-        return
-    if isinstance(image, Image.Image):
-        image.load()
-        return
-    with Image.open(image) as opened:
-        opened.draft("RGB", (1, 1))
-        opened.load()
-
-
-def _plain_reason(error):
-    if isinstance(error, Image.UnidentifiedImageError):
-        return "not an image that Pillow can identify"
-    return str(error) or type(error).__name__
-
-
-def keep_readable(source, on_bad_image, console):
-    """Checks that every image of a source can be read.
-
-    Args:
-        source: A `Source`.
-        on_bad_image: `"raise"`, or `"skip"` to go on without the unreadable ones.
-        console: Told about the progress, and about the images that are skipped.
-
-    Returns:
-        The source, without its unreadable images.
-
-    Raises:
-        ImageReadError: With all unreadable images, for `"raise"` or if none is left.
-    """
-    if source.is_uniform:
-        return source
-    with console.step("Checking images", len(source)) as advance:
-        failures = find_unreadable(source, advance)
-    if not failures:
-        return source
-    error = ImageReadError(failures, len(source))
-    if on_bad_image == "raise" or len(failures) == len(source):
-        raise error
-    console.note(
-        f"Skipped {len(failures):,} of {plural(len(source), 'image')} that could not be read:\n{error.listing}"
-    )
-    bad = {index for index, _, _ in failures}
-    return source.take([index for index in range(len(source)) if index not in bad])
