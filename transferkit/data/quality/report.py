@@ -1,6 +1,6 @@
 """What was found wrong with images, as something to read and something to work with."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,8 @@ _EXAMPLES = 3  # shown of each kind of finding
 _MEMBERS = 4  # shown of each group
 
 
-class ImageRef(NamedTuple):
+@dataclass(frozen=True)
+class ImageRef:
     """One image: its part (`"training"`, …), its index in it as it was given, what to call it, and its label."""
 
     part: str
@@ -72,8 +73,8 @@ class DataReport:
     @property
     def duplicates(self) -> tuple[Group, ...]:
         """All groups of duplicates: each near-duplicate group, and each exact one that is in none of those."""
-        near = {image[:2] for group in self.near_duplicates for image in group}
-        return self.near_duplicates + tuple(group for group in self.exact_duplicates if group[0][:2] not in near)
+        near = {image for group in self.near_duplicates for image in group}
+        return self.near_duplicates + tuple(group for group in self.exact_duplicates if group[0] not in near)
 
     @property
     def label_conflicts(self) -> tuple[Group, ...]:
@@ -113,11 +114,11 @@ class DataReport:
     def _sections(self):
         """One text for each kind of finding."""
         sections = [
-            _section("cannot be read", plural(len(self.unreadable), "image"), self.unreadable, _show_unreadable),
-            _section("in more than one part", _size_of(self.leaks), self.leaks, _show_group),
-            _section("with different labels", _size_of(self.label_conflicts), self.label_conflicts, _show_group),
-            _section("exact duplicates", _size_of(self.exact_duplicates), self.exact_duplicates, _show_group),
-            _section("near-duplicates", _size_of(self.near_duplicates), self.near_duplicates, _show_group),
+            _section("Cannot be read", plural(len(self.unreadable), "image"), self.unreadable, _show_unreadable),
+            _section("In more than one part", _size_of(self.leaks), self.leaks, _show_group),
+            _section("With different labels", _size_of(self.label_conflicts), self.label_conflicts, _show_group),
+            _section("Exact duplicates", _size_of(self.exact_duplicates), self.exact_duplicates, _show_group),
+            _section("Near-duplicates", _size_of(self.near_duplicates), self.near_duplicates, _show_group),
         ]
         rare = [f"{name} ({count})" for name, count in self.rare_classes.items()]
         sections.append(f"Too few images: {plural(len(rare), 'class')}: {listing(rare)}" if rare else "")
@@ -134,7 +135,7 @@ def _section(title, size, items, show):
     if not items:
         return ""
     more = [f"  … and {len(items) - _EXAMPLES:,} more"] if len(items) > _EXAMPLES else []
-    return "\n".join([f"{title[0].upper()}{title[1:]}: {size}", *map(show, items[:_EXAMPLES]), *more])
+    return "\n".join([f"{title}: {size}", *map(show, items[:_EXAMPLES]), *more])
 
 
 def _size_of(groups):
@@ -156,4 +157,4 @@ def _where(image):
 
 
 def _image_dict(image):
-    return {**image._asdict(), "label": list(image.label) if isinstance(image.label, tuple) else image.label}
+    return {**asdict(image), "label": list(image.label) if isinstance(image.label, tuple) else image.label}
