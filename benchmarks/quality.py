@@ -15,6 +15,7 @@ import io
 import os
 import struct
 import tempfile
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 from pathlib import Path
@@ -98,6 +99,7 @@ def corrupt_files(path):
     Image.open(path).save(png, "PNG")
     png = png.getvalue()
     middle = len(png) // 2
+    header = b"IHDR" + struct.pack(">II", 60000, 60000) + png[24:29]
     return {
         "truncated.jpg": data[: len(data) // 2],
         "empty.jpg": b"",
@@ -106,7 +108,7 @@ def corrupt_files(path):
         "headless.jpg": data[20:],
         "truncated.png": png[:middle],
         "damaged.png": png[:middle] + bytes(64) + png[middle + 64 :],
-        "bomb.png": png[:16] + struct.pack(">II", 60000, 60000) + png[24:],
+        "bomb.png": png[:12] + header + struct.pack(">I", zlib.crc32(header)) + png[33:],
     }
 
 

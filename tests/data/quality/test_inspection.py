@@ -1,5 +1,6 @@
 import os
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -29,7 +30,8 @@ def huge_png(path):
     """The header of a PNG of 10,000 × 10,000 pixels, more than Pillow's limit, and less than twice as much."""
     Image.new("L", (8, 8)).save(path)
     data = path.read_bytes()
-    path.write_bytes(data[:16] + struct.pack(">II", 10000, 10000) + data[24:])
+    header = b"IHDR" + struct.pack(">II", 10000, 10000) + data[24:29]
+    path.write_bytes(data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:])
     return path
 
 

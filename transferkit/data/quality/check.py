@@ -68,7 +68,7 @@ def check_data(
     near, notes = _looks_for_near(near_duplicates)
     size = _pair(image_size)
     console = Console(verbose)
-    given = {"training": (x, y)}
+    given: dict[str, Any] = {"training": (x, y)}
     for name, data in (("validation", validation_data), ("test", test_data)):
         if data is not None:
             given[name] = data if isinstance(data, tuple | list) and len(data) == 2 else (data, None)
