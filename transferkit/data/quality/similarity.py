@@ -2,7 +2,7 @@
 
 Each step looks closer at fewer pairs. A thumbnail's low frequencies, which a small crop hardly moves, give candidates;
 the second looks are a fit of one thumbnail to the other, with a small shift and zoom allowed, and the perceptual hash
-of ImageHash. Thresholds were chosen on 10,000 images of CIFAR-10 and 5,000 changed versions of them, of other draws than
+of ImageHash. Thresholds were chosen on 10,000 images of CIFAR-10 and 5,000 changed versions, of other draws than
 those in `benchmarks/quality.py`.
 """
 
