@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from transferkit.classifier import TransferClassifier
     from transferkit.data.augmentation import Augmentation
     from transferkit.data.inputs.tables import Table
+    from transferkit.data.quality.check import check_data
+    from transferkit.data.quality.report import DataReport
     from transferkit.evaluation.report import EvaluationReport
-    from transferkit.exceptions import ArchiveError, ImageReadError, WeightsUnavailableError
+    from transferkit.exceptions import ArchiveError, ImageReadError, LeakError, WeightsUnavailableError
     from transferkit.models.heads import Head
     from transferkit.training.phases import Phase
 
@@ -25,9 +27,11 @@ __all__ = [
     "ArchiveError",
     "Augmentation",
     "Backbone",
+    "DataReport",
     "EvaluationReport",
     "Head",
     "ImageReadError",
+    "LeakError",
     "Phase",
     "Stage",
     "Table",
@@ -35,6 +39,7 @@ __all__ = [
     "WeightsUnavailableError",
     "__version__",
     "backbone_from_model",
+    "check_data",
     "list_backbones",
     "register_backbone",
 ]
@@ -43,15 +48,18 @@ _HOMES = {
     "ArchiveError": "exceptions",
     "Augmentation": "data.augmentation",
     "Backbone": "backbones.backbone",
+    "DataReport": "data.quality.report",
     "EvaluationReport": "evaluation.report",
     "Head": "models.heads",
     "ImageReadError": "exceptions",
+    "LeakError": "exceptions",
     "Phase": "training.phases",
     "Stage": "backbones.stages",
     "Table": "data.inputs.tables",
     "TransferClassifier": "classifier",
     "WeightsUnavailableError": "exceptions",
     "backbone_from_model": "backbones.custom",
+    "check_data": "data.quality.check",
     "list_backbones": "backbones.registry",
     "register_backbone": "backbones.registry",
 }

@@ -20,7 +20,7 @@ from transferkit.backbones.registry import get_backbone
 from transferkit.data.datasets import augmented_draws, resized_images
 from transferkit.data.inputs.convert import as_source
 from transferkit.data.intake import labelled_source, training_sources
-from transferkit.data.readers import find_unreadable, keep_readable
+from transferkit.data.quality.inspection import find_unreadable, keep_readable
 from transferkit.data.resizing import ImageFormat
 from transferkit.data.splits import Split
 from transferkit.evaluation.report import EvaluationReport, evaluate_probabilities
@@ -122,6 +122,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             which the frozen part has to be computed again and again. `"auto"`: 4 for fewer than 2,000 images, else 2.
         strategy: A `tf.distribute.Strategy` for training on several devices, or `None`.
         on_bad_image: `"raise"` an `ImageReadError` that lists all images that cannot be read, or `"skip"` them.
+        on_leak: What to do about training images that are duplicates of images in `validation_data`: `"warn"`,
+            `"raise"` a `LeakError` that lists them, or `"drop"` them from training. Near-duplicates count as well where
+            ImageHash is installed (`pip install "transferkit[check]"`).
         seed: Seed of folds, splits, the head's first weights, dropout and the order of images. The same seed and data
             give the same classifier; only the random weights of a backbone with `weights=None` are drawn by Keras.
         verbose: `"auto"` or 1: progress bars on a terminal, one line a step elsewhere; 2: one line a step; 0: nothing.
@@ -175,6 +178,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         views: str | int | None = "auto",
         strategy: Any = None,
         on_bad_image: str = "raise",
+        on_leak: str = "warn",
         seed: int = 0,
         verbose: str | int = "auto",
     ):
@@ -202,6 +206,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         self.views = views
         self.strategy = strategy
         self.on_bad_image = on_bad_image
+        self.on_leak = on_leak
         self.seed = seed
         self.verbose = verbose
 
@@ -241,6 +246,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             ValueError, TypeError, FileNotFoundError: If parameters or data are not usable. Nothing was computed yet.
             ImageReadError: If images cannot be read.
+            LeakError: If training images are duplicates of validation images, with `on_leak="raise"`.
             WeightsUnavailableError: If the pretrained weights cannot be had.
             MemoryError: If the device's memory does not suffice.
         """
@@ -248,7 +254,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         backbone, image_format = self._checked()
         check_callbacks(callbacks)
         source, validation_source = training_sources(
-            x, y, validation_data, (steps_per_epoch, validation_steps), self.on_bad_image, console,
+            x, y, validation_data, (steps_per_epoch, validation_steps), console,
+            on_bad_image=self.on_bad_image, on_leak=self.on_leak, image_size=image_format.image_size,
             channels=self.channels, sample_weight=sample_weight, groups=groups,
         )  # fmt: skip
         self._say_what_is_known(backbone, console)

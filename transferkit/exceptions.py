@@ -30,6 +30,30 @@ class ImageReadError(ValueError):
         return type(self), (self.failures, self.total)
 
 
+class LeakError(ValueError):
+    """Training images are duplicates of validation images. Raised by `fit` with `on_leak="raise"`.
+
+    Attributes:
+        leaks: Tuple of `(index, name, validation_name)`, one for each such training image, sorted by index.
+        total: Number of training images.
+    """
+
+    def __init__(self, leaks: Sequence[tuple[int, str, str]], total: int):
+        self.leaks = tuple(leaks)
+        self.total = total
+        lines = [f"  {name} = {other}" for _, name, other in self.leaks[:_SHOWN]]
+        if len(self.leaks) > _SHOWN:
+            lines.append(f"  … and {len(self.leaks) - _SHOWN} more, in `error.leaks`")
+        listing = "\n".join(lines)
+        super().__init__(
+            f"{len(self.leaks):,} of {total:,} training images are duplicates of validation images:\n{listing}\n"
+            "Take them out of one of the two, or let `fit` leave them out of training: `on_leak='drop'`."
+        )
+
+    def __reduce__(self):
+        return type(self), (self.leaks, self.total)
+
+
 class WeightsUnavailableError(OSError):
     """Pretrained weights are neither on this machine nor could they be downloaded."""
 

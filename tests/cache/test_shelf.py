@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
+from transferkit._utils.fingerprints import fingerprint_images
 from transferkit.cache import places, segments, shelf
-from transferkit.cache.fingerprints import fingerprint_images
 from transferkit.cache.store import Store
 
 

@@ -2,21 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transferkit.data.inputs.convert import as_source
-from transferkit.data.readers import find_unreadable, keep_readable, read_pixels
-from transferkit.exceptions import ImageReadError
-
-
-@pytest.fixture
-def spoiled(tmp_path, images):
-    """Ten JPEG files, of which the third is cut short and the sixth is text."""
-    rng = np.random.default_rng(0)
-    paths = [tmp_path / f"{number}.jpg" for number in range(10)]
-    for path in paths:
-        Image.fromarray(rng.integers(0, 255, (64, 64, 3), dtype="uint8")).save(path)
-    paths[2].write_bytes(paths[2].read_bytes()[:1500])
-    paths[5].write_text("no image")
-    return as_source(paths, [0, 1] * 5)
+from transferkit.data.readers import read_pixels
 
 
 def test_a_file_an_array_and_a_pil_image_give_the_same_pixels(images, image_paths):
@@ -74,33 +60,6 @@ def test_gray_arrays_get_three_equal_channels():
     assert pixels.shape == (4, 5, 3)
     assert pixels.dtype == "float32"
     assert (pixels == 7).all()
-
-
-def test_all_unreadable_files_are_found_with_a_reason(spoiled):
-    failures = find_unreadable(spoiled)
-    assert [index for index, _, _ in failures] == [2, 5]
-    assert "truncated" in failures[0][2]
-    assert failures[1][2] == "not an image that Pillow can identify"
-
-
-def test_unreadable_files_are_raised_together(spoiled, quiet):
-    with pytest.raises(
-        ImageReadError, match=r"(?s)2 of 10 images could not be read.*2\.jpg.*5\.jpg.*on_bad_image"
-    ) as info:
-        keep_readable(spoiled, "raise", quiet)
-    assert [index for index, _, _ in info.value.failures] == [2, 5]
-
-
-def test_unreadable_files_can_be_skipped(spoiled, quiet):
-    kept = keep_readable(spoiled, "skip", quiet)
-    assert len(kept) == 8
-    assert kept.labels.tolist() == [0, 1, 1, 0, 0, 1, 0, 1]
-    assert not find_unreadable(kept)
-
-
-def test_nothing_readable_is_an_error_even_if_skipping(spoiled, quiet):
-    with pytest.raises(ImageReadError):
-        keep_readable(spoiled.take([2, 5]), "skip", quiet)
 
 
 def test_the_array_of_the_caller_is_not_changed(images):

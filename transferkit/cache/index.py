@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from transferkit.cache.fingerprints import PRINT_BYTES
+from transferkit._utils.fingerprints import PRINT_BYTES
 
 
 class Index:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transferkit.cache.fingerprints import PRINT_BYTES
+from transferkit._utils.fingerprints import PRINT_BYTES
 
 LEFTOVER = ".part"  # ends the name of what is still being written
 

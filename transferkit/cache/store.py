@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from transferkit.cache.fingerprints import fingerprint
+from transferkit._utils.fingerprints import fingerprint
 from transferkit.cache.places import Disk, Memory
 from transferkit.cache.shelf import Shelf
 

@@ -7,7 +7,11 @@ import numpy as np
 from transferkit._utils.text import listing, plural
 from transferkit.data.checks import check_classes
 from transferkit.data.inputs.convert import as_source
-from transferkit.data.readers import keep_readable
+from transferkit.data.quality.duplicates import join_groups, without_large_groups
+from transferkit.data.quality.findings import Part, report_on
+from transferkit.data.quality.inspection import inspect_in_steps, keep_readable, refuse_unreadable
+from transferkit.data.quality.leaks import judge_leaks, tell_in_brief
+from transferkit.data.quality.similarity import has_imagehash
 
 
 def labelled_source(x, y, on_bad_image, console, part=None, **options):
@@ -24,15 +28,20 @@ def labelled_source(x, y, on_bad_image, console, part=None, **options):
     Raises:
         ValueError: If there are no images of that part.
     """
-    source = as_source(x, y, needs_labels=True, **options)
-    for note in source.notes:
-        console.note(note)
-    if part is not None and source.parts is not None:
-        source = _part(source, part, console)
+    source = _labelled(x, y, console, part, **options)
     return keep_readable(source, on_bad_image, console, options.get("channels", 3))
 
 
-def training_sources(x, y, validation_data, steps, on_bad_image, console, channels=3, **columns):
+def _labelled(x, y, console, part=None, **options):
+    source = as_source(x, y, needs_labels=True, **options)
+    for note in source.notes:
+        console.note(note)
+    return source if part is None or source.parts is None else _part(source, part, console)
+
+
+def training_sources(
+    x, y, validation_data, steps, console, *, on_bad_image, on_leak, image_size, channels=3, **columns
+):
     """Makes the sources of `fit`.
 
     Args:
@@ -40,34 +49,63 @@ def training_sources(x, y, validation_data, steps, on_bad_image, console, channe
         y: Labels, or `None` for what brings its own.
         validation_data: The same as `x`, or a tuple `(x, y)` or `(x, y, sample_weight)`, or `None`.
         steps: Numbers of batches to read from streams, `(training, validation)`.
+        console: Told what there is, what was ignored and what is unusual.
         on_bad_image: `"raise"` or `"skip"`.
-        console: Told what there is and what was ignored.
+        on_leak: `"warn"`, `"raise"` or `"drop"`.
+        image_size: `(height, width)` of the model's input in pixels.
         channels: Number of channels that images must have.
         **columns: `sample_weight` and `groups` of the training images.
 
     Returns:
         `(training, validation)`, two `Source`. The second is `None` if the user has not set any images aside.
+        Duplicates among the training images belong to one group.
 
     Raises:
         ValueError: If `validation_data` is of another form, or there are too few images or classes.
+        ImageReadError: If images cannot be read.
+        LeakError: If training images are duplicates of validation images, and `on_leak` forbids it.
     """
-    source = labelled_source(x, y, on_bad_image, console, steps=steps[0], channels=channels, **columns)
-    if source.parts is None:
-        training, validation = source, None
-    else:
-        training, validation = _divide(source, validation_data is not None, console)
+    training = _labelled(x, y, console, steps=steps[0], channels=channels, **columns)
+    validation = None
+    if training.parts is not None:
+        training, validation = _divide(training, validation_data is not None, console)
+    if validation_data is not None:
+        their_x, their_y, weights = _unpack(validation_data)
+        validation = _labelled(
+            their_x, their_y, console, "validation", class_names=training.class_names, sample_weight=weights,
+            steps=steps[1], steps_name="validation_steps", channels=channels,
+        )  # fmt: skip
+    sources = {"training": training} if validation is None else {"training": training, "validation": validation}
+    sources = _checked(sources, console, on_bad_image, on_leak, image_size, channels)
+    training = sources["training"]
     for note in check_classes(training):
         console.note(note)
     console.note(
         f"{plural(len(training), 'image')} of {len(training.class_names)} classes: {listing(training.class_names)}"
     )
-    if validation_data is not None:
-        their_x, their_y, weights = _unpack(validation_data)
-        validation = labelled_source(
-            their_x, their_y, on_bad_image, console, "validation", class_names=training.class_names,
-            sample_weight=weights, steps=steps[1], steps_name="validation_steps", channels=channels,
-        )  # fmt: skip
-    return training, validation
+    return training, sources.get("validation")
+
+
+def _checked(sources, console, on_bad_image, on_leak, image_size, channels):
+    """Looks at all images once. Returns the sources, without what has to go, and with duplicates in groups."""
+    parts = {}
+    for name, source in sources.items():
+        inspection = inspect_in_steps(source, console, channels=channels, has_thumbnails=has_imagehash())
+        refuse_unreadable(inspection, on_bad_image, console)
+        parts[name] = Part(source, inspection)
+    report = report_on(parts, image_size)
+    left_out = judge_leaks(report, on_leak, console)
+    tell_in_brief(report, image_size, console)
+    rows = {name: part.inspection.readable for name, part in parts.items()}
+    rows["training"] = np.setdiff1d(rows["training"], left_out)
+    taken = {
+        name: source.take(rows[name]) if len(rows[name]) < len(source) else source for name, source in sources.items()
+    }
+    training = taken["training"]
+    duplicates = without_large_groups(report.groups["training"][rows["training"]])
+    if duplicates is not None:
+        taken["training"] = replace(training, groups=join_groups(duplicates, training.groups))
+    return taken
 
 
 def _unpack(validation_data):

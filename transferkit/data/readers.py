@@ -1,17 +1,16 @@
 """From one image, wherever it is, to RGB pixels. Training and prediction read through here, so they see the same."""
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from threading import RLock
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from transferkit._utils.text import plural
-from transferkit.exceptions import ImageReadError
-
 _WHITE = (255, 255, 255)
-_PLAIN_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")  # any of these can be turned into RGB
 _DEEP_FORMATS = ("PNG", "PPM")  # whose mode "I" always means 16 bits; newer versions of Pillow say "I;16"
+_LARGE_PIXELS = 2**24  # of these, which take up to a gigabyte each, one is decoded at a time
+_turn = RLock()
 
 
 def read_pixels(image, channels=3, background=_WHITE):
@@ -37,12 +36,22 @@ def read_pixels(image, channels=3, background=_WHITE):
         return to_channels(image if image.ndim == 3 else image[..., np.newaxis], channels)
     if isinstance(image, Image.Image):
         return _channels_of(ImageOps.exif_transpose(image), channels, background, image.format)
-    suffix = os.path.splitext(image)[1].lower()
-    if suffix == ".npy" or (suffix in (".tif", ".tiff") and is_multispectral(channels)):
-        return _read_array(image, suffix, channels)
-    with Image.open(image) as opened:
+    if is_array_file(image, channels):
+        return read_array(image, image, channels)
+    with Image.open(image) as opened, patience_with(opened):
         ImageOps.exif_transpose(opened, in_place=True)
         return _channels_of(opened, channels, background, opened.format)
+
+
+def is_array_file(path, channels):
+    """Whether a file is not Pillow's to read: a `.npy` file, or a TIFF file of other than 1 or 3 channels."""
+    suffix = os.path.splitext(path)[1].lower()
+    return suffix == ".npy" or (suffix in (".tif", ".tiff") and is_multispectral(channels))
+
+
+def patience_with(opened):
+    """Returns a context in which to decode an opened PIL image: a large one waits for its turn, to bound the memory."""
+    return _turn if opened.width * opened.height > _LARGE_PIXELS else nullcontext()
 
 
 def is_multispectral(channels):
@@ -63,15 +72,25 @@ def is_16_bit(array):
     return array.dtype.kind == "u" and array.dtype.itemsize == 2
 
 
-def _read_array(path, suffix, channels):
-    """Reads a `.npy` file, or the first page of a TIFF file of any number of channels."""
-    array = np.load(path, allow_pickle=False) if suffix == ".npy" else _read_tiff(path)
+def read_array(file, path, channels):
+    """Reads a `.npy` file, or the first page of a TIFF file of any number of channels.
+
+    Args:
+        file: Path, or the opened file.
+        path: Its path.
+        channels: Number of channels that it must have.
+
+    Returns:
+        Pixels as of `read_pixels`.
+    """
+    is_tiff = os.path.splitext(path)[1].lower() != ".npy"
+    array = _read_tiff(file) if is_tiff else np.load(file, allow_pickle=False)
     array = array if array.ndim == 3 else array[..., np.newaxis]
     check_pixels(array, "the array", channels=channels)
     return to_channels(array, channels)
 
 
-def _read_tiff(path):
+def _read_tiff(file):
     try:
         import tifffile
     except ImportError as error:
@@ -79,8 +98,8 @@ def _read_tiff(path):
             "TIFF files of other than 1 or 3 channels need tifffile, which is not installed here. "
             'Install it with: pip install "transferkit[multispectral]"'
         ) from error
-    with tifffile.TiffFile(path) as file:
-        page = file.pages[0]
+    with tifffile.TiffFile(file) as pages:
+        page = pages.pages[0]
         pixels = page.asarray()
         return np.moveaxis(pixels, 0, -1) if page.axes == "SYX" else pixels
 
@@ -175,87 +194,3 @@ def _check_range(array, name, brightest):
             "so they were probably scaled, for instance by `rescale=1/255`. Leave that out, or multiply by 255: "
             "the model scales its own input."
         )
-
-
-def find_unreadable(source, advance=lambda count: None, channels=3):
-    """Decodes every image file of a source once and collects those that fail.
-
-    Args:
-        source: A `Source`. Images that are in memory already are only looked at if they are PIL images.
-        advance: Called with 1 for every image done.
-        channels: Number of channels that images must have.
-
-    Returns:
-        List of `(index, name, reason)`, in order.
-    """
-    indices = [] if source.is_uniform else range(len(source))
-
-    def reason(index):
-        try:
-            _try_decoding(source.images[index], channels)
-        except Exception as error:  # whatever a decoder raises on broken data means the same here
-            return _plain_reason(error)
-        finally:
-            advance(1)
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        reasons = list(pool.map(reason, indices, chunksize=16))
-    return [(index, source.name(index), why) for index, why in zip(indices, reasons, strict=True) if why]
-
-
-def _try_decoding(image, channels):
-    """Decodes all of an image; a JPEG at an eighth of its size, which reads every byte but makes fewer pixels."""
-    if isinstance(image, np.ndarray):
-        return
-    if channels != 3 or str(image).lower().endswith(".npy"):
-        read_pixels(image, channels)
-        return
-    if isinstance(image, Image.Image):
-        _load(image)
-        return
-    with Image.open(image) as opened:
-        opened.draft("RGB", (1, 1))
-        _load(opened)
-
-
-def _load(image):
-    image.load()
-    if image.mode not in _PLAIN_MODES:
-        _rgb(image, _WHITE, image.format)
-
-
-def _plain_reason(error):
-    if isinstance(error, Image.UnidentifiedImageError):
-        return "not an image that Pillow can identify"
-    return str(error) or type(error).__name__
-
-
-def keep_readable(source, on_bad_image, console, channels=3):
-    """Checks that every image of a source can be read.
-
-    Args:
-        source: A `Source`.
-        on_bad_image: `"raise"`, or `"skip"` to go on without the unreadable ones.
-        console: Told about the progress, and about the images that are skipped.
-        channels: Number of channels that images must have.
-
-    Returns:
-        The source, without its unreadable images.
-
-    Raises:
-        ImageReadError: With all unreadable images, for `"raise"` or if none is left.
-    """
-    if source.is_uniform:
-        return source
-    with console.step("Checking images", len(source)) as advance:
-        failures = find_unreadable(source, advance, channels)
-    if not failures:
-        return source
-    error = ImageReadError(failures, len(source))
-    if on_bad_image == "raise" or len(failures) == len(source):
-        raise error
-    console.note(
-        f"Skipped {len(failures):,} of {plural(len(source), 'image')} that could not be read:\n{error.listing}"
-    )
-    bad = {index for index, _, _ in failures}
-    return source.take([index for index in range(len(source)) if index not in bad])

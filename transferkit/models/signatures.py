@@ -7,7 +7,7 @@ import uuid
 import keras
 import numpy as np
 
-from transferkit.cache.fingerprints import fingerprint
+from transferkit._utils.fingerprints import fingerprint
 
 _KNOWN_LIBRARIES = ("keras", "transferkit")  # their code follows from their version
 _STATES = ("trainable", "dtype")  # how a layer is used now: not what it is

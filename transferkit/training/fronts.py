@@ -6,10 +6,10 @@ from functools import partial
 
 import numpy as np
 
+from transferkit._utils.fingerprints import fingerprint, fingerprint_images
 from transferkit._utils.memory import free_memory
 from transferkit._utils.text import plural
 from transferkit.backbones.stages import split_model
-from transferkit.cache.fingerprints import fingerprint, fingerprint_images
 from transferkit.cache.folder import default_folder, max_bytes, read_json, update_json
 from transferkit.cache.placement import choose_place
 from transferkit.cache.store import Store

@@ -8,6 +8,7 @@ import numpy as np
 
 from transferkit.data.augmentation import as_augmentation
 from transferkit.data.balance import FOCUS, check_balance, check_class_weight
+from transferkit.data.quality.leaks import ON_LEAK
 from transferkit.data.resizing import ImageFormat, check_format_arguments
 from transferkit.data.splits import check_fraction
 from transferkit.models.freezing import check_stages, weighted_stages
@@ -92,6 +93,8 @@ def check_parameters(parameters, stages):
         raise ValueError(f"`head` must be 'logistic' or a Head. Received: head={head!r}.")
     if on_bad_image not in ("raise", "skip"):
         raise ValueError(f"`on_bad_image` must be 'raise' or 'skip'. Received: on_bad_image={on_bad_image!r}.")
+    if parameters["on_leak"] not in ON_LEAK:
+        raise ValueError(f"`on_leak` must be 'warn', 'raise' or 'drop'. Received: on_leak={parameters['on_leak']!r}.")
     if precision not in ("auto", *PRECISIONS):
         raise ValueError(
             f"`precision` must be 'auto', {', '.join(map(repr, PRECISIONS))}. Received: precision={precision!r}."

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transferkit.cache.fingerprints import fingerprint, fingerprint_images
+from transferkit._utils.fingerprints import fingerprint, fingerprint_images
 
 DIFFERENT = [
     ("ab", "c"),
@@ -57,7 +57,7 @@ def test_what_differs_has_different_fingerprints():
 
 
 def test_a_fingerprint_is_32_hexadecimal_digits_and_the_same_in_every_process(in_fresh_process):
-    code = "from transferkit.cache.fingerprints import fingerprint; print(fingerprint('a', {'b': [1.5, None]}))"
+    code = "from transferkit._utils.fingerprints import fingerprint; print(fingerprint('a', {'b': [1.5, None]}))"
     here = fingerprint("a", {"b": [1.5, None]})
     assert re.fullmatch("[0-9a-f]{32}", here)
     assert in_fresh_process(code).strip() == here

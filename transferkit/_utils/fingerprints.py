@@ -115,5 +115,19 @@ def fingerprint_images(images, read, advance=lambda count: None):
 def _digest_image(image, read):
     if isinstance(image, str | os.PathLike):
         with open(image, "rb", buffering=0) as file:
-            return file_digest(file, lambda: _hasher(b"file")).digest()
-    return _digest_array(image if isinstance(image, np.ndarray) else np.asarray(read(image)))
+            return digest_file(file)
+    return digest_pixels(image if isinstance(image, np.ndarray) else np.asarray(read(image)))
+
+
+def digest_file(content):
+    """The print of a file, 16 bytes: of `content`, all its bytes, or a binary file object that is read to its end."""
+    return _hash(b"file", content) if isinstance(content, bytes) else file_digest(content, _file_hasher).digest()
+
+
+def digest_pixels(array):
+    """The print of an image that is an array, 16 bytes: of its values, dtype and shape."""
+    return _digest_array(array)
+
+
+def _file_hasher():
+    return _hasher(b"file")

@@ -1,0 +1,120 @@
+"""Looking at images before anything is computed from them."""
+
+from typing import Any
+
+import numpy as np
+
+from transferkit._utils.console import Console
+from transferkit.data.inputs.convert import as_source
+from transferkit.data.quality.findings import Part, report_on
+from transferkit.data.quality.inspection import inspect_in_steps
+from transferkit.data.quality.report import DataReport
+from transferkit.data.quality.similarity import PIP_LINE, has_imagehash
+
+PARTS = ("training", "validation", "test")
+_NOT_LOOKED_FOR = f"near-duplicates were not looked for: ImageHash is missing. `{PIP_LINE}` brings it."
+
+
+def check_data(
+    x: Any,
+    y: Any = None,
+    *,
+    validation_data: Any = None,
+    test_data: Any = None,
+    image_size: int | tuple[int, int] | None = None,
+    near_duplicates: str | bool = "auto",
+    verbose: str | int = "auto",
+) -> DataReport:
+    """Looks for what is wrong with images and labels, before anything is trained. `fit` does so, too, and says less.
+
+    It reads every image once and finds: images that cannot be read; exact and near-duplicates, within a part and
+    across parts; duplicates with different labels; classes with fewer than 10 training images; images with a side
+    shorter than half of the model's input; classes that are not in all parts. No file is changed or deleted.
+
+    Near-duplicates are images that were made brighter or darker, compressed again, resized, or cropped by a few
+    percent. They are found by ImageHash and a comparison of thumbnails (`pip install "transferkit[check]"`).
+
+    Args:
+        x: Training images: class folder, folder, paths, or images; see `transferkit.data.inputs.convert.as_source`.
+        y: Their labels `(n,)`; not for a class folder. Without labels, only the images are checked.
+        validation_data: Class folder, `(x, y)`, or images, that `fit` chooses on.
+        test_data: The same for those that `evaluate` gets.
+        image_size: Size of the model's input, an integer or `(height, width)`, in pixels. Default: images may be of
+            any size.
+        near_duplicates: Whether to look for near-duplicates; `"auto"`: if ImageHash is installed.
+        verbose: `"auto"` or 1: a progress bar on a terminal; 2: one line a step; 0: nothing.
+
+    Returns:
+        A `DataReport`. `print(report)` shows it.
+
+    Raises:
+        ValueError, TypeError, FileNotFoundError: If the arguments are not usable, or there are no images.
+        ImportError: If `near_duplicates=True` and ImageHash is not installed.
+
+    Example:
+        >>> import numpy as np
+        >>> from transferkit import check_data
+        >>> images = np.random.default_rng(0).integers(0, 255, (30, 32, 32, 3), dtype="uint8")
+        >>> images[7] = images[2]
+        >>> report = check_data(images, ["cat", "dog"] * 15, near_duplicates=False, verbose=0)
+        >>> print(report)
+        Checked 30 images of training.
+        With different labels: 2 images in 1 group
+          image 2 (training, cat), image 7 (training, dog)
+        Exact duplicates: 2 images in 1 group
+          image 2 (training, cat), image 7 (training, dog)
+        >>> report.exact_duplicates[0][1].index
+        7
+    """
+    near, notes = _looks_for_near(near_duplicates)
+    size = _pair(image_size)
+    console = Console(verbose)
+    given: dict[str, Any] = {"training": (x, y)}
+    for name, data in (("validation", validation_data), ("test", test_data)):
+        if data is not None:
+            given[name] = data if isinstance(data, tuple | list) and len(data) == 2 else (data, None)
+    sources = _divided({name: _source(*pair) for name, pair in given.items()})
+    parts = {
+        name: Part(source, inspect_in_steps(source, console, has_thumbnails=near)) for name, source in sources.items()
+    }
+    return report_on(parts, size, notes)
+
+
+def _looks_for_near(near_duplicates):
+    """Returns whether near-duplicates are looked for, and notes."""
+    if near_duplicates not in ("auto", True, False):
+        raise ValueError(
+            f"`near_duplicates` must be 'auto', True or False. Received: near_duplicates={near_duplicates!r}."
+        )
+    if near_duplicates is True and not has_imagehash():
+        raise ImportError(f"`near_duplicates=True` needs ImageHash. Install it by `{PIP_LINE}`.")
+    if near_duplicates == "auto" and not has_imagehash():
+        return False, (_NOT_LOOKED_FOR,)
+    return bool(near_duplicates), ()
+
+
+def _pair(image_size):
+    if image_size is None:
+        return None
+    sides = (image_size, image_size) if isinstance(image_size, int | np.integer) else image_size
+    is_pair = isinstance(sides, tuple | list) and len(sides) == 2
+    if not is_pair or not all(isinstance(side, int | np.integer) and side > 0 for side in sides):
+        raise ValueError(f"`image_size` must be an integer or (height, width). Received: image_size={image_size!r}.")
+    return tuple(int(side) for side in sides)
+
+
+def _divided(sources):
+    """Takes training images apart that the user has divided already, unless there are other parts."""
+    source = sources["training"]
+    if source.parts is None or len(sources) > 1:
+        return sources
+    return {name: source.take(np.flatnonzero(source.parts == name)) for name in PARTS if name in source.parts}
+
+
+def _source(x, y):
+    if y is not None:
+        return as_source(x, y, needs_labels=True)
+    try:
+        return as_source(x, needs_labels=True)
+    except ValueError:  # no class folder: images without labels
+        return as_source(x)

@@ -1,0 +1,128 @@
+"""From what was seen of every image to what is wrong with them together."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from transferkit.data.quality.duplicates import duplicate_groups, exact_groups, members_of
+from transferkit.data.quality.inspection import Inspection
+from transferkit.data.quality.report import DataReport, ImageRef, UnreadableImage
+from transferkit.data.source import Source
+
+_FEWEST = 10  # images that a class should have
+_FAR_SMALLER = 0.5  # of a side of the model's input
+
+
+class Part(NamedTuple):
+    """One part of the data, and what was seen of it."""
+
+    source: Source
+    inspection: Inspection
+
+
+def report_on(parts, image_size=None, notes=()):
+    """Puts together what inspections have seen.
+
+    Args:
+        parts: Dict from the name of a part to its `Part`; the first one is trained on.
+        image_size: `(height, width)` of the model's input in pixels, or `None`.
+        notes: Sentences for the report.
+
+    Returns:
+        A `DataReport`.
+    """
+    starts = np.cumsum([0, *(len(part.source) for part in parts.values())])
+    exact, joined = _groups([part.inspection for part in parts.values()])
+    contents = np.bincount(np.unique(np.stack([joined, exact], axis=1), axis=0)[:, 0])  # how many each group has
+
+    names = list(parts)
+
+    def refs(rows):
+        places = np.searchsorted(starts, rows, side="right") - 1
+        return tuple(
+            _ref(parts, names[place], int(row - starts[place])) for place, row in zip(places, rows, strict=True)
+        )
+
+    return DataReport(
+        counts={name: len(part.source) for name, part in parts.items()},
+        unreadable=tuple(
+            UnreadableImage(_ref(parts, name, index), reason)
+            for name, part in parts.items()
+            for index, _, reason in part.inspection.failures
+        ),
+        exact_duplicates=tuple(map(refs, members_of(exact))),
+        near_duplicates=tuple(map(refs, members_of(joined, contents[joined] > 1))),
+        rare_classes=_rare_classes(next(iter(parts.values()))),
+        small_images={} if image_size is None else {name: _small(part, image_size) for name, part in parts.items()},
+        class_differences=_class_differences({name: part.source for name, part in parts.items()}),
+        groups=dict(zip(names, np.split(joined, starts[1:-1]), strict=True)),
+        notes=tuple(notes),
+    )
+
+
+def _ref(parts, name, index):
+    source = parts[name].source
+    return ImageRef(name, index, source.name(index), _label(source, index))
+
+
+def _label(source, index):
+    """The label of an image, or `None`; of several labels, a tuple."""
+    if source.labels is None:
+        return None
+    names = source.class_names.tolist()
+    row = source.labels[index]
+    return names[row] if np.ndim(row) == 0 else tuple(names[code] for code in np.flatnonzero(row > 0.5))
+
+
+def _groups(inspections):
+    """Numbers of exact duplicates and of all duplicates, over all parts. What cannot be read is like nothing else."""
+    is_readable = np.concatenate([np.isin(np.arange(len(seen.sizes)), seen.readable) for seen in inspections])
+    prints = np.concatenate([seen.prints for seen in inspections])[is_readable]
+    thumbnails = None
+    if all(seen.thumbnails is not None for seen in inspections):
+        thumbnails = np.concatenate([seen.thumbnails for seen in inspections])[is_readable]
+    return (_spread(groups, is_readable) for groups in (exact_groups(prints), duplicate_groups(prints, thumbnails)))
+
+
+def _spread(groups, is_readable):
+    """Numbers for all images: those of the readable ones, and one of its own for each of the others."""
+    result = np.empty(len(is_readable), np.int64)
+    result[is_readable] = groups
+    result[~is_readable] = groups.max(initial=-1) + 1 + np.arange(np.count_nonzero(~is_readable))
+    return result
+
+
+def _rare_classes(part):
+    source = part.source
+    if source.labels is None:
+        return {}
+    labels = source.labels[part.inspection.readable]
+    names = source.class_names.tolist()
+    counts = np.bincount(labels, minlength=len(names)) if labels.ndim == 1 else (labels > 0.5).sum(axis=0)
+    return {name: int(count) for name, count in zip(names, counts, strict=True) if count < _FEWEST}
+
+
+def _small(part, image_size):
+    rows = part.inspection.readable
+    return rows[(part.inspection.sizes[rows] < _FAR_SMALLER * np.asarray(image_size)).any(axis=1)]
+
+
+def _class_differences(sources):
+    """What each part lacks of the classes of the first one, and has beyond them."""
+    classes = {name: _classes(source) for name, source in sources.items() if source.labels is not None}
+    known = next(iter(classes.values()), [])
+    differences = {}
+    for name, found in classes.items():
+        difference = {
+            "missing": [label for label in known if label not in found],
+            "unknown": [label for label in found if label not in known],
+        }
+        if any(difference.values()):
+            differences[name] = difference
+    return differences
+
+
+def _classes(source):
+    """Classes that occur, in order."""
+    codes = source.labels if source.labels.ndim == 1 else np.nonzero(source.labels > 0.5)[1]
+    return [source.class_names.tolist()[code] for code in np.unique(codes)]

@@ -1,0 +1,215 @@
+"""One look at every image: whether it can be read, how large it is, and what tells it from others."""
+
+import os
+import stat
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from transferkit._utils.fingerprints import PRINT_BYTES, digest_file, digest_pixels
+from transferkit._utils.text import plural
+from transferkit.data.readers import is_array_file, patience_with, read_array, read_pixels
+from transferkit.exceptions import ImageReadError
+
+THUMBNAIL = 32
+"""Width and height of thumbnails in pixels: what perceptual hashes are made of."""
+
+_CHUNK = 32  # images that one thread takes at a time
+_HELD_BYTES = 2**26  # larger files are not held in memory as a whole
+_LONGEST_REASON = 200  # characters
+
+
+@dataclass(frozen=True, eq=False)
+class Inspection:
+    """What was seen of the images of a source.
+
+    Attributes:
+        failures: Tuple of `(index, name, reason)`, one for each image that cannot be read, in order.
+        sizes: `(n, 2)` int64: height and width in pixels as they are stored; 0 for what cannot be read.
+        prints: `(n, 16)` uint8, equal for equal content: all bytes of a file, all values of an array. `None` if they
+            were not asked for.
+        thumbnails: `(n, 32, 32)` uint8 gray levels, or `None`.
+    """
+
+    failures: tuple[tuple[int, str, str], ...]
+    sizes: np.ndarray
+    prints: np.ndarray | None
+    thumbnails: np.ndarray | None
+
+    @property
+    def readable(self):
+        """Indices of the images that can be read, sorted, `(m,)` int64."""
+        return np.setdiff1d(np.arange(len(self.sizes)), [index for index, _, _ in self.failures])
+
+
+def inspect_images(source, advance=lambda count: None, *, channels=3, has_prints=True, has_thumbnails=False):
+    """Reads every image of a source once, in parallel.
+
+    What passes here can be read by `read_pixels`, which is what decodes: JPEG files at a fraction of their size, which
+    reads every byte of them but makes fewer pixels; all others as a whole.
+
+    Args:
+        source: A `Source`.
+        advance: Called with the number of images done since its last call.
+        channels: Number of channels that images must have.
+        has_prints: Whether prints are wanted.
+        has_thumbnails: Whether thumbnails are wanted.
+
+    Returns:
+        An `Inspection`.
+    """
+    count = len(source)
+    sizes = np.zeros((count, 2), np.int64)
+    prints = np.zeros((count, PRINT_BYTES), np.uint8) if has_prints else None
+    thumbnails = np.zeros((count, THUMBNAIL, THUMBNAIL), np.uint8) if has_thumbnails else None
+
+    def look(index):
+        digest, size, pixels = _look_at(source.images[index], channels, has_prints)
+        if has_prints:
+            prints[index] = np.frombuffer(digest, np.uint8)
+        if has_thumbnails:
+            thumbnails[index] = _thumbnail(pixels)
+        sizes[index] = size
+
+    def reasons(start):
+        indices = range(start, min(start + _CHUNK, count))
+        return [(index, _reason_against(look, index)) for index in indices]
+
+    failures = []
+    with _bombs_refused(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        for chunk in pool.map(reasons, range(0, count, _CHUNK)):
+            failures += [(index, source.name(index), reason) for index, reason in chunk if reason]
+            advance(len(chunk))
+    return Inspection(tuple(failures), sizes, prints, thumbnails)
+
+
+@contextmanager
+def _bombs_refused():
+    """Makes Pillow refuse images beyond `PIL.Image.MAX_IMAGE_PIXELS`, in all threads, and be quiet about the rest."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
+def _reason_against(look, index):
+    """Why an image cannot be read, or `None`."""
+    try:
+        look(index)
+    except Exception as error:  # whatever a decoder raises on broken data means the same here
+        return _plain_reason(error)
+
+
+def _plain_reason(error):
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image that Pillow can identify"
+    if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
+        return f"more than {Image.MAX_IMAGE_PIXELS:,} pixels, which is what `PIL.Image.MAX_IMAGE_PIXELS` allows"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    lines = str(error).splitlines()
+    return lines[0][:_LONGEST_REASON] if lines else type(error).__name__
+
+
+def _look_at(image, channels, has_prints):
+    """Returns the print of an image, or `None`, its height and width, and its pixels, which may be fewer."""
+    if isinstance(image, str | os.PathLike):
+        return _look_at_file(image, channels, has_prints)
+    pixels = read_pixels(image, channels)
+    is_array = isinstance(image, np.ndarray)
+    return digest_pixels(image if is_array else pixels) if has_prints else None, pixels.shape[:2], pixels
+
+
+def _look_at_file(path, channels, has_prints):
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for someone to write to it
+        raise OSError("not a file")
+    if status.st_size == 0:
+        raise OSError("the file is empty")
+    with open(path, "rb") as file:
+        if not has_prints:
+            return None, *_decode(file, path, channels)
+        if status.st_size > _HELD_BYTES:
+            digest = digest_file(file)
+            file.seek(0)
+            return digest, *_decode(file, path, channels)
+        content = file.read()
+    return digest_file(content), *_decode(BytesIO(content), path, channels)
+
+
+def _decode(file, path, channels):
+    """Returns height and width of an image file and its pixels, at a fraction of the size if the format allows it."""
+    if is_array_file(path, channels):
+        pixels = read_array(file, path, channels)
+        return pixels.shape[:2], pixels
+    with Image.open(file) as opened, patience_with(opened):
+        width, height = opened.size
+        opened.draft("L" if channels == 3 else None, (THUMBNAIL, THUMBNAIL))
+        return (height, width), read_pixels(opened, channels)
+
+
+def _thumbnail(pixels):
+    """Gray levels of pixels `(height, width, channels)`, at the size of thumbnails."""
+    if pixels.shape[-1] != 3:
+        pixels = pixels.mean(axis=-1, keepdims=True).repeat(3, axis=-1)
+    image = Image.fromarray(pixels.astype(np.uint8, copy=False)).convert("L")
+    size = (THUMBNAIL, THUMBNAIL)
+    return np.asarray(image if image.size == size else image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2))
+
+
+def find_unreadable(source, advance=lambda count: None, channels=3):
+    """Reads every image of a source once and collects those that cannot be read.
+
+    Args:
+        source: A `Source`. Images of one array were looked at when it was made.
+        advance: Called with the number of images done since its last call.
+        channels: Number of channels that images must have.
+
+    Returns:
+        Tuple of `(index, name, reason)`, in order.
+    """
+    return () if source.is_uniform else inspect_images(source, advance, channels=channels, has_prints=False).failures
+
+
+def keep_readable(source, on_bad_image, console, channels=3):
+    """Checks that every image of a source can be read.
+
+    Args:
+        source: A `Source`.
+        on_bad_image: `"raise"`, or `"skip"` to go on without the unreadable ones.
+        console: Told about the progress, and about the images that are skipped.
+        channels: Number of channels that images must have.
+
+    Returns:
+        The source, without its unreadable images.
+
+    Raises:
+        ImageReadError: With all unreadable images, for `"raise"` or if none is left.
+    """
+    if source.is_uniform:
+        return source
+    inspection = inspect_in_steps(source, console, channels=channels, has_prints=False)
+    refuse_unreadable(inspection, on_bad_image, console)
+    return source.take(inspection.readable) if inspection.failures else source
+
+
+def inspect_in_steps(source, console, **wanted):
+    """Does what `inspect_images` does and shows the progress on a console."""
+    with console.step("Checking images", len(source)) as advance:
+        return inspect_images(source, advance, **wanted)
+
+
+def refuse_unreadable(inspection, on_bad_image, console):
+    """Raises or tells which images cannot be read; see `keep_readable`."""
+    failures, count = inspection.failures, len(inspection.sizes)
+    if not failures:
+        return
+    error = ImageReadError(failures, count)
+    if on_bad_image == "raise" or len(failures) == count:
+        raise error
+    console.note(f"Skipped {len(failures):,} of {plural(count, 'image')} that could not be read:\n{error.listing}")

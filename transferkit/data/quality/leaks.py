@@ -1,0 +1,68 @@
+"""Images that are trained on and validated on, and what is said about a data set in `fit`."""
+
+import numpy as np
+
+from transferkit._utils.text import plural
+from transferkit.exceptions import LeakError
+
+ON_LEAK = ("warn", "raise", "drop")
+
+
+def leaking_rows(report):
+    """Indices of training images that are duplicates of validation images, exact or near, `(m,)` int64."""
+    return np.flatnonzero(np.isin(report.groups["training"], report.groups.get("validation", [])))
+
+
+def judge_leaks(report, on_leak, console):
+    """Does what `on_leak` says about training images that are duplicates of validation images.
+
+    Args:
+        report: A `DataReport` of `"training"` and perhaps `"validation"`.
+        on_leak: `"warn"`, `"raise"` or `"drop"`.
+        console: Told about them.
+
+    Returns:
+        Indices of training images that are to be left out, `(m,)` int64.
+
+    Raises:
+        LeakError: For `"raise"`, or for `"drop"` if no training image would be left.
+    """
+    rows = leaking_rows(report)
+    if len(rows) == 0:
+        return rows
+    total = report.counts["training"]
+    if on_leak == "raise" or (on_leak == "drop" and len(rows) == total - len(report.unreadable_in("training"))):
+        raise LeakError(_pairs(report), total)
+    count = f"{len(rows):,} of {plural(total, 'training image')}"
+    if on_leak == "drop":
+        console.note(f"Left out {count}: duplicates of validation images.")
+        return rows
+    console.note(
+        f"{count} are duplicates of validation images, so validation looks too good. `on_leak='drop'` leaves them out; "
+        "`check_data` lists them."
+    )
+    return rows[:0]
+
+
+def _pairs(report):
+    """For each group across parts, `(index, name, validation name)` of its training images."""
+    pairs = []
+    for group in report.leaks:
+        other = next((image.name for image in group if image.part == "validation"), None)
+        pairs += [(image.index, image.name, other) for image in group if image.part == "training" and other]
+    return sorted(pairs)
+
+
+def tell_in_brief(report, image_size, console):
+    """Says in one line what else is unusual about training images, if anything."""
+    height, width = image_size
+    findings = []
+    if report.duplicates:
+        within = sum(len(group) - 1 for group in report.duplicates)
+        findings.append(f"{plural(within, 'duplicate')} of other images")
+    if report.label_conflicts:
+        findings.append(f"{plural(len(report.label_conflicts), 'group')} of duplicates with different labels")
+    if small := sum(map(len, report.small_images.values())):
+        findings.append(f"{plural(small, 'image')} smaller than half of {height} × {width} px")
+    if findings:
+        console.note(f"Among the images: {'; '.join(findings)}. `check_data` lists them.")
