@@ -9,7 +9,8 @@ from PIL import Image
 
 from transferkit import TransferClassifier
 from transferkit.data.inputs.convert import as_source
-from transferkit.data.readers import find_unreadable, read_pixels
+from transferkit.data.quality.inspection import find_unreadable
+from transferkit.data.readers import read_pixels
 
 ORANGE = (255, 165, 0)
 RNG = np.random.default_rng(0)

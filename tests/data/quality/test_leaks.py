@@ -104,5 +104,5 @@ def test_without_duplicates_there_are_no_groups(images, labels):
 
 
 def test_images_of_one_kind_are_no_group(images, labels):
-    rows = [*range(20), 5, 5, 5, 5]
+    rows = [*range(24), *[5] * 10]
     assert sources(images[rows], labels[rows], None)[0].groups is None

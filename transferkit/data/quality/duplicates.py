@@ -7,6 +7,7 @@ from scipy.sparse.csgraph import connected_components
 from transferkit.data.quality.similarity import similar_pairs
 
 _MOST_TOGETHER = 0.1  # share of all images
+_FEW = 10
 
 
 def exact_groups(prints):
@@ -62,7 +63,7 @@ def members_of(groups, is_wanted=True):
 
 
 def without_large_groups(groups):
-    """Dissolves groups of more than a tenth of all images: such images are of one kind rather than the same.
+    """Dissolves groups of more than ten images and a tenth of all: such images are of one kind rather than the same.
 
     Args:
         groups: `(n,)` int64 from 0.
@@ -70,7 +71,7 @@ def without_large_groups(groups):
     Returns:
         The same, or `None` if no group of two or more is left.
     """
-    is_large = np.bincount(groups)[groups] > max(2, _MOST_TOGETHER * len(groups))
+    is_large = np.bincount(groups)[groups] > max(_FEW, _MOST_TOGETHER * len(groups))
     kept = np.where(is_large, groups.max(initial=0) + 1 + np.arange(len(groups)), groups)
     return kept if len(np.unique(kept)) < len(kept) else None
 
