@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from transferkit.data.inputs.tables import Table
     from transferkit.data.quality.check import check_data
     from transferkit.data.quality.report import DataReport
+    from transferkit.evaluation.multilabel import MultilabelReport
     from transferkit.evaluation.report import EvaluationReport
     from transferkit.exceptions import ArchiveError, ImageReadError, LeakError, WeightsUnavailableError
     from transferkit.models.heads import Head
@@ -32,6 +33,7 @@ __all__ = [
     "Head",
     "ImageReadError",
     "LeakError",
+    "MultilabelReport",
     "Phase",
     "Stage",
     "Table",
@@ -53,6 +55,7 @@ _HOMES = {
     "Head": "models.heads",
     "ImageReadError": "exceptions",
     "LeakError": "exceptions",
+    "MultilabelReport": "evaluation.multilabel",
     "Phase": "training.phases",
     "Stage": "backbones.stages",
     "Table": "data.inputs.tables",

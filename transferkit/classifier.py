@@ -19,10 +19,11 @@ from transferkit.backbones.preprocessing import INTERPOLATION
 from transferkit.backbones.registry import get_backbone
 from transferkit.data.datasets import augmented_draws, resized_images
 from transferkit.data.inputs.convert import as_source
-from transferkit.data.intake import labelled_source, training_sources
+from transferkit.data.intake import labelled_source, task_of, training_sources
 from transferkit.data.quality.inspection import find_unreadable, keep_readable
 from transferkit.data.resizing import ImageFormat
 from transferkit.data.splits import Split
+from transferkit.evaluation.multilabel import MultilabelReport, evaluate_labels
 from transferkit.evaluation.report import EvaluationReport, evaluate_probabilities
 from transferkit.exceptions import ImageReadError
 from transferkit.inspection.images import draw_grid
@@ -84,6 +85,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             is adapted; 16 bits are divided by 257.
         head: `"logistic"`: multinomial logistic regression, its L2 strength chosen by cross-validation on the features.
             Or a `Head`: dense layers, trained by `optimizer`.
+        task: What labels are. `"multiclass"`: one of several for each image, or shares in several (soft labels);
+            `"binary"`: one of two; `"multilabel"`: any number for each image, whose probabilities are independent and
+            whose thresholds are chosen on held-out images. `"auto"`: as they look.
         schedule: What trains, and when. `"linear"`: the head alone, on features. `"fine_tune"`: the head, then all.
             `"gradual"`: the head, then stage by stage from the top. `"head"`: the head alone, by the optimizer.
             `"all"`: everything from the start. `"auto"`: chosen from the data and the device, and explained. Or a list
@@ -138,6 +142,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         history_: Dict of lists. One entry for each epoch, counted over all phases; the logistic head before others is
             epoch 0. For the logistic head alone, one entry for each L2 strength that was tried.
         phases_: List of the `Phase` that were run.
+        task_: `"multiclass"` or `"multilabel"`.
+        thresholds_: Probability from which on a label is given, `(num_classes,)`, or `None` for one label an image.
         split_: A `Split`: names of the images that were trained on and of those that it was chosen on.
 
     Example:
@@ -161,6 +167,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         background: str = "white",
         channels: int = 3,
         head: str | Head = "logistic",
+        task: str = "auto",
         schedule: str | Sequence[Phase] = "linear",
         epochs: int | None = None,
         batch_size: int = 32,
@@ -189,6 +196,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         self.background = background
         self.channels = channels
         self.head = head
+        self.task = task
         self.schedule = schedule
         self.epochs = epochs
         self.batch_size = batch_size
@@ -229,7 +237,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
                 `tf.data.Dataset`, a `PyDataset` or a generator of `(images, labels)`, which are read once; an iterator
                 of `ImageDataGenerator`; a data set of Hugging Face. See `transferkit.data.inputs.convert.as_source`.
             y: Labels `(n,)`, int or str; for a table the name of its column. What brings its own labels, such as a
-                class folder or a stream, needs none.
+                class folder or a stream, needs none. For soft labels `(n, num_classes)` shares that sum to 1; for any
+                number of labels a list or set of them for each image, or `(n, num_classes)` of 0 and 1. The columns of
+                a data frame are class names.
             sample_weight: Weight of each image in the loss, `(n,)`, at least 0.
             groups: What each image belongs to, `(n,)` int or str, such as a patient or a scene: all images of a group
                 are on the same side of the split into training and validation, and of every fold.
@@ -256,16 +266,16 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         source, validation_source = training_sources(
             x, y, validation_data, (steps_per_epoch, validation_steps), console,
             on_bad_image=self.on_bad_image, on_leak=self.on_leak, image_size=image_format.image_size,
-            channels=self.channels, sample_weight=sample_weight, groups=groups,
+            channels=self.channels, sample_weight=sample_weight, groups=groups, task=self.task,
         )  # fmt: skip
         self._say_what_is_known(backbone, console)
         with nullcontext() if self.strategy is None else self.strategy.scope():
-            parts = self._build_parts(backbone, image_format, len(source.class_names), console)
+            parts = self._build_parts(backbone, image_format, source, console)
             phases, reason = self._plan_phases(parts, backbone, len(source))
             if reason:
                 console.note(reason)
             settings = self._settings(backbone, image_format, console, callbacks, source.augmentation)
-            history, split = train_classifier(parts, phases, source, validation_source, settings, console)
+            outcome = train_classifier(parts, phases, source, validation_source, settings, console)
 
         self.model_, self._predictor = parts.whole, None
         self.classes_ = source.class_names
@@ -273,12 +283,16 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         self.image_size_ = image_format.image_size
         self.image_format_ = image_format
         self.phases_ = phases
-        self.history_ = history
-        self.split_ = split
+        self.history_ = outcome.history
+        self.split_ = outcome.split
+        self.task_ = task_of(source)
+        self.thresholds_ = outcome.thresholds
         return self
 
     def predict(self, x: Any, *, steps: int | None = None) -> np.ndarray:
         """Returns the most probable label of each image, `(n,)`, in the order given, as the labels were given.
+
+        Where an image can have any number of labels: a tuple of them for each image.
 
         Args:
             x: Images as in `fit`, without labels. One path or one image gives an array of one label. The images of a
@@ -290,8 +304,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             ImageReadError: If any image cannot be read, whatever `on_bad_image` says, so that no row is out of place;
                 `predict_files` can skip.
         """
-        probabilities = self.predict_proba(x, steps=steps)
-        return self.classes_[probabilities.argmax(axis=1)]
+        return self._labels(self.predict_proba(x, steps=steps))
 
     def predict_proba(self, x: Any, *, steps: int | None = None) -> np.ndarray:
         """Returns the probability of each class, `(n, num_classes)` float32, classes in the order of `classes_`.
@@ -313,7 +326,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
 
         Returns:
             List of `FilePrediction(path, label, probability)`, in the order given; `probability` is that of `label`.
-            With `on_bad_image="skip"`, unreadable images have the label `None` and the probability NaN.
+            Where an image can have any number of labels, both are tuples. With `on_bad_image="skip"`, unreadable images
+            have the label `None` and the probability NaN.
             `pandas.DataFrame(result)` makes a table of it.
         """
         check_is_fitted(self, "model_")
@@ -327,11 +341,24 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         result = [FilePrediction(path, None, float("nan")) for path in source.paths]
         probabilities = self._probabilities(source.take(readable), console)
         for index, row in zip(readable, probabilities, strict=True):
-            best = int(row.argmax())
-            result[index] = FilePrediction(result[index].path, self.classes_.tolist()[best], float(row[best]))
+            result[index] = FilePrediction(result[index].path, *self._label_and_probability(row))
         return result
 
-    def evaluate(self, x: Any, y: Any = None, *, steps: int | None = None) -> EvaluationReport:
+    def _label_and_probability(self, row):
+        names = self.classes_.tolist()
+        if self.thresholds_ is None:
+            return names[row.argmax()], float(row.max())
+        given = np.flatnonzero(row >= self.thresholds_)
+        return tuple(names[code] for code in given), tuple(row[given].tolist())
+
+    def _labels(self, probabilities):
+        if self.thresholds_ is None:
+            return self.classes_[probabilities.argmax(axis=1)]
+        labels = np.empty(len(probabilities), object)
+        labels[:] = [self._label_and_probability(row)[0] for row in probabilities]
+        return labels
+
+    def evaluate(self, x: Any, y: Any = None, *, steps: int | None = None) -> EvaluationReport | MultilabelReport:
         """Compares predictions with true labels.
 
         Args:
@@ -340,7 +367,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             steps: Number of batches to read from a stream. Default: all, if it has an end.
 
         Returns:
-            An `EvaluationReport`.
+            An `EvaluationReport` or, where an image can have any number of labels, a `MultilabelReport`.
 
         Raises:
             ValueError: If a label is not among the classes of the training data.
@@ -349,7 +376,10 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         return self._evaluate(x, y, Console(self.verbose), steps)
 
     def score(self, x: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Returns the accuracy, as scikit-learn expects it. For arguments see `evaluate`."""
+        """Returns the accuracy, as scikit-learn expects it: the share of images of which all labels are right.
+
+        For arguments see `evaluate`.
+        """
         check_is_fitted(self, "model_")
         if sample_weight is None:
             return self._evaluate(x, y, Console(0)).accuracy
@@ -425,10 +455,10 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         is_fitted = hasattr(self, "model_")
         source = labelled_source(
             x, y, self.on_bad_image, console, "training", class_names=self.classes_ if is_fitted else None,
-            channels=self.channels,
+            channels=self.channels, task=self.task_ if is_fitted else self.task,
         )  # fmt: skip
         with python_random_kept():
-            parts = self._build_parts(backbone, image_format, len(source.class_names), console)
+            parts = self._build_parts(backbone, image_format, source, console)
             if is_fitted:
                 parts.whole.set_weights(self.model_.get_weights())
             if train is None:
@@ -479,6 +509,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             "history": self.history_,
             "phases": to_json(self.phases_),
             "split": dataclasses.asdict(self.split_),
+            "task": self.task_,
+            "thresholds": None if self.thresholds_ is None else self.thresholds_.tolist(),
         }
         write_archive(path, self.model_, settings)
 
@@ -508,16 +540,21 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         classifier.phases_ = from_json(settings["phases"])
         split = settings.get("split", {"training": (), "validation": ()})  # files of 0.1 have none
         classifier.split_ = Split(**{name: tuple(names) for name, names in split.items()})
+        classifier.task_ = settings.get("task", "multiclass")
+        thresholds = settings.get("thresholds")
+        classifier.thresholds_ = None if thresholds is None else np.array(thresholds, "float32")
         return classifier
 
     @property
     def _head(self):
         return LOGISTIC if self.head == "logistic" else self.head
 
-    def _build_parts(self, backbone, image_format, num_classes, console):
+    def _build_parts(self, backbone, image_format, source, console):
         with console.hush():
             network = backbone.build(image_format.image_size, self.weights, self.channels)
-        return build_parts(backbone, network, image_format, self._head, num_classes, self.seed)
+        activation = "sigmoid" if source.is_multilabel else "softmax"
+        num_classes = len(source.class_names)
+        return build_parts(backbone, network, image_format, self._head, num_classes, self.seed, activation)
 
     def _checked(self):
         """Checks the arguments. Returns the `Backbone` and the `ImageFormat`."""
@@ -559,8 +596,11 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
     def _evaluate(self, x, y, console, steps=None):
         source = labelled_source(
             x, y, self.on_bad_image, console, "test", class_names=self.classes_, steps=steps, steps_name="steps",
-            channels=self.image_format_.channels,
+            channels=self.image_format_.channels, task=self.task_,
         )  # fmt: skip
+        if source.is_multilabel:
+            probabilities = self._probabilities(source, console)
+            return evaluate_labels(source.targets, probabilities, self.thresholds_, self.classes_)
         return evaluate_probabilities(source.labels, self._probabilities(source, console), self.classes_)
 
     def _probabilities(self, source, console):

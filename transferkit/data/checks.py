@@ -17,7 +17,10 @@ def check_classes(source):
     Raises:
         ValueError: If there are fewer than two classes.
     """
-    counts = np.bincount(source.labels, minlength=len(source.class_names))
+    if source.is_multilabel:
+        counts = source.targets.sum(axis=0)
+    else:
+        counts = np.bincount(source.labels, minlength=len(source.class_names))
     if (counts > 0).sum() < 2:
         raise ValueError(
             "A classifier needs at least two classes. "

@@ -141,11 +141,13 @@ def _keep_freed_memory():
 
 @dataclass(frozen=True)
 class Targets:
-    """What is asked of a model for each image: one-hot labels, softened and weighted.
+    """What is asked of a model for each image: labels in a row of numbers, softened and weighted.
 
     Attributes:
         codes: `(n,)` integer codes.
         num_classes: Number of classes.
+        matrix: `(n, num_classes)` float32, labels or shares in them; `None`: the one-hot rows of `codes`.
+        is_multilabel: Whether an image can have any number of labels.
         weights: `(n,)` float32 weights of the images in the loss, or `None`.
         label_smoothing: Share of each label that is spread over all classes, in `[0, 1)`.
     """
@@ -154,14 +156,25 @@ class Targets:
     num_classes: int
     weights: np.ndarray | None = None
     label_smoothing: float = 0.0
+    matrix: np.ndarray | None = None
+    is_multilabel: bool = False
+
+    @property
+    def width(self):
+        """Length of a row of `weighted`."""
+        return self.num_classes + (self.weights is not None)
 
     def weighted(self, rows):
-        """Returns `(len(rows), num_classes)` float32: the one-hot labels at `rows`, each times its weight.
+        """Returns `(len(rows), width)` float32: the labels at `rows` times their weights, and these in a last column.
 
-        Weighted labels can be mixed: the log loss is linear in them, so that each part of a mixture keeps its weight.
+        Weighted labels can be mixed: the loss is linear in them, so that each part of a mixture keeps its weight.
         """
-        one_hot = np.eye(self.num_classes, dtype="float32")[self.codes[rows]]
-        return one_hot if self.weights is None else one_hot * self.weights[rows, None]
+        one_hot = np.eye(self.num_classes, dtype="float32")
+        plain = one_hot[self.codes[rows]] if self.matrix is None else self.matrix[rows]
+        if self.weights is None:
+            return plain
+        weights = self.weights[rows, None]
+        return np.concatenate([plain * weights, weights], axis=1)
 
     def finish(self, weighted):
         """Takes weighted labels, mixed ones included, apart, and smooths the labels.
@@ -171,11 +184,12 @@ class Targets:
         """
         if self.weights is None:
             return (self._smooth(weighted),)
-        weights = tf.reduce_sum(weighted, axis=1, keepdims=True)
-        return self._smooth(tf.math.divide_no_nan(weighted, weights)), weights
+        weights = weighted[:, -1:]
+        return self._smooth(tf.math.divide_no_nan(weighted[:, :-1], weights)), weights
 
     def _smooth(self, labels):
-        return labels * (1 - self.label_smoothing) + self.label_smoothing / self.num_classes
+        choices = 2 if self.is_multilabel else self.num_classes
+        return labels * (1 - self.label_smoothing) + self.label_smoothing / choices
 
 
 def _ordering(count, seed, sampling):
@@ -270,7 +284,7 @@ def activation_batches(views, targets, batch_size, *, seed=None, epochs=1, first
     @tf.autograph.experimental.do_not_convert
     def load(rows, epoch):
         values = tf.numpy_function(lambda i, e: box[0][e % len(box[0])][i], [rows, epoch], tf.float32)
-        labels = _weighted_labels(box, rows, targets.num_classes)
+        labels = _weighted_labels(box, rows, targets.width)
         return tf.ensure_shape(values, (None, *shape[1:])), *targets.finish(labels)
 
     def batches_of(epoch):
@@ -283,10 +297,10 @@ def activation_batches(views, targets, batch_size, *, seed=None, epochs=1, first
         box.clear()
 
 
-def _weighted_labels(box, rows, num_classes):
+def _weighted_labels(box, rows, width):
     """Weighted labels of rows, from the `Targets` that come second in a box."""
     labels = tf.numpy_function(lambda i: box[1].weighted(i), [rows], tf.float32)
-    return tf.ensure_shape(labels, (None, num_classes))
+    return tf.ensure_shape(labels, (None, width))
 
 
 def _with_length(stream, num_batches):
@@ -312,7 +326,7 @@ def _labelled_images(source, targets, image_format, batch_size):
 
     @tf.autograph.experimental.do_not_convert
     def add_labels(rows, images):
-        return images, _weighted_labels(box, rows, targets.num_classes)
+        return images, _weighted_labels(box, rows, targets.width)
 
     def batches_of(rows):
         stream = tf.data.Dataset.from_tensor_slices(rows)

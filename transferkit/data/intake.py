@@ -54,7 +54,7 @@ def training_sources(
         on_leak: `"warn"`, `"raise"` or `"drop"`.
         image_size: `(height, width)` of the model's input in pixels.
         channels: Number of channels that images must have.
-        **columns: `sample_weight` and `groups` of the training images.
+        **columns: `sample_weight`, `groups` and `task` of the training images.
 
     Returns:
         `(training, validation)`, two `Source`. The second is `None` if the user has not set any images aside.
@@ -73,7 +73,7 @@ def training_sources(
         their_x, their_y, weights = _unpack(validation_data)
         validation = _labelled(
             their_x, their_y, console, "validation", class_names=training.class_names, sample_weight=weights,
-            steps=steps[1], steps_name="validation_steps", channels=channels,
+            steps=steps[1], steps_name="validation_steps", channels=channels, task=task_of(training),
         )  # fmt: skip
     sources = {"training": training} if validation is None else {"training": training, "validation": validation}
     sources = _checked(sources, console, on_bad_image, on_leak, image_size, channels)
@@ -84,6 +84,11 @@ def training_sources(
         f"{plural(len(training), 'image')} of {len(training.class_names)} classes: {listing(training.class_names)}"
     )
     return training, sources.get("validation")
+
+
+def task_of(source):
+    """What labels of other images may be: any number for each image, or one, whichever it is in `source`."""
+    return "multilabel" if source.is_multilabel else "multiclass"
 
 
 def _checked(sources, console, on_bad_image, on_leak, image_size, channels):

@@ -39,7 +39,10 @@ class Source:
 
     Args:
         images: One array `(n, height, width, channels)`, or a sequence of paths, arrays or PIL images.
-        labels: Codes `(n,)` into `class_names`, int64, or `None`.
+        labels: Codes `(n,)` into `class_names`, int64, or `None`. Where an image can have several labels, or shares in
+            several, this is one of them, to divide images by.
+        targets: `(n, num_classes)` float32: 1 for each label that an image has, or its share; `None`: only `labels`.
+        is_multilabel: Whether an image can have any number of labels.
         class_names: The labels as the user gave them, one a class, in the order of the codes. `None` without labels.
         weights: `(n,)` float32 weight of each image, or `None`: all count alike.
         groups: `(n,)` what each image belongs to, such as a patient or a scene: images of one group are not on
@@ -52,6 +55,8 @@ class Source:
     images: np.ndarray | Sequence = field(repr=False)
     labels: np.ndarray | None = field(default=None, repr=False)
     class_names: np.ndarray | None = None
+    targets: np.ndarray | None = field(default=None, repr=False)
+    is_multilabel: bool = False
     weights: np.ndarray | None = field(default=None, repr=False)
     groups: np.ndarray | None = field(default=None, repr=False)
     parts: np.ndarray | None = field(default=None, repr=False)
@@ -87,6 +92,6 @@ class Source:
             images = self.images.take(indices)
         else:
             images = [self.images[i] for i in indices]
-        columns = {name: getattr(self, name) for name in ("labels", "weights", "groups", "parts")}
+        columns = {name: getattr(self, name) for name in ("labels", "targets", "weights", "groups", "parts")}
         taken = {name: None if column is None else column[indices] for name, column in columns.items()}
         return replace(self, images=images, **taken)

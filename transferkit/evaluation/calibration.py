@@ -1,16 +1,36 @@
-"""How good a classifier's logits are once their temperature is right."""
+"""How good a classifier's logits are once their temperature is right.
+
+Labels are integer codes `(n,)` or, where an image can have any number of labels, `(n, num_classes)` of 0 and 1.
+"""
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 
 _LOG_SHARPNESS = (-2.0, 4.0)  # range of the logarithm of 1 / temperature
+_TINY = 1e-30
+
+
+def logits_of(probabilities, labels):
+    """Returns logits, up to a constant for each image, of probabilities `(n, num_classes)`."""
+    logits = np.log(np.maximum(probabilities, _TINY))
+    if labels.ndim == 1:
+        return logits
+    return logits - np.log(np.maximum(1 - probabilities.astype("float64"), 1e-16)).astype("float32")
 
 
 def log_loss(logits, labels):
-    """Returns the mean log loss in nats of logits `(n, num_classes)` for integer codes `(n,)`."""
+    """Returns the mean log loss in nats of logits `(n, num_classes)`."""
+    if labels.ndim == 2:
+        return float(np.mean(np.logaddexp(0, logits) - labels * logits))
     logits = logits - logits.max(axis=1, keepdims=True)
     own = logits[np.arange(len(labels)), labels]
     return float((np.log(np.exp(logits).sum(axis=1)) - own).mean())
+
+
+def accuracy_of(logits, labels, weights=None):
+    """Returns the share of right predictions: of images or, where there are many labels for each, of labels."""
+    right = (logits > 0) == (labels > 0) if labels.ndim == 2 else logits.argmax(axis=1) == labels
+    return float(np.average(right.mean(axis=1) if right.ndim == 2 else right, weights=weights))
 
 
 def judge_at_best_temperature(logits, labels, weights=None):
@@ -20,24 +40,34 @@ def judge_at_best_temperature(logits, labels, weights=None):
     `(m + 1) / (m + 2)` for itself and shares the rest among the others (Platt, 1999).
 
     Args:
-        logits: `(n, num_classes)` float32, up to a constant in each row; log probabilities will do.
-        labels: `(n,)` integer codes.
+        logits: `(n, num_classes)` float32, up to a constant in each row for codes; log probabilities will do.
+        labels: `(n,)` integer codes, or `(n, num_classes)`.
         weights: `(n,)` weights of the images, or `None`.
 
     Returns:
         `(log_loss, accuracy, temperature)`: the first in nats, at the last, which logits are to be divided by.
     """
+    losses_at = _independent_losses(logits, labels) if labels.ndim == 2 else _losses(logits, labels)
+
+    def log_loss(log_sharpness):
+        return float(np.average(losses_at(np.float32(np.exp(log_sharpness))), weights=weights))
+
+    found = minimize_scalar(log_loss, bounds=_LOG_SHARPNESS, method="bounded", options={"xatol": 1e-3})
+    return float(found.fun), accuracy_of(logits, labels, weights), float(np.exp(-found.x))
+
+
+def _losses(logits, labels):
+    """Returns the function from a sharpness to the loss of each image."""
     logits = logits - logits.max(axis=1, keepdims=True)
     rest = 1 / (np.bincount(labels, minlength=logits.shape[1]) + 2)[labels]
     others = logits.shape[1] - 1
     own = logits[np.arange(len(labels)), labels]
     expected = own * (1 - rest - rest / others) + logits.sum(axis=1) * (rest / others)
+    return lambda sharpness: np.log(np.exp(logits * sharpness).sum(axis=1)) - expected * sharpness
 
-    def log_loss(log_sharpness):
-        sharpness = np.float32(np.exp(log_sharpness))
-        normaliser = np.exp(logits * sharpness).sum(axis=1)
-        return float(np.average(np.log(normaliser) - expected * sharpness, weights=weights))
 
-    found = minimize_scalar(log_loss, bounds=_LOG_SHARPNESS, method="bounded", options={"xatol": 1e-3})
-    accuracy = np.average(logits.argmax(axis=1) == labels, weights=weights)
-    return float(found.fun), float(accuracy), float(np.exp(-found.x))
+def _independent_losses(logits, labels):
+    """The same where each label is a question of its own."""
+    positives = labels.sum(axis=0)
+    expected = np.where(labels > 0, (positives + 1) / (positives + 2), 1 / (len(labels) - positives + 2))
+    return lambda sharpness: (np.logaddexp(0, logits * sharpness) - expected * logits * sharpness).mean(axis=1)

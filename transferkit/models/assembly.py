@@ -36,7 +36,7 @@ class Parts:
         return self.network, self.head
 
 
-def build_parts(backbone, network, image_format, head, num_classes, seed):
+def build_parts(backbone, network, image_format, head, num_classes, seed, activation="softmax"):
     """Builds all parts of a new classifier around a network.
 
     Args:
@@ -46,6 +46,7 @@ def build_parts(backbone, network, image_format, head, num_classes, seed):
         head: A `Head`.
         num_classes: Number of classes.
         seed: Seed of the head's first weights.
+        activation: See `build_dense`.
 
     Returns:
         `Parts`.
@@ -55,7 +56,7 @@ def build_parts(backbone, network, image_format, head, num_classes, seed):
         channels=image_format.channels,
     )  # fmt: skip
     pooling = build_pooling(head.pooling, network.output_shape[1:])
-    dense = build_dense(head, pooling.output_shape[1], num_classes, seed=seed)
+    dense = build_dense(head, pooling.output_shape[1], num_classes, seed=seed, activation=activation)
     joined = build_head(pooling, dense)
     whole = assemble(preprocessing, network, joined)
     scaling = backbone.build_scaling(image_format.channels)
@@ -81,7 +82,9 @@ def assemble(preprocessing, backbone, head):
     backbone.trainable = False
     pixels = keras.Input((None, None, preprocessing.input_shape[-1]), dtype="float32", name="pixels")
     model = keras.Model(pixels, head(backbone(preprocessing(pixels))), name="transfer_classifier")
-    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
+    is_multilabel = head.get_layer("probabilities").activation is keras.activations.sigmoid
+    loss = "binary_crossentropy" if is_multilabel else "sparse_categorical_crossentropy"
+    model.compile("sgd", loss, metrics=["accuracy"], jit_compile=False)
     return model
 
 

@@ -81,7 +81,7 @@ def build_pooling(pooling, feature_shape):
     return keras.Model(features, pooled, name="pooling")
 
 
-def build_dense(head, num_features, num_classes, seed=0):
+def build_dense(head, num_features, num_classes, seed=0, activation="softmax"):
     """Builds the dense layers of a head: from vectors of features to probabilities.
 
     Args:
@@ -89,6 +89,7 @@ def build_dense(head, num_features, num_classes, seed=0):
         num_features: Length of the vectors.
         num_classes: Number of classes.
         seed: Seed of the first weights and of dropout.
+        activation: What makes probabilities: `"softmax"` or, where an image can have any number of labels, `"sigmoid"`.
 
     Returns:
         A `keras.Model` named `"dense"`, in float32. Its last layer is the Dense layer `"probabilities"`.
@@ -106,7 +107,7 @@ def build_dense(head, num_features, num_classes, seed=0):
         x = dense(width, head.activation, seed=seed + number, name=f"hidden{number}")(x)
         if head.dropout:
             x = layers.Dropout(head.dropout, seed=seed + number, name=f"dropout{number}")(x)
-    output = dense(num_classes, "softmax", seed=seed, dtype="float32", name="probabilities")(x)
+    output = dense(num_classes, activation, seed=seed, dtype="float32", name="probabilities")(x)
     return keras.Model(features, output, name="dense")
 
 

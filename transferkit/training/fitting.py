@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -9,10 +10,11 @@ from transferkit._utils.console import Console
 from transferkit._utils.memory import free_memory
 from transferkit._utils.text import plural
 from transferkit.data.balance import FOCUS, choose_balance, image_weights
-from transferkit.data.datasets import read_into_memory
+from transferkit.data.datasets import read_into_memory, validation_batches
 from transferkit.data.sampling import Sampling
 from transferkit.data.source import Source
 from transferkit.data.splits import Split, stratified_split
+from transferkit.evaluation.multilabel import choose_thresholds
 from transferkit.models.assembly import Parts
 from transferkit.models.precision import choose_precision, computing_in
 from transferkit.models.weights import capture
@@ -28,6 +30,20 @@ _MEMORY_SHARE = 0.25  # of the free memory that decoded images may take
 _STEPS_WORTH_MEASURING = 200  # training steps from which on it pays to find out which precision is faster
 
 
+class Outcome(NamedTuple):
+    """What comes of training, beside the weights.
+
+    Attributes:
+        history: Dict of lists: one entry an epoch; for the logistic head alone, one entry a strength.
+        split: The `Split`.
+        thresholds: `(num_classes,)` probability from which on a label is given, or `None`: each image has one label.
+    """
+
+    history: dict
+    split: Split
+    thresholds: np.ndarray | None
+
+
 def train_classifier(parts, phases, source, validation, settings, console):
     """Trains the `Parts` of a classifier.
 
@@ -40,19 +56,35 @@ def train_classifier(parts, phases, source, validation, settings, console):
         console: Told about the progress.
 
     Returns:
-        `(history, split)`. The history is a dict of lists: one entry an epoch; for the logistic head alone, one entry a
-        strength. The other is a `Split`.
+        An `Outcome`.
+
+    Raises:
+        ValueError: If `class_weight` or `balance` do not go with any number of labels for each image.
     """
+    settings = _for_labels_of(source, settings)
     fronts = Fronts(parts, settings, console, len(source) + (0 if validation is None else len(validation)))
     check_smote(settings.balance, phases)
     balance, note = choose_balance(settings.balance, source.labels)
     settings = replace(settings, balance=balance)
     if note and settings.class_weight is None:
         console.note(note)
-    history, split = _train(parts, phases, source, validation, settings, console, fronts)
+    outcome = _train(parts, phases, source, validation, settings, console, fronts)
     if balance == "logit_adjustment":
         adjust_logits(parts, source)
-    return history, split
+    return outcome
+
+
+def _for_labels_of(source, settings):
+    """Settings that suit one label for each image, or any number of them."""
+    if not source.is_multilabel:
+        return settings
+    if settings.class_weight is not None or settings.balance not in (None, "focal"):
+        raise ValueError(
+            "Where an image can have any number of labels, classes have no sizes to be balanced. Leave out "
+            "`class_weight`, and `balance` unless it is 'focal'; thresholds are chosen for each label anyway. "
+            f"Received: class_weight={settings.class_weight!r}, balance={settings.balance!r}."
+        )
+    return replace(settings, options=replace(settings.options, is_multilabel=True))
 
 
 def _train(parts, phases, source, validation, settings, console, fronts):
@@ -62,8 +94,8 @@ def _train(parts, phases, source, validation, settings, console, fronts):
                 "The logistic head is solved, not trained: `callbacks` have no part in it, nor has `augmentation` "
                 "without a number of `views`."
             )
-        history = _Training(parts, source, validation, settings, console, fronts).solve_head()
-        return history, _split(source, validation)
+        training = _Training(parts, source, validation, settings, console, fronts)
+        return Outcome(training.solve_head(), _split(source, validation), training.thresholds())
     is_split = validation is None
     whole = source
     if is_split:
@@ -86,11 +118,17 @@ def _train(parts, phases, source, validation, settings, console, fronts):
         refitted = " and fitted to all images" if is_split else ""
         console.note(f"Fine-tuning did not improve on the logistic head, which is kept{refitted}.")
         if is_split:
-            _Training(parts, whole, None, settings, console, fronts).solve_head()
+            training = _Training(parts, whole, None, settings, console, fronts)
+            training.solve_head()
             split = _split(whole, None)
     elif settings.balance == "crt":
         training.retrain_classifier()
-    return history, split
+    return Outcome(history, split, training.thresholds())
+
+
+def _labels_of(source):
+    """Labels as heads are judged by: codes or, of any number for each image, targets."""
+    return source.targets if source.is_multilabel else source.labels
 
 
 def _split(training, validation):
@@ -117,6 +155,7 @@ def find_learning_rate(parts, phase, source, settings, console, *, solve_head, *
     Returns:
         A `RateCurve`.
     """
+    settings = _for_labels_of(source, settings)
     fronts = Fronts(parts, settings, console, len(source))
     training = _Training(parts, source, source, settings, console, fronts)
     if solve_head:
@@ -133,6 +172,8 @@ class _Training:
     settings: Settings
     console: Console
     fronts: Fronts  # what of the network is computed once for each image
+
+    _is_trained = False  # by an optimizer
 
     @cached_property
     def features(self):
@@ -173,14 +214,35 @@ class _Training:
         # Every class weighs in validation what it weighs in training, where its share may be another one.
         if held_out is not None and not (cross_validate and np.bincount(source.labels).max() >= 2):
             weights = image_weights(class_weight, self.validation, source)
-            validation = held_out, self.validation.labels, weights
+            validation = held_out, _labels_of(self.validation), weights
         if len(source) < len(self.source):
             features = features[(rows + len(self.source) * np.arange(copies)[:, None]).ravel()]
         return fit_logistic_head(
-            self.parts.dense, features, source.labels, weights=image_weights(class_weight, source),
-            groups=source.groups, validation=validation, copies=copies,
+            self.parts.dense, features, source.labels, targets=source.targets, is_multilabel=source.is_multilabel,
+            weights=image_weights(class_weight, source), groups=source.groups, validation=validation, copies=copies,
             focus=FOCUS if settings.balance == "focal" else 0.0, seed=settings.seed, console=self.console,
+            keep=lambda path: self._keep_judged(path, source if validation is None else self.validation),
         )  # fmt: skip
+
+    def _keep_judged(self, path, source):
+        """Remembers what the head says of labels that it was not fitted to."""
+        if source.is_multilabel:
+            self._judged = source.targets[path.held_out_rows], 1 / (1 + np.exp(-path.held_out_logits))
+
+    def thresholds(self):
+        """Chooses the probabilities from which on labels are given, on images that were not trained on, or `None`."""
+        if not self.source.is_multilabel:
+            return None
+        if self._is_trained:
+            self._judged = self.validation.targets, self._probabilities()
+        return choose_thresholds(*self._judged)
+
+    def _probabilities(self):
+        """Probabilities of the validation images."""
+        material = self.material()
+        shape = material.image_format, material.batch_size
+        with validation_batches(self.validation, material.held_out_targets, *shape) as batches:
+            return np.concatenate([np.asarray(self.parts.whole.predict_on_batch(images)) for images, *_ in batches])
 
     def retrain_classifier(self):
         """Fits the logistic head anew, all classes alike, to what the trained network makes of the images (cRT).
@@ -197,12 +259,13 @@ class _Training:
         self.solve_head(cross_validate=True)
         training, held_out = self.features
         return record_of_head(
-            self.parts.dense, (training, self.source.labels), (held_out, self.validation.labels),
+            self.parts.dense, (training, _labels_of(self.source)), (held_out, _labels_of(self.validation)),
             capture(self.parts.models), phases[0].title,
         )  # fmt: skip
 
     def run(self, phases, record):
         """Runs the phases that an optimizer trains. Returns their `Record`."""
+        self._is_trained = True
         phases = [phase for phase in phases if phase.train != "logistic"]
         material = self.material()
         on_images = self.fronts.plan(phases, material)

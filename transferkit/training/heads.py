@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from transferkit.evaluation.calibration import log_loss
+from transferkit.evaluation.calibration import accuracy_of, log_loss
 from transferkit.training.callbacks import Record
 from transferkit.training.solvers import STRENGTHS, fit_logistic_path
 
@@ -10,8 +10,8 @@ _BLOCK = 4096  # rows that are read at once
 
 
 def fit_logistic_head(
-    dense, features, labels, *, weights=None, groups=None, validation=None, strengths=STRENGTHS, temperature=None,
-    copies=1, focus=0.0, seed=0, console,
+    dense, features, labels, *, targets=None, is_multilabel=False, weights=None, groups=None, validation=None,
+    strengths=STRENGTHS, temperature=None, copies=1, focus=0.0, seed=0, console, keep=lambda path: None,
 ):  # fmt: skip
     """Sets a plain Dense layer to the solution of `fit_logistic_path`.
 
@@ -19,6 +19,8 @@ def fit_logistic_head(
         dense: `keras.Model` that `build_dense(LOGISTIC, …)` made. Changed in place.
         features: `(copies * n, num_features)` float32, as an array or as something that is indexed like one.
         labels: `(n,)` integer codes.
+        targets: `(n, num_classes)` shares or labels of each image, or `None`; see `fit_logistic_path`.
+        is_multilabel: Whether each class is a question of its own.
         weights: `(n,)` float32 weights of the images in the loss, or `None`.
         groups: `(n,)` integer codes of groups that no fold of the cross-validation divides, or `None`.
         validation: `(features, labels, weights)` to choose the strength on, or `None` to cross-validate.
@@ -28,15 +30,18 @@ def fit_logistic_head(
         focus: Exponent of the focal loss, or 0.
         seed: Seed of the folds.
         console: Told about the progress.
+        keep: Called with the `LogisticPath`.
 
     Returns:
         The history: a dict of lists, one entry a strength.
     """
     with console.step("Fitting the logistic head", len(strengths), "strength") as advance:
         path = fit_logistic_path(
-            features, labels, dense.output_shape[-1], weights=weights, groups=groups, validation=validation,
-            strengths=strengths, copies=copies, focus=focus, seed=seed, on_strength=advance,
+            features, labels, dense.output_shape[-1], targets=targets, is_multilabel=is_multilabel, weights=weights,
+            groups=groups, validation=validation, strengths=strengths, copies=copies, focus=focus, seed=seed,
+            on_strength=advance,
         )  # fmt: skip
+    keep(path)
     found = path.temperature[path.strengths.index(path.strength)]  # is part of the weights
     sharpness = 1.0 if temperature is None else found / temperature
     dense.get_layer("probabilities").set_weights([path.kernel * sharpness, path.bias * sharpness])
@@ -54,7 +59,7 @@ def record_of_head(dense, training, validation, weights, title):
 
     Args:
         dense: The fitted `keras.Model`.
-        training: `(features, labels)` that it was fitted to.
+        training: `(features, labels)` that it was fitted to; labels as for `transferkit.evaluation.calibration`.
         validation: `(features, labels)` that later epochs will be compared on.
         weights: Weights of the classifier now, as `transferkit.models.weights.capture` gives them.
         title: Name of the phase.
@@ -74,4 +79,4 @@ def _judge(dense, features, labels):
     kernel, bias = dense.get_layer("probabilities").get_weights()
     blocks = range(0, len(labels), _BLOCK)  # features may be larger than memory
     logits = np.concatenate([features[start : min(start + _BLOCK, len(labels))] @ kernel for start in blocks]) + bias
-    return log_loss(logits, labels), float((logits.argmax(axis=1) == labels).mean())
+    return log_loss(logits, labels), accuracy_of(logits, labels)

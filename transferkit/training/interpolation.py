@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from transferkit.evaluation.calibration import judge_at_best_temperature, log_loss
+from transferkit.evaluation.calibration import judge_at_best_temperature, log_loss, logits_of
 from transferkit.models.heads import divide_logits
 from transferkit.models.weights import blend, capture, restore
 
@@ -42,7 +42,7 @@ def interpolate(start, end, parts, probabilities, labels, console):
         end: Weights after it.
         parts: The `Parts` of the classifier, which is left with the weights that were chosen.
         probabilities: Function that returns `(n, num_classes)` for the validation images with the present weights.
-        labels: Their `(n,)` codes.
+        labels: Their `(n,)` codes or, of any number of labels for each image, `(n, num_classes)` 0 and 1.
         console: Told about the progress.
 
     Returns:
@@ -52,7 +52,7 @@ def interpolate(start, end, parts, probabilities, labels, console):
     with console.step("Interpolating weights", len(SHARES), "set") as advance:
         for share in SHARES:
             restore(parts.models, blend(start, end, share))
-            logits = np.log(np.maximum(probabilities(), 1e-30))
+            logits = logits_of(probabilities(), labels)
             judged = judge_at_best_temperature(logits, labels)
             trials.append((*judged, log_loss(logits / judged[-1], labels)))
             advance(1)

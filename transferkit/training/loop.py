@@ -34,19 +34,30 @@ class Options:
         accumulation_steps: Batches whose gradients are averaged for one step, or `None`.
         callbacks: Keras callbacks of the user.
         focus: Exponent of the focal loss; 0 makes it the log loss.
+        is_multilabel: Whether an image can have any number of labels.
     """
 
     optimizer: str | keras.optimizers.Optimizer = "adam"
     accumulation_steps: int | None = None
     callbacks: tuple = ()
     focus: float = 0.0
+    is_multilabel: bool = False
 
     @property
     def loss(self):
-        """The loss of a classifier that gives probabilities, for one-hot or mixed labels."""
+        """The loss of a classifier that gives probabilities."""
+        if self.is_multilabel:
+            return keras.losses.BinaryFocalCrossentropy(gamma=self.focus)  # the log loss if that is 0
         if self.focus:
             return keras.losses.CategoricalFocalCrossentropy(alpha=1.0, gamma=self.focus)
         return keras.losses.CategoricalCrossentropy()
+
+    @property
+    def metrics(self):
+        """What is measured besides: the accuracy and the log loss."""
+        if self.is_multilabel:
+            return [keras.metrics.BinaryAccuracy(name="accuracy"), keras.metrics.BinaryCrossentropy(name=LOG_LOSS)]
+        return ["accuracy", keras.metrics.CategoricalCrossentropy(name=LOG_LOSS)]
 
 
 def run_phases(phases, parts, material, stages, options, *, fronts=None, record=None, loss_scaling=False, console):
@@ -112,9 +123,8 @@ class _Run:
 
     def prepare(self):
         """Builds what all phases need: their views of the network, and one optimizer for all."""
-        labels = self.material.training.labels
-        largest = float(np.bincount(labels).max() / len(labels))
-        self.commentator = Commentator(self.console.note, largest, len(self.material.validation))
+        guessing = _accuracy_of_guessing(self.material.training)
+        self.commentator = Commentator(self.console.note, guessing, len(self.material.validation))
         network, stages, adapters, steps, self.depths = self.parts.network, self.stages, {}, [], {}
         _seed_dropout(network, self.material.seed)
         self.latest = self.record.best_weights
@@ -186,7 +196,9 @@ class _Run:
         elif monitor.phase_best is not None:
             _, self.latest, epoch = monitor.phase_best
             if phase.interpolate:
-                probabilities, labels = self._probabilities(view, once), self.material.validation.labels
+                validation = self.material.validation
+                labels = validation.targets if validation.is_multilabel else validation.labels
+                probabilities = self._probabilities(view, once)
                 found = interpolate(before, self.latest, self.parts, probabilities, labels, self.console)
                 self.latest = found.weights
                 record.keep(found.log_loss, epoch if found.share else epoch_before, found.weights)
@@ -218,8 +230,7 @@ class _Run:
     def _build_model(self, view, once):
         model = build_trainee(self.parts, view, begin=_beginning(once))
         # Without XLA: the last batch of an epoch has another size, and on CPUs XLA is far slower.
-        metrics = ["accuracy", keras.metrics.CategoricalCrossentropy(name=LOG_LOSS)]
-        model.compile(self.outer, self.options.loss, metrics=metrics, jit_compile=False)
+        model.compile(self.outer, self.options.loss, metrics=self.options.metrics, jit_compile=False)
         _create_metrics(model)
         return model
 
@@ -307,6 +318,14 @@ class _Run:
                 f"The device ran out of memory in phase {phase.title!r} with {plural(size, 'image')} a batch. "
                 f"{advice}a smaller `image_size`, or fewer stages to train."
             ) from error
+
+
+def _accuracy_of_guessing(source):
+    """Accuracy of one who knows how frequent the classes are, and nothing of the images."""
+    if source.is_multilabel:
+        shares = source.targets.mean(axis=0)
+        return float(np.maximum(shares, 1 - shares).mean())
+    return float(np.bincount(source.labels).max() / len(source.labels))
 
 
 def _beginning(once):

@@ -66,12 +66,12 @@ class Material:
 
     def targets(self, label_smoothing=0.0):
         """Targets of the training images."""
-        return Targets(self.training.labels, self.num_classes, self.weights, label_smoothing)
+        return _targets_of(self.training, self.weights, label_smoothing)
 
     @property
     def held_out_targets(self):
         """Targets of the validation images."""
-        return Targets(self.validation.labels, self.num_classes)
+        return _targets_of(self.validation)
 
     @contextmanager
     def activations_for(self, phase, activations, first_epoch):
@@ -98,3 +98,9 @@ class Material:
             )  # fmt: skip
             validation = validation_batches(self.validation, self.held_out_targets, *shape)
             yield stack.enter_context(training), stack.enter_context(validation)
+
+
+def _targets_of(source, weights=None, label_smoothing=0.0):
+    return Targets(
+        source.labels, len(source.class_names), weights, label_smoothing, source.targets, source.is_multilabel
+    )

@@ -11,6 +11,7 @@ from transferkit.data.balance import FOCUS, check_balance, check_class_weight
 from transferkit.data.quality.leaks import ON_LEAK
 from transferkit.data.resizing import ImageFormat, check_format_arguments
 from transferkit.data.splits import check_fraction
+from transferkit.data.targets import check_task
 from transferkit.models.freezing import check_stages, weighted_stages
 from transferkit.models.heads import Head
 from transferkit.models.precision import PRECISIONS
@@ -117,6 +118,7 @@ def check_parameters(parameters, stages):
     fresh_optimizer(parameters["optimizer"])
     check_class_weight(parameters["class_weight"])
     check_balance(parameters["balance"], parameters["class_weight"])
+    check_task(parameters["task"])
     if parameters["balance"] in ("crt", "smote") and head != "logistic":
         raise ValueError(
             f"balance={parameters['balance']!r} needs the logistic head. Received: head={head!r}. "

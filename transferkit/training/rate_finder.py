@@ -79,7 +79,8 @@ def find_rate(phase, parts, material, stages, optimizer, *, smallest, largest, s
     tuned.prepare(model.trainable_variables)
     depths = depths_below_head(parts.network, stages, view.adapters)
     tuned.begin_phase(lambda variable: Tuning(phase.layer_decay ** depths.get(id(variable), 0)))
-    model.compile(tuned, "categorical_crossentropy", jit_compile=False)
+    loss = "binary_crossentropy" if material.training.is_multilabel else "categorical_crossentropy"
+    model.compile(tuned, loss, jit_compile=False)
     rates = np.geomspace(smallest, largest, steps)
     with material.images_for(phase, 0, epochs=math.ceil(steps / material.steps_per_epoch)) as (batches, _):
         losses = _losses(model, batches, rates, console)

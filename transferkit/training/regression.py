@@ -13,12 +13,16 @@ _STACK_FLOATS = 1 << 20  # variables of the problems that are solved side by sid
 
 @dataclass(frozen=True)
 class Images:
-    """Images to fit to or to judge on, with features of `copies` versions of each."""
+    """Images to fit to or to judge on, with features of `copies` versions of each.
+
+    `targets` `(n, num_classes)` are what is fitted to, where that is more than one class for each image.
+    """
 
     rows: Standardised
     labels: np.ndarray
     weights: np.ndarray
     copies: int = 1
+    targets: np.ndarray | None = None
 
     @property
     def num_floats(self):
@@ -29,7 +33,8 @@ class Images:
         """Returns some of them, in all their versions."""
         rows = (indices + len(self.labels) * np.arange(self.copies)[:, None]).ravel()
         features = self.rows.of(Taken(self.rows.features, rows))
-        return Images(features, self.labels[indices], self.weights[indices], self.copies)
+        targets = None if self.targets is None else self.targets[indices]
+        return Images(features, self.labels[indices], self.weights[indices], self.copies, targets)
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class Task:
     num_classes: int
     workers: Workers
     focus: float = 0.0  # exponent of the focal loss
+    is_multilabel: bool = False  # whether each class is a question of its own
 
 
 def solve(task, training, start, strength, tolerance):
@@ -96,38 +102,67 @@ def _minimize(task, training, start, strength, tolerance):
 def _data_term(task, row_weights, weights):
     """Weighted loss, summed over the problems, and its gradient by the weights `(problems, classes, width)`.
 
-    The loss is the log loss or, with a focus, the focal loss (Lin et al., ICCV 2017).
+    The loss is the log loss or, with a focus, the focal loss (Lin et al., ICCV 2017); that of the classes is summed
+    where each is a question of its own.
 
     Rows of features run along the last axis of everything, so that sums over the few classes are fast.
     """
     problems, classes, width = weights.shape
     wide = weights.reshape(problems * classes, width)
-    labels = task.images.labels
+    labels, targets = task.images.labels, task.images.targets
+    compare = _compare_each if task.is_multilabel else _compare
 
     def add(rows):
         images = np.arange(rows.start, rows.stop) % len(labels)
-        codes, positions, shares = labels[images], np.arange(len(images)), row_weights[:, images]
         block = task.design.rows[rows]
         logits = (wide[:, :-1] @ block.T + wide[:, -1:]).reshape(problems, classes, -1)
-        logits -= logits.max(axis=1, keepdims=True)
-        target = logits[:, codes, positions]
-        residual = np.exp(logits, out=logits)
-        normaliser = residual.sum(axis=1)
-        losses = np.log(normaliser) - target
-        if task.focus:
-            losses, slope = _focal(losses, task.focus)
-            loss = float(np.sum(losses * shares, dtype="float64"))
-            shares = shares * slope
-        else:
-            loss = float(np.sum(losses * shares, dtype="float64"))
-        residual *= (shares / normaliser)[:, None]
-        residual[:, codes, positions] -= shares
+        wanted = labels[images] if targets is None else np.ascontiguousarray(targets[images].T)
+        loss, residual = compare(logits, wanted, row_weights[:, images], task.focus)
         residual = residual.reshape(problems * classes, -1)
         return loss, residual @ block, residual.sum(axis=1)
 
     num_rows = len(task.design.rows)
     loss, by_kernel, by_bias = task.workers.sum(add, num_rows, width + 2 * len(wide), result_size=2 * wide.size)
     return loss, np.concatenate([by_kernel, by_bias[:, None]], axis=1).reshape(weights.shape)
+
+
+def _compare(logits, wanted, shares, focus):
+    """Loss of logits `(problems, classes, rows)`, which are overwritten, and its derivatives by them.
+
+    Args:
+        logits: float32.
+        wanted: `(rows,)` codes, or `(classes, rows)` shares that sum to 1.
+        shares: `(problems, rows)` weights.
+        focus: Exponent of the focal loss, or 0.
+    """
+    logits -= logits.max(axis=1, keepdims=True)
+    has_codes, positions = wanted.ndim == 1, np.arange(wanted.shape[-1])
+    target = logits[:, wanted, positions] if has_codes else (logits * wanted).sum(axis=1)
+    residual = np.exp(logits, out=logits)
+    normaliser = residual.sum(axis=1)
+    losses = np.log(normaliser) - target
+    if focus:
+        losses, slope = _focal(losses, focus)
+    loss = float(np.sum(losses * shares, dtype="float64"))
+    shares = shares * slope if focus else shares
+    residual *= (shares / normaliser)[:, None]
+    if has_codes:
+        residual[:, wanted, positions] -= shares
+    else:
+        residual -= shares[:, None] * wanted
+    return loss, residual
+
+
+def _compare_each(logits, wanted, shares, focus):
+    """The same where each class is a question of its own, and `wanted` 0 or 1; the losses of the classes are added."""
+    signs = np.where(wanted > 0, np.float32(-1), np.float32(1))
+    logits *= signs  # above 0 is wrong
+    losses = np.logaddexp(0, logits)
+    residual = np.exp(logits - losses) * shares[:, None] * signs
+    if focus:
+        losses, slope = _focal(losses, focus)
+        residual *= slope
+    return float(np.sum(losses * shares[:, None], dtype="float64")), residual
 
 
 def _focal(losses, focus):

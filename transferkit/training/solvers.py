@@ -51,6 +51,9 @@ class LogisticPath:
             (see `judge_at_best_temperature`).
         val_accuracy: Held-out accuracy of each.
         temperature: What the logits of each are divided by; that of the chosen one is part of `kernel` and `bias`.
+        held_out_rows: `(m,)` indices of the images that the chosen one was judged on, among those of `validation` if
+            there are such.
+        held_out_logits: `(m, num_classes)` float32 logits for them, of weights that were not fitted to them.
     """
 
     kernel: np.ndarray
@@ -60,10 +63,13 @@ class LogisticPath:
     val_loss: tuple[float, ...]
     val_accuracy: tuple[float, ...]
     temperature: tuple[float, ...]
+    held_out_rows: np.ndarray
+    held_out_logits: np.ndarray
 
 
-def fit_logistic_path(features, labels, num_classes, *, weights=None, groups=None, strengths=STRENGTHS, folds=5,
-                      validation=None, copies=1, focus=0.0, seed=0, on_strength=lambda count: None):  # fmt: skip
+def fit_logistic_path(features, labels, num_classes, *, targets=None, is_multilabel=False, weights=None, groups=None,
+                      strengths=STRENGTHS, folds=5, validation=None, copies=1, focus=0.0, seed=0,
+                      on_strength=lambda count: None):  # fmt: skip
     """Fits `softmax(features @ kernel + bias)` and chooses its L2 strength on data it was not fitted to.
 
     Minimises the mean log loss plus `strength / 2` times the squared norm of the weights on standardised features, by
@@ -86,13 +92,17 @@ def fit_logistic_path(features, labels, num_classes, *, weights=None, groups=Non
             arrays for slices and for arrays of integers, such as `np.memmap`.
         labels: `(n,)` integer codes below `num_classes`. A class with one image is never held out.
         num_classes: Number of classes.
+        targets: `(n, num_classes)` float32: shares of each image in the classes, which sum to 1, or the labels that it
+            has. `labels` then only say how images are divided. `None`: the one-hot rows of `labels`.
+        is_multilabel: Whether each class is a question of its own. `sigmoid` then stands for `softmax`, and `targets`
+            are 0 and 1.
         weights: `(n,)` float32 weights of the images in the loss, held-out loss and accuracy included, or `None`.
         groups: `(n,)` integer codes of what images belong to: no fold holds out a part of a group. `None`: each image
             is a group of its own.
         strengths: L2 strengths to try, from strong to weak.
         folds: Number of stratified folds of the cross-validation; fewer if every class has fewer images.
         validation: `(features, labels, weights)` to choose the strength on instead of cross-validation; `weights` may
-            be `None`.
+            be `None`, and labels are targets where each class is a question of its own.
         copies: Number of versions of each image. The first `n` rows are the images as they are, the next `n` rows
             other views of the same images in the same order, and so on. Versions of an image are never on different
             sides of a fold, and images are judged as they are.
@@ -106,7 +116,7 @@ def fit_logistic_path(features, labels, num_classes, *, weights=None, groups=Non
     """
     with one_worker_a_core() as workers:
         rows = standardise(features, workers)
-        images = Images(rows, labels, _or_ones(weights, labels), copies)
+        images = Images(rows, labels, _or_ones(weights, labels), copies, targets)
         if validation is None:
             choice = _ByFolds(folds, seed)
         else:
@@ -120,23 +130,28 @@ def fit_logistic_path(features, labels, num_classes, *, weights=None, groups=Non
             drawn = _draw(images, held_out, seed)
             sample, their_groups = images.take(drawn), None if groups is None else groups[drawn]
             design, first, guesses = _rehearse(
-                sample, their_groups, rows, num_classes, choice, strengths, workers, focus
+                sample, their_groups, rows, num_classes, choice, strengths, workers, focus, is_multilabel
             )
-        task = Task(design, images, num_classes, workers, focus)
+        task = Task(design, images, num_classes, workers, focus, is_multilabel)
         tried = _walk(task, choice, held_out, strengths[first:], guesses, on_strength)
         on_strength(len(strengths) - len(tried))
         best = tried[_best(tried)]
         solution = solve(task, np.ones((1, len(labels)), bool), best.weights, best.strength, _EXACT)
         kernel, bias = rows.unscale(design.standardised(solution[0] / np.float32(best.temperature)))
+        held_out_rows, logits = choice.judged(task, held_out, best.fold_weights)
     names = ("val_loss", "val_accuracy", "temperature")
     columns = {name: tuple(getattr(trial, name) for trial in tried) for name in names}
-    return LogisticPath(kernel, bias, best.strength, tuple(trial.strength for trial in tried), **columns)
+    return LogisticPath(
+        kernel, bias, best.strength, tuple(trial.strength for trial in tried), **columns, held_out_rows=held_out_rows,
+        held_out_logits=logits / np.float32(best.temperature),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class _Trial:
     strength: float
     weights: np.ndarray  # (1, num_classes, width), the mean of the folds
+    fold_weights: np.ndarray
     val_loss: float
     val_accuracy: float
     temperature: float
@@ -153,7 +168,7 @@ def _draw(images, held_out, seed):
     return np.sort(np.random.default_rng(seed).choice(candidates, count, replace=False))
 
 
-def _rehearse(sample, groups, rows, num_classes, choice, strengths, workers, focus):
+def _rehearse(sample, groups, rows, num_classes, choice, strengths, workers, focus, is_multilabel):
     """Walks the path on a sample.
 
     Returns:
@@ -161,7 +176,7 @@ def _rehearse(sample, groups, rows, num_classes, choice, strengths, workers, foc
         strength that is nearly the best for the sample, and the solutions for it and for the weaker ones.
     """
     axes = principal_axes(sample.rows, workers)
-    task = Task(rotate(sample.rows, axes, workers), sample, num_classes, workers, focus)
+    task = Task(rotate(sample.rows, axes, workers), sample, num_classes, workers, focus, is_multilabel)
     tried = _walk(task, choice, choice.hold_out(sample.labels, groups), strengths)
     lowest = min(trial.val_loss for trial in tried)
     first = next(i for i, trial in enumerate(tried) if trial.val_loss <= (1 + _PROMISING) * lowest)
@@ -183,7 +198,8 @@ def _walk(task, choice, held_out, strengths, guesses=(), on_strength=lambda coun
             step = guesses[i] - guesses[i - 1]
         before, weights = weights, solve(task, ~held_out, weights + step, strength, _ROUGH)
         step = weights - before
-        tried.append(_Trial(strength, weights.mean(axis=0, keepdims=True), *choice.judge(task, held_out, weights)))
+        mean = weights.mean(axis=0, keepdims=True)
+        tried.append(_Trial(strength, mean, weights, *choice.judge(task, held_out, weights)))
         on_strength(1)
         best = _best(tried)
         if len(tried) > best + _PATIENCE or tried[-1].val_loss > (1 + _HOPELESS) * tried[best].val_loss:
@@ -236,12 +252,24 @@ class _ByFolds:
         """
         images, is_judged = task.images, held_out.any(axis=0)
         is_counted = is_judged | (is_judged.size * task.num_classes <= _LOGIT_FLOATS)
-        logits = np.zeros((is_counted.sum(), task.num_classes), "float32")
-        for mask, own_weights in zip(held_out, weights, strict=True):
-            rows = Taken(task.design.rows, np.flatnonzero(mask))
-            logits[mask[is_counted]] = compute_logits(rows, own_weights, task.workers)
+        logits = _held_out_logits(task, held_out, weights, is_counted)
         image_weights = images.weights * is_judged
-        return judge_at_best_temperature(logits, images.labels[is_counted], image_weights[is_counted])
+        labels = images.targets if task.is_multilabel else images.labels
+        return judge_at_best_temperature(logits, labels[is_counted], image_weights[is_counted])
+
+    def judged(self, task, held_out, weights):
+        """Returns the indices of the images that `judge` judges on, and their logits."""
+        is_judged = held_out.any(axis=0)
+        return np.flatnonzero(is_judged), _held_out_logits(task, held_out, weights, is_judged)
+
+
+def _held_out_logits(task, held_out, weights, is_wanted):
+    """Logits of the images that are wanted, each by the weights of the fold that holds it out; otherwise 0."""
+    logits = np.zeros((is_wanted.sum(), task.num_classes), "float32")
+    for mask, own_weights in zip(held_out, weights, strict=True):
+        rows = Taken(task.design.rows, np.flatnonzero(mask))
+        logits[mask[is_wanted]] = compute_logits(rows, own_weights, task.workers)
+    return logits
 
 
 @dataclass(frozen=True)
@@ -256,5 +284,10 @@ class _ByOthers:
 
     def judge(self, task, held_out, weights):
         """Judges weights that were fitted to all images on the others."""
-        logits = compute_logits(self.others.rows, task.design.standardised(weights[0]), task.workers)
+        _, logits = self.judged(task, held_out, weights)
         return judge_at_best_temperature(logits, self.others.labels, self.others.weights)
+
+    def judged(self, task, held_out, weights):
+        """Returns the indices of the others, and their logits."""
+        logits = compute_logits(self.others.rows, task.design.standardised(weights[0]), task.workers)
+        return np.arange(len(logits)), logits

@@ -4,6 +4,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from transferkit._utils.text import listing
 from transferkit.data.columns import as_groups, as_parts, as_weights
 from transferkit.data.inputs.archives import extract, is_archive
 from transferkit.data.inputs.arrays import read_images
@@ -15,10 +16,11 @@ from transferkit.data.inputs.streams import is_stream, read_stream
 from transferkit.data.inputs.tables import is_table, read_table
 from transferkit.data.labels import encode_labels
 from transferkit.data.source import Source
+from transferkit.data.targets import encode_matrix, encode_sets, is_label_matrix, is_label_sets, stand_in_codes
 
 
-def as_source(x, y=None, *, sample_weight=None, groups=None, class_names=None, needs_labels=False, channels=3,
-              steps=None, steps_name="steps_per_epoch"):  # fmt: skip
+def as_source(x, y=None, *, sample_weight=None, groups=None, class_names=None, needs_labels=False, task="auto",
+              channels=3, steps=None, steps_name="steps_per_epoch"):  # fmt: skip
     """Turns whatever holds images into a `Source`.
 
     Args:
@@ -35,12 +37,14 @@ def as_source(x, y=None, *, sample_weight=None, groups=None, class_names=None, n
             - iterator of `ImageDataGenerator`: the images that it reads from;
             - data set of Hugging Face `datasets`, or data source of TensorFlow Datasets;
             - `Source`, which stays as it is.
-        y: Labels `(n,)`, int or str; for a table the name of its column. What brings labels of its own, such as a class
-            folder or a stream, needs none.
+        y: Labels `(n,)`, int or str; or a list or set of labels for each image; or `(n, num_classes)`, one-hot, soft,
+            or 0 and 1 for any number of labels. For a table the name of its column. What brings labels of its own,
+            such as a class folder or a stream, needs none.
         sample_weight: Weights `(n,)`, at least 0, or `None`.
         groups: What each image belongs to, `(n,)` int or str, or `None`; see `Source`.
         class_names: Classes that labels may have, in order; default: those that occur.
         needs_labels: Whether labels are required.
+        task: One of `TASKS`: what labels may be. `"auto"`: as they look.
         channels: Number of channels that arrays must have; for 3, gray ones are welcome, too.
         steps: How many batches to take from a stream. Default: all, if it has an end.
         steps_name: What the user calls `steps`.
@@ -74,7 +78,7 @@ def as_source(x, y=None, *, sample_weight=None, groups=None, class_names=None, n
             raise ValueError(f"`{name}` must be left out: `x` brings its own.")
     return Source(
         given.images,
-        *_encode(given, count, class_names),
+        **_encode(given, count, class_names, task),
         weights=as_weights(given.sample_weight if sample_weight is None else sample_weight, count),
         groups=as_groups(given.groups if groups is None else groups, count),
         parts=as_parts(given.parts, count),
@@ -83,11 +87,33 @@ def as_source(x, y=None, *, sample_weight=None, groups=None, class_names=None, n
     )
 
 
-def _encode(given, count, class_names):
-    if given.labels is None:
-        return None, None
-    names = given.class_names if class_names is None else class_names
-    return encode_labels(given.labels, count, names, ordered=given.is_ordered)
+def _encode(given, count, class_names, task):
+    """Labels as fields of a `Source`."""
+    labels, names = given.labels, given.class_names if class_names is None else class_names
+    if labels is None:
+        return {}
+    if is_label_matrix(labels):
+        targets, names, is_multilabel = encode_matrix(labels, count, names, task)
+    elif is_label_sets(labels) and task in ("auto", "multilabel"):
+        (targets, names), is_multilabel = encode_sets(labels, count, names), True
+    elif task == "multilabel":
+        raise ValueError(
+            "With task='multilabel', `y` must hold a list or set of labels for each image, or a column for each class. "
+            f"Received: {labels[0]!r} for the first image. `Table(..., separator='|')` divides cells of a table."
+        )
+    else:
+        codes, names = encode_labels(labels, count, names, ordered=given.is_ordered)
+        return {"labels": codes, "class_names": _two_if_binary(names, task)}
+    return {
+        "labels": stand_in_codes(targets, is_multilabel), "class_names": _two_if_binary(names, task),
+        "targets": targets, "is_multilabel": is_multilabel,
+    }  # fmt: skip
+
+
+def _two_if_binary(names, task):
+    if task == "binary" and len(names) != 2:
+        raise ValueError(f"With task='binary' there must be two classes. Received: {listing(names.tolist(), 20)}.")
+    return names
 
 
 def _read(x, y, needs_labels, channels, steps, steps_name):

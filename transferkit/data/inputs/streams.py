@@ -24,7 +24,7 @@ def read_stream(x, steps=None, argument="steps_per_epoch"):
 
     Args:
         x: A stream of images, of `(images, labels)`, or of `(images, labels, weights)`, in batches or one by one, or of
-            dicts with `image` and `label`. Pixels are in `[0, 255]`; labels are integers, strings or one-hot.
+            dicts with `image` and `label`. Pixels are in `[0, 255]`; labels are integers, strings or rows of a matrix.
         steps: Number of batches to read, or of images, if they come one by one. Default: all there are.
         argument: Name of the argument that says how many, for messages.
 
@@ -96,19 +96,19 @@ def _take_apart(element):
 
 
 def _decode(labels, names):
-    """One-hot labels become integers, bytes strings, and integers names where these are known."""
+    """Bytes become strings, and integers and one-hot labels names where these are known."""
     if not labels:
         return None
     labels = np.array(labels)
     if labels.ndim == 2 and labels.shape[1] > 1:
-        labels = _codes(labels)
+        if names is not None and _is_one_hot(labels):
+            return np.array(names)[labels.argmax(axis=1)]
+        return labels
     labels = labels.reshape(len(labels), -1)[:, 0] if labels.ndim > 1 else labels
     if labels.dtype.kind in "SO":
         labels = np.array([label.decode() if isinstance(label, bytes) else label for label in labels.tolist()])
     return np.array(names)[labels.astype(int)] if names is not None else labels
 
 
-def _codes(labels):
-    if not np.isin(labels, (0, 1)).all() or not (labels.sum(axis=1) == 1).all():
-        raise ValueError("Labels with several columns must be one-hot: a single 1 for each image, all else 0.")
-    return labels.argmax(axis=1)
+def _is_one_hot(labels):
+    return np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all()

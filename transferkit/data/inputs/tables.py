@@ -30,6 +30,7 @@ class Table:
         group: Column with what each image belongs to; see `groups` of `TransferClassifier.fit`.
         split: Column with `train`, `validation` or `test` (or `training`, `val`, `valid`, `dev`, `testing`). `fit`
             trains on the first and chooses on the second, `evaluate` takes the third.
+        separator: What divides the labels of one image in a cell, such as `"|"`, where an image has any number of them.
         root: Folder that relative paths start from. Default: the folder of the file; for a data frame, the folder that
             Python runs in.
 
@@ -45,6 +46,7 @@ class Table:
     weight: str | None = None
     group: str | None = None
     split: str | None = None
+    separator: str | None = None
     root: str | os.PathLike | None = None
 
 
@@ -74,6 +76,8 @@ def read_table(x, y=None, needs_labels=False):
     labels = y if y is not None and not isinstance(y, str) else None
     if labels is None and (needs_labels or isinstance(y, str) or name in columns):
         labels = _column(columns, name, "y")
+        if table.separator is not None:
+            labels = [[part.strip() for part in str(cell).split(table.separator) if part.strip()] for cell in labels]
     optional = {"sample_weight": "weight", "groups": "group", "parts": "split"}
     found = {
         key: None if getattr(table, argument) is None else _column(columns, getattr(table, argument), argument)
