@@ -141,9 +141,11 @@ def test_independent_labels_agree_with_scikit_learn(many):
 def test_held_out_logits_are_those_that_were_judged(many):
     x, targets = many
     path = fit_logistic_path(x, targets.argmax(axis=1), 3, targets=targets, is_multilabel=True)
-    assert path.held_out_rows.tolist() == list(range(300))
-    judged = ((path.held_out_logits > 0) == (targets > 0)).mean()
-    assert judged == pytest.approx(path.val_accuracy[path.strengths.index(path.strength)])
+    rows, logits = path.judged
+    assert rows.tolist() == list(range(300))
+    assert ((logits > 0) == (targets > 0)).mean() == pytest.approx(
+        path.val_accuracy[path.strengths.index(path.strength)]
+    )
 
 
 def test_soft_targets_are_what_one_hot_ones_are_for_repeated_images(many):

@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import expit
 
 from transferkit._utils.console import Console
 from transferkit._utils.memory import free_memory
@@ -227,7 +228,8 @@ class _Training:
     def _keep_judged(self, path, source):
         """Remembers what the head says of labels that it was not fitted to."""
         if source.is_multilabel:
-            self._judged = source.targets[path.held_out_rows], 1 / (1 + np.exp(-path.held_out_logits))
+            rows, logits = path.judged
+            self._judged = source.targets[rows], expit(logits)
 
     def thresholds(self):
         """Chooses the probabilities from which on labels are given, on images that were not trained on, or `None`."""

@@ -51,9 +51,9 @@ class LogisticPath:
             (see `judge_at_best_temperature`).
         val_accuracy: Held-out accuracy of each.
         temperature: What the logits of each are divided by; that of the chosen one is part of `kernel` and `bias`.
-        held_out_rows: `(m,)` indices of the images that the chosen one was judged on, among those of `validation` if
-            there are such.
-        held_out_logits: `(m, num_classes)` float32 logits for them, of weights that were not fitted to them.
+        judged: Where each class is a question of its own, `(rows, logits)`: indices of the images that the chosen
+            strength was judged on, among those of `validation` if there are such, and logits `(m, num_classes)` of
+            weights that were not fitted to them. Otherwise `None`.
     """
 
     kernel: np.ndarray
@@ -63,8 +63,7 @@ class LogisticPath:
     val_loss: tuple[float, ...]
     val_accuracy: tuple[float, ...]
     temperature: tuple[float, ...]
-    held_out_rows: np.ndarray
-    held_out_logits: np.ndarray
+    judged: tuple[np.ndarray, np.ndarray] | None
 
 
 def fit_logistic_path(features, labels, num_classes, *, targets=None, is_multilabel=False, weights=None, groups=None,
@@ -138,12 +137,14 @@ def fit_logistic_path(features, labels, num_classes, *, targets=None, is_multila
         best = tried[_best(tried)]
         solution = solve(task, np.ones((1, len(labels)), bool), best.weights, best.strength, _EXACT)
         kernel, bias = rows.unscale(design.standardised(solution[0] / np.float32(best.temperature)))
-        held_out_rows, logits = choice.judged(task, held_out, best.fold_weights)
+        judged = None
+        if is_multilabel:
+            judged_rows, logits = choice.judged(task, held_out, best.fold_weights)
+            judged = judged_rows, logits / np.float32(best.temperature)
     names = ("val_loss", "val_accuracy", "temperature")
     columns = {name: tuple(getattr(trial, name) for trial in tried) for name in names}
     return LogisticPath(
-        kernel, bias, best.strength, tuple(trial.strength for trial in tried), **columns, held_out_rows=held_out_rows,
-        held_out_logits=logits / np.float32(best.temperature),
+        kernel, bias, best.strength, tuple(trial.strength for trial in tried), **columns, judged=judged
     )  # fmt: skip
 
 

@@ -28,6 +28,12 @@ def generate(*columns, size=8):
         yield tuple(column[start : start + size] for column in columns)
 
 
+def dataset_of(folder, **options):
+    return keras.utils.image_dataset_from_directory(
+        folder, class_names=["blue", "green", "red"], image_size=(20, 24), batch_size=5, verbose=False, **options
+    )
+
+
 @pytest.fixture
 def codes(images):
     return np.arange(len(images)) % 3
@@ -72,8 +78,7 @@ def test_dicts_as_of_tensorflow_datasets(images, labels):
 
 
 def test_keras_datasets_of_a_folder_have_class_names(image_folder, labels):
-    dataset = keras.utils.image_dataset_from_directory(image_folder, image_size=(20, 24), batch_size=5, verbose=False)
-    given = read_stream(dataset)
+    given = read_stream(dataset_of(image_folder))
     assert given.class_names.tolist() == ["blue", "green", "red"]
     assert sorted(given.labels) == sorted(labels)
     for image, label in zip(given.images, given.labels, strict=True):
@@ -88,9 +93,7 @@ def test_labels_in_columns_come_as_they_are_or_by_name(images, codes):
 
 
 def test_one_hot_labels_of_a_folder_become_names(image_folder, labels):
-    dataset = keras.utils.image_dataset_from_directory(
-        image_folder, image_size=(20, 24), batch_size=5, label_mode="categorical", verbose=False
-    )
+    dataset = dataset_of(image_folder, label_mode="categorical")
     assert sorted(read_stream(dataset).labels) == sorted(labels)
 
 
