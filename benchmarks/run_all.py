@@ -37,6 +37,7 @@ OTHERS = {
     "fine_tuning": "--per-class 20 --epochs 1 --seeds 1",
     "augmentation": "--images 20 --epochs 2 --repeats 1",
     "resizing": "--per-class 20 --count 8 --seeds 1",
+    "imbalance": "--per-class 20 --seeds 1 --image-size 32",
 }
 
 
