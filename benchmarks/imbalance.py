@@ -5,8 +5,8 @@ Of the training images of cifar10-10k, class k keeps `1000 * ratio ** (-k / 9)` 
 `--image-size`, with each way of `balance` and `class_weight` in turn on the same images. It is judged on all test
 images, which are balanced: there, balanced accuracy is accuracy. `plain` does nothing about it.
 
-What `balance="auto"` does was chosen on training images only: `--judge training` draws a tenth of them, all classes
-alike, and judges on these.
+What `balance="auto"` does was settled before any of this was measured. To try other ways without looking at test
+images, `--judge training` sets a tenth of the training images aside, all classes alike, and judges on these.
 
     python benchmarks/imbalance.py
 """
