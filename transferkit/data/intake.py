@@ -13,6 +13,8 @@ from transferkit.data.quality.inspection import inspect_in_steps, keep_readable,
 from transferkit.data.quality.leaks import judge_leaks, tell_in_brief
 from transferkit.data.quality.similarity import has_imagehash
 
+_MOST_COMPARED = 20_000  # images among which `fit` looks for near-duplicates
+
 
 def labelled_source(x, y, on_bad_image, console, part=None, **options):
     """Makes a `Source` of images that can all be read, with labels.
@@ -94,8 +96,10 @@ def task_of(source):
 def _checked(sources, console, on_bad_image, on_leak, image_size, channels):
     """Looks at all images once. Returns the sources, without what has to go, and with duplicates in groups."""
     parts = {}
+    # Thumbnails of many images would fill memory, and comparing them takes a while.
+    compares = has_imagehash() and sum(map(len, sources.values())) <= _MOST_COMPARED
     for name, source in sources.items():
-        inspection = inspect_in_steps(source, console, channels=channels, has_thumbnails=has_imagehash())
+        inspection = inspect_in_steps(source, console, channels=channels, has_thumbnails=compares)
         refuse_unreadable(inspection, on_bad_image, console)
         parts[name] = Part(source, inspection)
     report = report_on(parts, image_size)
