@@ -64,6 +64,10 @@ def test_augmentation_is_handed_on_without_scaling(images):
     assert "Left out, since the model scales its own input: rescale, preprocessing_function." in given.notes[0]
 
 
+def test_a_generator_that_changes_nothing_is_no_augmentation(images):
+    assert read_keras_iterator(ImageDataGenerator(rescale=1 / 255).flow(images, np.arange(24))).augmentation is None
+
+
 def test_plain_augmentation_leaves_nothing_out(images):
     (note,) = read_keras_iterator(ImageDataGenerator().flow(images, np.arange(24))).notes
     assert "Left out" not in note

@@ -4,6 +4,7 @@ import copy
 
 import numpy as np
 
+from transferkit.data.augmentation_sources import translate_generator
 from transferkit.data.inputs.given import Given
 
 _SCALING = {
@@ -40,12 +41,13 @@ def read_keras_iterator(iterator):
     images = list(iterator.filepaths) if has_files else np.asarray(iterator.x)
     labels, class_names = _labels(iterator, has_files)
     generator, left_out = _without_scaling(iterator.image_data_generator)
+    changes_nothing = translate_generator(generator)[0] == translate_generator(type(generator)())[0]
     note = "The iterator's images are read as they are, each once; its augmentation is left to `augmentation`."
     if left_out:
         note += f" Left out, since the model scales its own input: {', '.join(left_out)}."
     return Given(
         images, labels, class_names, sample_weight=getattr(iterator, "sample_weight", None), notes=(note,),
-        augmentation=generator,
+        augmentation=None if changes_nothing else generator,
     )  # fmt: skip
 
 
