@@ -321,7 +321,7 @@ def test_rows_of_half_the_precision_do(data, tmp_path):
     assert path.kernel == pytest.approx(expected.kernel)
 
 
-STREAMED = {"CROSS_VALIDATED": 0, "MEMORY_FLOATS": 0}
+STREAMED = {"CROSS_VALIDATED": 0, "MEMORY_FLOATS": 0, "FLOATS_ON_DISK": 1}
 
 
 @pytest.fixture(scope="module")
@@ -479,3 +479,14 @@ def test_blas_is_held_to_one_thread_until_the_path_has_ended(data):
     fit_logistic_path(*data, 4, strengths=(0.1,), on_strength=lambda count: during.append(threads()))
     assert during[0] == [1] * len(before)
     assert threads() == before
+
+
+def test_features_that_are_not_in_memory_are_copied_less(many, bounds):
+    x, y = many
+    bounds(CROSS_VALIDATED=0, MEMORY_FLOATS=2 * x.size, SAMPLE_FLOATS=x.size)
+    fit_logistic_path(lazy := Lazy(x, most=len(x)), y, 4, strengths=(0.1,))
+    scattered = np.unique(np.concatenate([rows for rows in lazy.reads if isinstance(rows, np.ndarray)]))
+    assert len(scattered) == len(x) // 4 + len(x) // 5  # the sample, and what is held out
+    bounds(MEMORY_FLOATS=4 * x.size)
+    fit_logistic_path(lazy := Lazy(x, most=len(x)), y, 4, strengths=(0.1,))
+    assert not any(isinstance(rows, np.ndarray) for rows in lazy.reads)

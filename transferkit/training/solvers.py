@@ -28,6 +28,7 @@ STRENGTHS = tuple(float(strength) for strength in np.logspace(1, -3.5, 10))
 
 _MEMORY_FLOATS = 1 << 26  # of rotated features that are kept in memory
 _SAMPLE_FLOATS = 1 << 25  # of the features that are solved first where all are too many for that
+_FLOATS_ON_DISK = 4  # times fewer of both, where the features are not in memory either
 _LOGIT_FLOATS = 1 << 24  # of logits that are judged at once
 _CROSS_VALIDATED = 5000  # images from which on one held-out part is enough
 _HELD_OUT = 20_000  # images in that part at most
@@ -83,8 +84,9 @@ def fit_logistic_path(features, labels, num_classes, *, targets=None, is_multila
     From 5,000 images on, only the first of the folds is held out, and never more than about 20,000 images: they tell
     the strengths apart as well as all folds do (`benchmarks/solver.py`).
 
-    Features of more than 2²⁶ numbers are not copied: every step reads them once, block by block. The path then starts
-    at the first strength that is nearly the best for a sample, and one fold is held out, however few images there are.
+    Features of more than 2²⁶ numbers, or 2²⁴ if they are no array in memory, are not copied: every step reads them
+    once, block by block. The path then starts at the first strength that is nearly the best for a sample, and one fold
+    is held out, however few images there are.
 
     Args:
         features: `(copies * n, num_features)` float32. An array, or anything that has a length and a shape and returns
@@ -121,12 +123,13 @@ def fit_logistic_path(features, labels, num_classes, *, targets=None, is_multila
         else:
             others, their_labels, their_weights = validation
             choice = _ByOthers(Images(rows.of(others), their_labels, _or_ones(their_weights, their_labels)))
-        if images.num_floats <= _MEMORY_FLOATS:
+        share = 1 if isinstance(features, np.ndarray) else _FLOATS_ON_DISK
+        if images.num_floats <= _MEMORY_FLOATS // share:
             held_out = choice.hold_out(labels, groups)
             design, first, guesses = rotate(rows, principal_axes(rows, workers), workers), 0, ()
         else:
             held_out = choice.hold_out(labels, groups, in_turn=False)
-            drawn = _draw(images, held_out, seed)
+            drawn = _draw(images, held_out, _SAMPLE_FLOATS // share, seed)
             sample, their_groups = images.take(drawn), None if groups is None else groups[drawn]
             design, first, guesses = _rehearse(
                 sample, their_groups, rows, num_classes, choice, strengths, workers, focus, is_multilabel
@@ -162,10 +165,10 @@ def _or_ones(weights, labels):
     return np.ones(len(labels), "float32") if weights is None else np.asarray(weights, "float32")
 
 
-def _draw(images, held_out, seed):
+def _draw(images, held_out, num_floats, seed):
     """Draws the images of the sample from those that no fold holds out. Returns their indices, in order."""
     candidates = np.flatnonzero(~held_out.any(axis=0))
-    count = max(1, min(len(candidates), len(images.labels) * _SAMPLE_FLOATS // images.num_floats))
+    count = max(1, min(len(candidates), len(images.labels) * num_floats // images.num_floats))
     return np.sort(np.random.default_rng(seed).choice(candidates, count, replace=False))
 
 
