@@ -10,7 +10,7 @@ from transferkit.cache.index import Index, as_keys
 from transferkit.cache.rows import Rows
 
 # A segment is closed once it is so large or so old. What is still open would be lost if the process were killed.
-_SEGMENT_BYTES = 256 << 20
+_SEGMENT_BYTES = 32 << 20
 _SEGMENT_SECONDS = 120
 
 
