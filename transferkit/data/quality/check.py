@@ -63,8 +63,9 @@ def check_data(
           image 2 (training, cat), image 7 (training, dog)
         Exact duplicates: 2 images in 1 group
           image 2 (training, cat), image 7 (training, dog)
-        >>> report.exact_duplicates[0][1].index
-        7
+        >>> (group,) = report.exact_duplicates
+        >>> group == report.label_conflicts[0]
+        True
     """
     near, notes = _looks_for_near(near_duplicates)
     size = _pair(image_size)
