@@ -1,6 +1,7 @@
 """What a user does, on a tiny backbone."""
 
 import os
+import shutil
 
 import keras
 import numpy as np
@@ -242,12 +243,19 @@ def test_another_kind_of_file_is_refused(tmp_path):
 # Being told
 
 
-def test_silence_is_complete(make, images, labels, image_folder, tmp_path, capfd):
-    (image_folder / "empty").mkdir(exist_ok=True)
-    classifier = make(head=Head(units=(4,)), epochs=2).fit(image_folder)
+@pytest.fixture
+def folder_with_more(image_folder, tmp_path):
+    """The class folder, and an empty folder in it."""
+    folder = shutil.copytree(image_folder, tmp_path / "images")
+    (folder / "empty").mkdir()
+    return folder
+
+
+def test_silence_is_complete(make, images, labels, folder_with_more, tmp_path, capfd):
+    classifier = make(head=Head(units=(4,)), epochs=2).fit(folder_with_more)
     classifier.predict(images)
-    classifier.predict_files(image_folder)
-    classifier.evaluate(image_folder)
+    classifier.predict_files(folder_with_more)
+    classifier.evaluate(folder_with_more)
     classifier.save(tmp_path / "x.keras")
     TransferClassifier.load(tmp_path / "x.keras").predict(images)
     captured = capfd.readouterr()
@@ -278,9 +286,8 @@ def test_the_scaling_of_a_model_handed_in_is_said(tiny_network, images, labels, 
     assert "Backbone 'tiny' is a model of yours. Its input scaling is taken to be 'none'" in capsys.readouterr().out
 
 
-def test_what_is_left_out_is_said(make, image_folder, capsys):
-    (image_folder / "empty").mkdir(exist_ok=True)
-    make(verbose=2).fit(image_folder)
+def test_what_is_left_out_is_said(make, folder_with_more, capsys):
+    make(verbose=2).fit(folder_with_more)
     out = capsys.readouterr().out
     assert "Ignored folder 'empty': no images in it." in out
     assert "24 images of 3 classes: blue, green, red" in out
