@@ -317,6 +317,7 @@ def test_saving_before_fitting_is_refused(make, tmp_path):
         ({"image_size": 40}, "takes images of .* only"),
         ({"head": "mlp"}, "`head` must be 'logistic' or a Head. Received: head='mlp'"),
         ({"on_bad_image": "ignore"}, "`on_bad_image` must be 'raise' or 'skip'"),
+        ({"on_leak": "ignore"}, "`on_leak` must be 'warn', 'raise' or 'drop'"),
         ({"batch_size": 0}, "`batch_size` must be an integer from 1. Received: batch_size=0"),
         ({"epochs": 1.5}, "`epochs` must be an integer from 1"),
         ({"seed": None}, "`seed` must be an integer from 0"),
