@@ -4,7 +4,6 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from transferkit._utils.text import listing
 from transferkit.data.columns import as_groups, as_parts, as_weights
 from transferkit.data.inputs.archives import extract, is_archive
 from transferkit.data.inputs.arrays import read_images
@@ -14,9 +13,8 @@ from transferkit.data.inputs.hub import is_hub_dataset, read_hub_dataset
 from transferkit.data.inputs.keras_iterators import is_keras_iterator, read_keras_iterator
 from transferkit.data.inputs.streams import is_stream, read_stream
 from transferkit.data.inputs.tables import is_table, read_table
-from transferkit.data.labels import encode_labels
 from transferkit.data.source import Source
-from transferkit.data.targets import encode_matrix, encode_sets, is_label_matrix, is_label_sets, stand_in_codes
+from transferkit.data.targets import encode_targets
 
 
 def as_source(x, y=None, *, sample_weight=None, groups=None, class_names=None, needs_labels=False, task="auto",
@@ -38,8 +36,8 @@ def as_source(x, y=None, *, sample_weight=None, groups=None, class_names=None, n
             - data set of Hugging Face `datasets`, or data source of TensorFlow Datasets;
             - `Source`, which stays as it is.
         y: Labels `(n,)`, int or str; or a list or set of labels for each image; or `(n, num_classes)`, one-hot, soft,
-            or 0 and 1 for any number of labels. For a table the name of its column. What brings labels of its own,
-            such as a class folder or a stream, needs none.
+            or 0 and 1 for any number of labels; in any container, see `read_labels`. For a table the name of its
+            column. What brings labels of its own, such as a class folder or a stream, needs none.
         sample_weight: Weights `(n,)`, at least 0, or `None`.
         groups: What each image belongs to, `(n,)` int or str, or `None`; see `Source`.
         class_names: Classes that labels may have, in order; default: those that occur.
@@ -76,44 +74,19 @@ def as_source(x, y=None, *, sample_weight=None, groups=None, class_names=None, n
     for name, own, other in (("sample_weight", given.sample_weight, sample_weight), ("groups", given.groups, groups)):
         if own is not None and other is not None:
             raise ValueError(f"`{name}` must be left out: `x` brings its own.")
+    encoded = {}
+    if given.labels is not None:
+        names = given.class_names if class_names is None else class_names
+        encoded = encode_targets(given.labels, count, names, task, ordered=given.is_ordered)
     return Source(
         given.images,
-        **_encode(given, count, class_names, task),
+        **encoded,
         weights=as_weights(given.sample_weight if sample_weight is None else sample_weight, count),
         groups=as_groups(given.groups if groups is None else groups, count),
         parts=as_parts(given.parts, count),
         notes=given.notes,
         augmentation=given.augmentation,
     )
-
-
-def _encode(given, count, class_names, task):
-    """Labels as fields of a `Source`."""
-    labels, names = given.labels, given.class_names if class_names is None else class_names
-    if labels is None:
-        return {}
-    if is_label_matrix(labels):
-        targets, names, is_multilabel = encode_matrix(labels, count, names, task)
-    elif is_label_sets(labels) and task in ("auto", "multilabel"):
-        (targets, names), is_multilabel = encode_sets(labels, count, names), True
-    elif task == "multilabel":
-        raise ValueError(
-            "With task='multilabel', `y` must hold a list or set of labels for each image, or a column for each class. "
-            f"Received: {labels[0]!r} for the first image. `Table(..., separator='|')` divides cells of a table."
-        )
-    else:
-        codes, names = encode_labels(labels, count, names, ordered=given.is_ordered)
-        return {"labels": codes, "class_names": _two_if_binary(names, task)}
-    return {
-        "labels": stand_in_codes(targets, is_multilabel), "class_names": _two_if_binary(names, task),
-        "targets": targets, "is_multilabel": is_multilabel,
-    }  # fmt: skip
-
-
-def _two_if_binary(names, task):
-    if task == "binary" and len(names) != 2:
-        raise ValueError(f"With task='binary' there must be two classes. Received: {listing(names.tolist(), 20)}.")
-    return names
 
 
 def _read(x, y, needs_labels, channels, steps, steps_name):
