@@ -41,7 +41,8 @@ def as_source(x, y=None, *, sample_weight=None, groups=None, class_names=None, n
         sample_weight: Weights `(n,)`, at least 0, or `None`.
         groups: What each image belongs to, `(n,)` int or str, or `None`; see `Source`.
         class_names: Classes that labels may have, in order; default: those that occur.
-        needs_labels: Whether labels are required.
+        needs_labels: Whether labels are required. `None`: they are read where `x` brings any; `False`: labels that `x`
+            brings are not looked at.
         task: One of `TASKS`: what labels may be. `"auto"`: as they look.
         channels: Number of channels that arrays must have; for 3, gray ones are welcome, too.
         steps: How many batches to take from a stream. Default: all, if it has an end.
@@ -75,7 +76,7 @@ def as_source(x, y=None, *, sample_weight=None, groups=None, class_names=None, n
         if own is not None and other is not None:
             raise ValueError(f"`{name}` must be left out: `x` brings its own.")
     encoded = {}
-    if given.labels is not None:
+    if given.labels is not None and not (needs_labels is False and y is None):
         names = given.class_names if class_names is None else class_names
         encoded = encode_targets(given.labels, count, names, task, ordered=given.is_ordered)
     return Source(
