@@ -120,12 +120,13 @@ def _with_images_checked(given, channels):
 
 
 def _read_folder(folder, needs_labels):
-    if not needs_labels and (paths := find_images(folder)):
-        return Given(paths)
-    given = read_class_folder(folder) if needs_labels else Given([])
+    given = Given([]) if needs_labels is False else read_class_folder(folder)
     if given.images:
         return given
-    if find_images(folder):
+    paths = find_images(folder)
+    if paths and not needs_labels:
+        return Given(paths)
+    if paths:
         raise ValueError(
             f"Folder {str(folder)!r} has images but no subfolders with images, so there are no labels. "
             "Expected one subfolder for each class, or a list of paths as `x` and labels as `y`."
