@@ -16,6 +16,11 @@ from transferkit.data.inputs.tables import is_table, read_table
 from transferkit.data.source import Source
 from transferkit.data.targets import encode_targets
 
+_STREAM_ADVICE = (
+    " A stream gives images together with their labels, as (images, labels). If it gives images or paths alone, "
+    "`list(x)` makes a list of them, which goes with `y`."
+)
+
 
 def as_source(x, y=None, *, sample_weight=None, groups=None, class_names=None, needs_labels=False, task="auto",
               channels=3, steps=None, steps_name="steps_per_epoch"):  # fmt: skip
@@ -104,7 +109,10 @@ def _read(x, y, needs_labels, channels, steps, steps_name):
     ):
         if is_kind(x):
             if y is not None:
-                raise ValueError(f"`y` must be left out: `x` brings its own labels. Received: x={_describe(x)}.")
+                advice = _STREAM_ADVICE if is_stream(x) else ""
+                raise ValueError(
+                    f"`y` must be left out: `x` brings its own labels. Received: x={_describe(x)}.{advice}"
+                )
             return _with_images_checked(read(x), channels)
     return Given(read_images(x, channels), y)
 
