@@ -238,6 +238,14 @@ def _integers(array):
     return array.astype("int64") if is_exact else array
 
 
+def names_of(codes, names):
+    """Puts names in place of codes `(n,)`, or of lists of codes, which become sets of names."""
+    names = np.asarray(names)
+    if any(map(_is_row, codes)):
+        return [set(names[np.asarray(row, int)].tolist()) for row in codes]
+    return names[np.asarray(codes)]
+
+
 def encode_labels(labels, class_names=None, *, ordered=False):
     """Turns labels into codes.
 
