@@ -113,6 +113,7 @@ def test_what_cannot_be_read_is_refused(labels, error, message):
         (np.array(["b", "a", "b"], object), ["a", "b"]),
         (np.array([1.0, 0.0, 1.0]), [0, 1]),
         ([True, False, True], [False, True]),
+        ([tf.constant(30), np.int8(7), 30], [7, 30]),
     ],
 )
 def test_labels_of_any_kind_become_codes_and_keep_their_names(labels, names):

@@ -164,9 +164,8 @@ def _kind_of_integer_lists(rows, values, task, num_classes):
 
 def _plain(value):
     """A value as one of Python's own types; bytes as text."""
-    value = (
-        value.item() if isinstance(value, np.generic) or (hasattr(value, "__array__") and not np.ndim(value)) else value
-    )
+    if hasattr(value, "__array__") and not np.ndim(value):
+        value = np.asarray(value).item()
     return value.decode() if isinstance(value, bytes) else value
 
 

@@ -120,7 +120,7 @@ class Source:
 
     def name(self, index):
         """What to call image `index` in a message."""
-        image = None if self.is_uniform or isinstance(self.images, Column) else self.images[index]
+        image = None if isinstance(self.images, Column) else self.images[index]
         return str(image) if isinstance(image, str | os.PathLike) else f"image {index}"
 
     def take(self, indices):

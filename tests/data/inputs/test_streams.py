@@ -1,13 +1,16 @@
+import io
 from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from transferkit.data.inputs import spool, streams
 from transferkit.data.inputs.convert import as_source
 from transferkit.data.inputs.streams import is_stream, read_stream
+from transferkit.data.readers import read_pixels
 
 
 class Batches(keras.utils.PyDataset):
@@ -46,7 +49,7 @@ def codes(images):
 def test_what_streams_are(images, image_folder, codes):
     dataset = tf.data.Dataset.from_tensor_slices((images, codes))
     assert all(map(is_stream, [dataset, dataset.batch(4), Batches(images, codes), generate(images), iter([1])]))
-    assert not any(map(is_stream, [images, str(image_folder), [images[0]], {"image": 1}]))
+    assert not any(map(is_stream, [images, str(image_folder), [images[0]], {"image": 1}, io.BytesIO()]))
 
 
 def check(given, images, labels):
@@ -150,10 +153,22 @@ def test_paths_may_come_in_streams(image_paths, labels, batch_size):
 
 
 def test_labels_beside_a_stream_are_refused_and_what_to_do_is_said(image_paths, labels):
-    with pytest.raises(
-        ValueError, match=r"`y` must be left out: .*x=generator. A stream gives .*`list\(x\)` makes a list"
-    ):
+    with pytest.raises(ValueError, match=r"`y` must be left out: .*`list\(x\)` makes a list.*x=generator"):
         as_source((path for path in image_paths), labels)
+
+
+def test_pil_images_in_streams_are_read_as_they_are_elsewhere(images):
+    plain = [Image.fromarray(image) for image in images[:4]]
+    palette = [image.quantize(16) for image in plain]
+    for given in (plain, palette, [image.convert("L") for image in plain]):
+        expected = np.stack([read_pixels(image) for image in given])
+        assert np.array_equal(as_source(iter(given), steps=9).images, expected)
+        assert np.array_equal(as_source(iter([(given[:2], [0, 1]), (given[2:], [1, 0])]), steps=9).images, expected)
+    assert as_source(iter([image.convert("L") for image in plain]), steps=9, channels=1).images.shape[-1] == 1
+    with pytest.raises(ValueError, match=r"transparent parts.*`image.convert\('RGB'\)`"):
+        as_source(iter([plain[0].convert("RGBA")]), steps=1)
+    with pytest.raises(ValueError, match=r"must give \(images, labels"):
+        as_source(iter([plain[:2]]), steps=1)
 
 
 def test_images_alone_have_no_labels(images):

@@ -136,6 +136,15 @@ def test_a_quotation_mark_that_is_left_open_swallows_no_rows(write, rows, messag
         read_table(write("path,label\n" + rows))
 
 
+def test_files_of_another_encoding_and_names_that_come_twice_are_refused(tmp_path, write):
+    path = tmp_path / "latin.csv"
+    path.write_bytes("path,label\na.jpg,b\xe4r\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"latin.csv' must be a text file in UTF-8. Received: 'utf-8' codec"):
+        read_table(path)
+    with pytest.raises(ValueError, match="must have different names. Received: several called 'label'"):
+        read_table(write("path,label,label\na.jpg,ant,bee\n"))
+
+
 def test_cells_that_are_not_used_may_have_several_lines(write):
     given = read_table(write('path,label,note\na.jpg,ant,"one\ntwo"\n\nb.jpg,"say ""bee""",\n'))
     assert list(given.labels) == ["ant", 'say "bee"']

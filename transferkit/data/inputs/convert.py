@@ -16,11 +16,6 @@ from transferkit.data.inputs.tables import is_table, read_table
 from transferkit.data.source import Source
 from transferkit.data.targets import encode_targets
 
-_STREAM_ADVICE = (
-    " A stream gives images together with their labels, as (images, labels). If it gives images or paths alone, "
-    "`list(x)` makes a list of them, which goes with `y`."
-)
-
 
 def as_source(x, y=None, *, sample_weight=None, groups=None, class_names=None, needs_labels=False, task="auto",
               channels=3, steps=None, steps_name="steps_per_epoch"):  # fmt: skip
@@ -97,6 +92,12 @@ def as_source(x, y=None, *, sample_weight=None, groups=None, class_names=None, n
 
 def _read(x, y, needs_labels, channels, steps, steps_name):
     """Reads `x`, whatever it is. Returns a `Given`."""
+    if y is not None and is_stream(x):
+        raise ValueError(
+            "`y` must be left out: a stream gives images together with their labels, as (images, labels). If this one "
+            "gives images or paths alone, `list(x)` makes a list of them, which goes with `y`. "
+            f"Received: x={_describe(x)}."
+        )
     if is_archive(x):
         x = extract(x)
     if is_table(x):
@@ -104,15 +105,12 @@ def _read(x, y, needs_labels, channels, steps, steps_name):
     for is_kind, read in (
         (_is_folder, lambda folder: _read_folder(Path(folder), needs_labels)),
         (is_keras_iterator, read_keras_iterator),  # streams as well, but known better
-        (is_stream, lambda stream: read_stream(stream, steps, steps_name)),
+        (is_stream, lambda stream: read_stream(stream, steps, steps_name, channels)),
         (is_hub_dataset, read_hub_dataset),
     ):
         if is_kind(x):
             if y is not None:
-                advice = _STREAM_ADVICE if is_stream(x) else ""
-                raise ValueError(
-                    f"`y` must be left out: `x` brings its own labels. Received: x={_describe(x)}.{advice}"
-                )
+                raise ValueError(f"`y` must be left out: `x` brings its own labels. Received: x={_describe(x)}.")
             return _with_images_checked(read(x), channels)
     return Given(read_images(x, channels), y)
 
@@ -131,10 +129,9 @@ def _read_folder(folder, needs_labels):
     given = Given([]) if needs_labels is False else read_class_folder(folder)
     if given.images:
         return given
-    paths = find_images(folder)
-    if paths and not needs_labels:
+    if not needs_labels and (paths := find_images(folder)):
         return Given(paths)
-    if paths:
+    if find_images(folder):
         raise ValueError(
             f"Folder {str(folder)!r} has images but no subfolders with images, so there are no labels. "
             "Expected one subfolder for each class, or a list of paths as `x` and labels as `y`."

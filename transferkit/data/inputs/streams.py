@@ -1,5 +1,6 @@
 """What gives images batch by batch: `tf.data.Dataset`, `keras.utils.PyDataset` and Python generators."""
 
+import io
 import shutil
 import tempfile
 import warnings
@@ -9,12 +10,13 @@ from itertools import islice
 import keras
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from transferkit._utils.text import human_bytes
 from transferkit.data.inputs.given import Given
 from transferkit.data.inputs.spool import Spool
 from transferkit.data.labels import read_labels
-from transferkit.data.readers import check_pixels
+from transferkit.data.readers import check_pixels, read_pixels
 
 _KEYS = (("image", "images"), ("label", "labels"), ("weight", "weights", "sample_weight"))
 _MOST_UNENDED = 2**34  # bytes kept of a stream that does not say how long it is
@@ -22,10 +24,12 @@ _MOST_UNENDED = 2**34  # bytes kept of a stream that does not say how long it is
 
 def is_stream(x):
     """Whether `x` gives images one after another or batch by batch."""
+    if isinstance(x, io.IOBase):  # an opened file gives its lines
+        return False
     return isinstance(x, tf.data.Dataset | keras.utils.PyDataset | Iterator)
 
 
-def read_stream(x, steps=None, argument="steps_per_epoch"):
+def read_stream(x, steps=None, argument="steps_per_epoch", channels=3):
     """Reads a stream once, and keeps its images in memory or, if they are too many, in a temporary file.
 
     Args:
@@ -35,6 +39,7 @@ def read_stream(x, steps=None, argument="steps_per_epoch"):
         steps: Number of batches to read, or of images, if they come one by one. Default: all there are. Of a stream
             that does not say how long it is, at most 16 GiB of images, or half of the free disk.
         argument: Name of the argument that says how many, for messages.
+        channels: Number of channels that PIL images become.
 
     Returns:
         A `Given`.
@@ -50,7 +55,7 @@ def read_stream(x, steps=None, argument="steps_per_epoch"):
     watch = _watch_length(x, argument) if steps is None and length == tf.data.UNKNOWN_CARDINALITY else None
     for element in islice(elements, steps):
         own_images, own_labels, own_weights = _take_apart(element)
-        own_images = _as_images(own_images)
+        own_images = _as_images(own_images, channels)
         is_batch = own_images.ndim == (1 if own_images.dtype.kind == "U" else 4)
         _refuse_images_as_labels(own_labels, is_batch)
         images.extend(own_images) if is_batch else images.append(own_images)
@@ -106,7 +111,7 @@ def _refuse_scaled(images):
 
 
 def _refuse_images_as_labels(labels, is_batch):
-    shape = getattr(labels, "shape", ())
+    shape = labels.size if isinstance(labels, Image.Image) else getattr(labels, "shape", ())
     if len(shape) > 1 + is_batch:
         raise ValueError(
             "A stream must give (images, labels[, weights]), with a label or a row of labels for each image. "
@@ -114,14 +119,28 @@ def _refuse_images_as_labels(labels, is_batch):
         )
 
 
-def _as_images(images):
+def _as_images(images, channels):
     """What a stream gives as images, as an array; paths as an array of text."""
+    if isinstance(images, Image.Image):
+        return _pixels(images, channels)
+    if isinstance(images, list | tuple) and images and isinstance(images[0], Image.Image):
+        return np.stack([_pixels(image, channels) for image in images])
     array = np.asarray(images)
     if array.dtype.kind in "SO":
         values = [value.decode() if isinstance(value, bytes) else value for value in array.ravel().tolist()]
         if all(isinstance(value, str) for value in values):
             return np.array(values).reshape(array.shape)
     return array
+
+
+def _pixels(image, channels):
+    """Pixels of a PIL image. An array of it would have the numbers of a palette in place of its colours."""
+    if image.has_transparency_data:
+        raise ValueError(
+            "A stream must give images without transparent parts, since it does not know what is behind them. "
+            f"Received: a PIL image of mode {image.mode!r}. `image.convert('RGB')` leaves these out."
+        )
+    return read_pixels(image, channels)
 
 
 def _one_each(values, num_images, name):

@@ -116,9 +116,16 @@ def _columns(data):
 
 
 def _read_file(path):
-    header, *rows = _numbered_rows(path) or [(1, [])]
+    try:
+        header, *rows = _numbered_rows(path) or [(1, [])]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"Table {str(path)!r} must be a text file in UTF-8. Received: {error}.") from error
     if not rows:
         raise ValueError(f"Table {str(path)!r} has no rows. Expected a header and one row for each image.")
+    if twice := sorted({name for name in header[1] if header[1].count(name) > 1}):
+        raise ValueError(
+            f"Columns of {str(path)!r} must have different names. Received: several called {listing(map(repr, twice))}."
+        )
     for number, row in rows:
         if len(row) != len(header[1]):
             raise ValueError(
