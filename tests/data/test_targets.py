@@ -145,3 +145,17 @@ def test_the_task_has_to_fit_the_labels():
     with pytest.raises(ValueError, match="With task='binary' there must be two classes. Received: a, b, c"):
         as_source(PIXELS, ["a", "b", "c"], task="binary")
     assert as_source(PIXELS, ["a", "b", "a"], task="binary").class_names.tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize("task", ["auto", "multilabel"])
+def test_a_source_of_one_hot_rows_is_the_same_as_one_of_their_matrix(task):
+    matrix = np.eye(3, dtype=int)
+    rows = np.empty(3, object)
+    rows[:] = list(matrix)
+    expected = as_source(PIXELS, matrix, task=task)
+    for labels in (list(matrix), matrix.tolist(), rows, rows.tolist()):
+        source = as_source(PIXELS, labels, task=task)
+        assert source.is_multilabel == expected.is_multilabel == (task == "multilabel")
+        assert source.class_names.tolist() == [0, 1, 2]
+        assert np.array_equal(source.targets, expected.targets)
+    assert not as_source(PIXELS, [[0], [1], [1]]).is_multilabel
