@@ -88,6 +88,19 @@ def test_matrices_tables_and_validation_data(pictures, tiny_backbone, tmp_path):
     assert from_table.evaluate(table).mean_average_precision > 0.95
 
 
+def test_columns_of_data_frames_are_matched_by_name(images, labels, tiny_backbone):
+    pandas = pytest.importorskip("pandas")
+    one_hot = pandas.DataFrame({name: labels == name for name in ("blue", "green", "red")})
+    turned = one_hot[["red", "blue", "green"]].astype(int)
+    classifier = TransferClassifier(tiny_backbone, verbose=0).fit(images, one_hot, validation_data=(images, turned))
+    plain = TransferClassifier(tiny_backbone, verbose=0).fit(images, labels, validation_data=(images, labels))
+    assert classifier.classes_.tolist() == ["blue", "green", "red"]
+    assert np.allclose(classifier.predict_proba(images), plain.predict_proba(images), atol=1e-3)
+    assert classifier.evaluate(images, turned).accuracy == classifier.evaluate(images, labels).accuracy > 0.9
+    with pytest.raises(ValueError, match="not among the classes of the training data: 'horse'"):
+        classifier.evaluate(images, turned.rename(columns={"red": "horse"}))
+
+
 def test_soft_labels_are_learnt(images, labels, tiny_backbone):
     soft = 0.6 * np.eye(3)[np.unique(labels, return_inverse=True)[1]] + 0.4 / 3
     classifier = TransferClassifier(tiny_backbone, verbose=0).fit(images, soft)

@@ -39,6 +39,20 @@ def test_groups_are_one_for_each_image_and_none_is_missing():
         as_groups(np.array(["a", None, float("nan")], object), 3)
 
 
+def test_groups_without_a_name_are_missing_and_not_one_group():
+    with pytest.raises(ValueError, match=r"missing for 2 of 3 images, the first at position 0.*Received: ''"):
+        as_groups(["", "p1", ""], 3)
+    pandas = pytest.importorskip("pandas")
+    for values in (["p1", pandas.NA], pandas.Series(["p1", pandas.NA], dtype="string"), pandas.Series([1, None])):
+        with pytest.raises(ValueError, match="`groups` are missing for 1 of 2 images, the first at position 1"):
+            as_groups(values, 2)
+
+
+def test_groups_that_differ_stay_apart():
+    assert as_groups(["a", "a\0", "a"], 3).tolist() == [0, 1, 0]
+    assert as_groups(["1", 1, "1"], 3).tolist() == [1, 0, 1]
+
+
 def test_a_part_of_a_source_keeps_its_columns():
     source = as_source(np.zeros((3, 4, 4, 3), "uint8"), ["a", "b", "a"], sample_weight=[1, 2, 3], groups=[5, 5, 4])
     part = source.take([2, 0])

@@ -167,6 +167,8 @@ def test_a_logistic_phase_goes_with_a_logistic_head_only():
     ("changes", "name", "reason"),
     [
         ({"num_images": 190}, "linear", "19 images a class are fewer than 20"),
+        ({"num_images": 199}, "linear", "19.9 images a class are fewer than 20"),
+        ({"num_images": 1999, "num_classes": 100}, "linear", "19.9 images a class are fewer than 20"),
         ({"num_images": 200}, "fine_tune", "20 images a class, and few enough pixels for a CPU"),
         ({"num_images": 2000}, "fine_tune", "few enough pixels"),
         (

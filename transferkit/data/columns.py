@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from transferkit.data.missing import missing_places
+
 
 def as_weights(sample_weight, num_images):
     """Brings weights to float32 `(n,)`; `None` stays `None`.
@@ -29,15 +31,24 @@ def as_groups(groups, num_images):
     """
     if groups is None:
         return None
-    groups = np.asarray(groups)
+    # Python's own objects: an array of text would cut "a\0" to "a", and make "1" of the number 1.
+    groups = np.asarray(groups if hasattr(groups, "__array__") else np.fromiter(groups, object))
     _check_length(groups, num_images, "groups")
-    missing = [i for i, group in enumerate(groups.tolist()) if group is None or group != group]
-    if missing:
+    values = groups.tolist()
+    if missing := missing_places(values):
         raise ValueError(
-            f"`groups` are missing for {len(missing)} of {num_images} images, the first at position {missing[0]}."
+            f"`groups` are missing for {len(missing)} of {num_images} images, the first at position {missing[0]}. Give "
+            f"an image that belongs to nothing else a group of its own. Received: {values[missing[0]]!r}."
         )
-    groups = groups.astype(str) if groups.dtype.kind == "O" else groups
-    return np.unique(groups, return_inverse=True)[1]
+    codes = {group: code for code, group in enumerate(_in_order(set(values)))}
+    return np.array([codes[group] for group in values], "int64")
+
+
+def _in_order(groups):
+    try:
+        return sorted(groups)
+    except TypeError:  # of several kinds
+        return sorted(groups, key=lambda group: (str(group), type(group).__name__))
 
 
 def _check_length(values, num_images, name):

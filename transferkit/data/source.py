@@ -33,12 +33,52 @@ class Column(Sequence):
         return Column(self._dataset, self._name, self._rows[indices])
 
 
+class MappedRows(Sequence):
+    """Rows of an array that is mapped from a file: only what is asked for is read into memory.
+
+    Args:
+        array: `np.memmap` `(n, height, width, channels)`.
+        rows: Indices of the rows, in order.
+    """
+
+    def __init__(self, array, rows):
+        self._array = array
+        self._rows = rows
+
+    @property
+    def shape(self):
+        """That of the array that this stands for."""
+        return (len(self._rows), *self._array.shape[1:])
+
+    @property
+    def ndim(self):
+        """Number of axes."""
+        return self._array.ndim
+
+    @property
+    def dtype(self):
+        """Type of the values."""
+        return self._array.dtype
+
+    def __len__(self):
+        return len(self._rows)
+
+    def __getitem__(self, index):
+        """One row, or an array of the rows of a slice or of indices."""
+        return np.asarray(self._array[self._rows[index]])
+
+    def take(self, indices):
+        """Returns the part at `indices`, in that order, from the same file."""
+        return MappedRows(self._array, self._rows[indices])
+
+
 @dataclass(frozen=True)
 class Source:
     """Images and, where known, their labels. Nothing is read from disk until the pixels are needed.
 
     Args:
-        images: One array `(n, height, width, channels)`, or a sequence of paths, arrays or PIL images.
+        images: One array `(n, height, width, channels)`, or a sequence of paths, arrays or PIL images. Parts of an
+            array that is mapped from a file stay there.
         labels: Codes `(n,)` into `class_names`, int64, or `None`. Where an image can have several labels, or shares in
             several, this is one of them, to divide images by.
         targets: `(n, num_classes)` float32: 1 for each label that an image has, or its share; `None`: only `labels`.
@@ -69,12 +109,12 @@ class Source:
     @property
     def is_uniform(self):
         """Whether all images are one array, of one size."""
-        return isinstance(self.images, np.ndarray) and self.images.ndim == 4
+        return isinstance(self.images, np.ndarray | MappedRows) and self.images.ndim == 4
 
     @property
     def paths(self):
         """The path of each image, or `None` for images that have none."""
-        if isinstance(self.images, Column):
+        if self.is_uniform or isinstance(self.images, Column):
             return [None] * len(self)
         return [str(image) if isinstance(image, str | os.PathLike) else None for image in self.images]
 
@@ -86,9 +126,11 @@ class Source:
     def take(self, indices):
         """Returns the part of this source at `indices`, in that order."""
         indices = np.asarray(indices)
-        if isinstance(self.images, np.ndarray):
+        if isinstance(self.images, np.memmap):
+            images = MappedRows(self.images, np.arange(len(self))[indices])
+        elif isinstance(self.images, np.ndarray):
             images = self.images[indices]
-        elif isinstance(self.images, Column):
+        elif isinstance(self.images, Column | MappedRows):
             images = self.images.take(indices)
         else:
             images = [self.images[i] for i in indices]

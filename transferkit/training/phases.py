@@ -262,7 +262,8 @@ def choose_recipe(situation):
     height, width = situation.image_size
     work = situation.num_images * height * width / 224**2
     if per_class < _FEWEST_PER_CLASS:
-        return "linear", f"{per_class:.0f} images a class are fewer than {_FEWEST_PER_CLASS}, too few to fine-tune on"
+        shown = f"{math.floor(10 * per_class) / 10:g}"  # 19.96 is not 20
+        return "linear", f"{shown} images a class are fewer than {_FEWEST_PER_CLASS}, too few to fine-tune on"
     if not situation.has_gpu and work > _CPU_LIMIT:
         return "linear", (
             f"{situation.num_images:,} images of {height} x {width} px are much to fine-tune on without an accelerator "

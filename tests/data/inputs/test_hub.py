@@ -106,3 +106,22 @@ def test_several_parts_and_no_images_and_no_labels_are_refused(dataset, pictures
 
 def test_other_things_are_no_data_sets(images, image_folder):
     assert not any(map(is_hub_dataset, [images, [1], str(image_folder), {}, {"a": 1}]))
+
+
+def test_lists_of_labels_are_any_number_of_labels(pictures):
+    rows = [[0], [], [0, 1], [1]] * 6
+    feature = SimpleNamespace(feature=ClassLabel(["wet", "dark"]))
+    source = as_source(
+        HubDataset({"image": Image(), "labels": feature}, image=pictures, labels=rows), needs_labels=True
+    )
+    assert source.class_names.tolist() == ["wet", "dark"]
+    assert source.targets[:4].tolist() == [[1, 0], [0, 0], [1, 1], [0, 1]]
+    named = [["wet"], [], ["wet", "dark"], ["dark"]] * 6
+    source = as_source(
+        HubDataset({"image": Image(), "labels": Value()}, image=pictures, labels=named), needs_labels=True
+    )
+    assert source.class_names.tolist() == ["dark", "wet"]
+    with pytest.raises(ValueError, match="Labels are missing: 6 of 24 are -1 or None"):
+        read_hub_dataset(
+            HubDataset({"image": Image(), "label": ClassLabel(["a", "b"])}, image=pictures, label=[0, 1, 1, None] * 6)
+        )

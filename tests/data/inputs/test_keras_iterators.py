@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from tensorflow.keras.preprocessing.image import ImageDataGenerator
 
+from transferkit.data.inputs.convert import as_source
 from transferkit.data.inputs.keras_iterators import is_keras_iterator, read_keras_iterator
 
 
@@ -71,3 +72,12 @@ def test_a_generator_that_changes_nothing_is_no_augmentation(images):
 def test_plain_augmentation_leaves_nothing_out(images):
     (note,) = read_keras_iterator(ImageDataGenerator().flow(images, np.arange(24))).notes
     assert "Left out" not in note
+
+
+def test_lists_of_classes_are_any_number_of_labels(image_paths, capsys):
+    pandas = pytest.importorskip("pandas")
+    rows = [["a"], ["a", "b"], ["b"], ["c", "a"]]
+    frame = pandas.DataFrame({"filename": image_paths[:4], "class": rows})
+    source = as_source(ImageDataGenerator().flow_from_dataframe(frame), needs_labels=True)
+    assert source.class_names.tolist() == ["a", "b", "c"]
+    assert source.targets.tolist() == [[1, 0, 0], [1, 1, 0], [0, 1, 0], [1, 0, 1]]

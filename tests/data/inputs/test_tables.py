@@ -1,7 +1,9 @@
+import keras
 import numpy as np
 import pytest
 
 from transferkit import Table
+from transferkit.data.inputs.convert import as_source
 from transferkit.data.inputs.tables import is_table, read_table
 
 
@@ -113,6 +115,61 @@ def test_broken_files_are_refused(write):
         read_table(write("path,label\na.jpg,ant\nb.jpg\n"))
     with pytest.raises(TypeError, match="A `Table` needs the path .*Received: data=int"):
         read_table(Table(3))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            'a.jpg,ant\nb.jpg,"bee\nc.jpg,cow\n',
+            "row that begins in line 3 of .*unexpected end of data. Is a quotation mark",
+        ),
+        ('a.jpg,"ant\nb.jpg,bee\nc.jpg,"cow"\n', "row that begins in line 2 of .*Is a quotation mark left open"),
+        (
+            'a.jpg,"ant\nb.jpg,bee"\nc.jpg,cow\n',
+            r"column 'label' of .*several lines.*Received: 'ant\\nb.jpg,bee' in row 0",
+        ),
+    ],
+)
+def test_a_quotation_mark_that_is_left_open_swallows_no_rows(write, rows, message):
+    with pytest.raises(ValueError, match=message):
+        read_table(write("path,label\n" + rows))
+
+
+def test_files_of_another_encoding_and_names_that_come_twice_are_refused(tmp_path, write):
+    path = tmp_path / "latin.csv"
+    path.write_bytes("path,label\na.jpg,b\xe4r\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"latin.csv' must be a text file in UTF-8. Received: 'utf-8' codec"):
+        read_table(path)
+    with pytest.raises(ValueError, match="must have different names. Received: several called 'label'"):
+        read_table(write("path,label,label\na.jpg,ant,bee\n"))
+
+
+def test_cells_that_are_not_used_may_have_several_lines(write):
+    given = read_table(write('path,label,note\na.jpg,ant,"one\ntwo"\n\nb.jpg,"say ""bee""",\n'))
+    assert list(given.labels) == ["ant", 'say "bee"']
+    with pytest.raises(ValueError, match="Line 4 of .* has 2 columns. Expected 3"):
+        read_table(write('path,label,note\na.jpg,ant,"one\ntwo"\nb.jpg,bee\n'))
+
+
+def test_cells_of_several_labels_may_be_empty_but_not_missing(write):
+    for data in (write("path,label\na.jpg,x| y\nb.jpg,\n"), {"path": ["a.jpg", "b.jpg"], "label": ["x|y", " "]}):
+        assert list(read_table(Table(data, separator="|")).labels) == [{"x", "y"}, set()]
+    for missing in (None, float("nan")):
+        table = Table({"path": ["a.jpg", "b.jpg"], "label": ["x|y", missing]}, separator="|")
+        with pytest.raises(ValueError, match=r"missing: 1 of 2 cells of column 'label', the first in row 1.*fillna"):
+            read_table(table)
+
+
+def test_empty_cells_are_no_class_and_no_group(write, tmp_path, images):
+    for name in "ab":
+        keras.utils.save_img(tmp_path / f"{name}.png", images[0])
+    path = write("path,label,patient\na.png,ant,\nb.png,,p1\n")
+    with pytest.raises(ValueError, match="Labels are missing: 1 of 2, the first at position 1"):
+        as_source(path, needs_labels=True)
+    with pytest.raises(ValueError, match="`groups` are missing for 1 of 2 images, the first at position 0"):
+        as_source(Table(path, group="patient"))
+    assert as_source(path).labels is None  # as `predict` reads it, which needs none
 
 
 def test_other_things_are_no_tables(tmp_path):

@@ -104,6 +104,61 @@ def test_labels_may_be_numbers(images):
     json.dumps(report.to_dict())
 
 
+def test_what_is_wrong_with_any_number_of_labels_is_told_by_all_of_them(images):
+    labels = [["b"], *[["a", "b"]] * 10, *[["a"]] * 2, [], *[["b", "c"]] * 7]
+    twice = images[[0, 0, *range(1, 20)]]
+    report = look(twice, labels, test_data=(images[[1, 20]], [["b", "a"], []]), near_duplicates=False)
+    assert [[image.label for image in group] for group in report.label_conflicts] == [[("b",), ("a", "b")]]
+    assert report.rare_classes == {"c": 7}
+    assert report.class_differences == {"test": {"missing": ["c"], "unknown": []}}
+    assert "image 0 (training, b), image 1 (training, a + b)" in str(report)
+    json.dumps(report.to_dict())
+
+
+def test_all_parts_have_labels_of_one_kind(images):
+    pandas = pytest.importorskip("pandas")
+    labels = pandas.DataFrame({"b": [1, 1, 0], "a": [1, 0, 1]})
+    test = pandas.DataFrame({"a": [0, 1], "b": [1, 0]})  # one label each, by chance
+    report = look(images[:3], labels, test_data=(images[1:3], test), near_duplicates=False)
+    assert len(report.leaks) == 2
+    assert not report.label_conflicts
+
+
+def test_an_empty_label_differs_from_a_label(images):
+    report = look(images[[0, 0, 1]], [["a"], [], ["b"]], near_duplicates=False)
+    assert "image 0 (training, a), image 1 (training, no label)" in str(report)
+    assert len(report.label_conflicts) == 1
+
+
+def test_what_is_wrong_with_labels_is_not_taken_for_their_absence(image_paths, tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text("path,label\n" + "".join(f"{path},{i if i else ''}\n" for i, path in enumerate(image_paths)))
+    with pytest.raises(ValueError, match="Labels are missing: 1 of 24, the first at position 0"):
+        look(table)
+    with pytest.raises(ValueError, match="No images were found in folder"):
+        look(tmp_path)
+
+
+def test_folders_without_classes_are_images_without_labels(image_folder):
+    assert look(image_folder / "red", near_duplicates=False).counts == {"training": 8}
+    assert look(image_folder, near_duplicates=False).class_differences == {}
+    assert set(look(image_folder, near_duplicates=False).rare_classes) == {"blue", "green", "red"}
+
+
+def test_streams_and_other_channels_are_looked_at_as_the_errors_advise(images):
+    def batches():
+        while True:
+            yield images[:8], np.arange(8)
+
+    with pytest.raises(ValueError, match="may never end. Say how many batches to read: `steps=...`"):
+        look(batches())
+    assert look(batches(), steps=2, near_duplicates=False).counts == {"training": 16}
+    four = np.concatenate([images, images[..., :1]], axis=-1)
+    with pytest.raises(ValueError, match="give `channels=4`"):
+        look(four)
+    assert look(four, channels=4, near_duplicates=False).counts == {"training": 24}
+
+
 def test_unreadable_files_are_duplicates_of_nothing(tmp_path, image_paths):
     for name in "ab":
         (tmp_path / f"{name}.jpg").touch()

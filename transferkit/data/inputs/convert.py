@@ -4,7 +4,6 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from transferkit._utils.text import listing
 from transferkit.data.columns import as_groups, as_parts, as_weights
 from transferkit.data.inputs.archives import extract, is_archive
 from transferkit.data.inputs.arrays import read_images
@@ -14,9 +13,8 @@ from transferkit.data.inputs.hub import is_hub_dataset, read_hub_dataset
 from transferkit.data.inputs.keras_iterators import is_keras_iterator, read_keras_iterator
 from transferkit.data.inputs.streams import is_stream, read_stream
 from transferkit.data.inputs.tables import is_table, read_table
-from transferkit.data.labels import encode_labels
 from transferkit.data.source import Source
-from transferkit.data.targets import encode_matrix, encode_sets, is_label_matrix, is_label_sets, stand_in_codes
+from transferkit.data.targets import encode_targets
 
 
 def as_source(x, y=None, *, sample_weight=None, groups=None, class_names=None, needs_labels=False, task="auto",
@@ -38,12 +36,13 @@ def as_source(x, y=None, *, sample_weight=None, groups=None, class_names=None, n
             - data set of Hugging Face `datasets`, or data source of TensorFlow Datasets;
             - `Source`, which stays as it is.
         y: Labels `(n,)`, int or str; or a list or set of labels for each image; or `(n, num_classes)`, one-hot, soft,
-            or 0 and 1 for any number of labels. For a table the name of its column. What brings labels of its own,
-            such as a class folder or a stream, needs none.
+            or 0 and 1 for any number of labels; in any container, see `read_labels`. For a table the name of its
+            column. What brings labels of its own, such as a class folder or a stream, needs none.
         sample_weight: Weights `(n,)`, at least 0, or `None`.
         groups: What each image belongs to, `(n,)` int or str, or `None`; see `Source`.
         class_names: Classes that labels may have, in order; default: those that occur.
-        needs_labels: Whether labels are required.
+        needs_labels: Whether labels are required. `None`: they are read where `x` brings any; `False`: labels that `x`
+            brings are not looked at.
         task: One of `TASKS`: what labels may be. `"auto"`: as they look.
         channels: Number of channels that arrays must have; for 3, gray ones are welcome, too.
         steps: How many batches to take from a stream. Default: all, if it has an end.
@@ -76,9 +75,13 @@ def as_source(x, y=None, *, sample_weight=None, groups=None, class_names=None, n
     for name, own, other in (("sample_weight", given.sample_weight, sample_weight), ("groups", given.groups, groups)):
         if own is not None and other is not None:
             raise ValueError(f"`{name}` must be left out: `x` brings its own.")
+    encoded = {}
+    if given.labels is not None and not (needs_labels is False and y is None):
+        names = given.class_names if class_names is None else class_names
+        encoded = encode_targets(given.labels, count, names, task, ordered=given.is_ordered)
     return Source(
         given.images,
-        **_encode(given, count, class_names, task),
+        **encoded,
         weights=as_weights(given.sample_weight if sample_weight is None else sample_weight, count),
         groups=as_groups(given.groups if groups is None else groups, count),
         parts=as_parts(given.parts, count),
@@ -87,37 +90,14 @@ def as_source(x, y=None, *, sample_weight=None, groups=None, class_names=None, n
     )
 
 
-def _encode(given, count, class_names, task):
-    """Labels as fields of a `Source`."""
-    labels, names = given.labels, given.class_names if class_names is None else class_names
-    if labels is None:
-        return {}
-    if is_label_matrix(labels):
-        targets, names, is_multilabel = encode_matrix(labels, count, names, task)
-    elif is_label_sets(labels) and task in ("auto", "multilabel"):
-        (targets, names), is_multilabel = encode_sets(labels, count, names), True
-    elif task == "multilabel":
-        raise ValueError(
-            "With task='multilabel', `y` must hold a list or set of labels for each image, or a column for each class. "
-            f"Received: {labels[0]!r} for the first image. `Table(..., separator='|')` divides cells of a table."
-        )
-    else:
-        codes, names = encode_labels(labels, count, names, ordered=given.is_ordered)
-        return {"labels": codes, "class_names": _two_if_binary(names, task)}
-    return {
-        "labels": stand_in_codes(targets, is_multilabel), "class_names": _two_if_binary(names, task),
-        "targets": targets, "is_multilabel": is_multilabel,
-    }  # fmt: skip
-
-
-def _two_if_binary(names, task):
-    if task == "binary" and len(names) != 2:
-        raise ValueError(f"With task='binary' there must be two classes. Received: {listing(names.tolist(), 20)}.")
-    return names
-
-
 def _read(x, y, needs_labels, channels, steps, steps_name):
     """Reads `x`, whatever it is. Returns a `Given`."""
+    if y is not None and is_stream(x):
+        raise ValueError(
+            "`y` must be left out: a stream gives images together with their labels, as (images, labels). If this one "
+            "gives images or paths alone, `list(x)` makes a list of them, which goes with `y`. "
+            f"Received: x={_describe(x)}."
+        )
     if is_archive(x):
         x = extract(x)
     if is_table(x):
@@ -125,7 +105,7 @@ def _read(x, y, needs_labels, channels, steps, steps_name):
     for is_kind, read in (
         (_is_folder, lambda folder: _read_folder(Path(folder), needs_labels)),
         (is_keras_iterator, read_keras_iterator),  # streams as well, but known better
-        (is_stream, lambda stream: read_stream(stream, steps, steps_name)),
+        (is_stream, lambda stream: read_stream(stream, steps, steps_name, channels)),
         (is_hub_dataset, read_hub_dataset),
     ):
         if is_kind(x):
@@ -146,11 +126,11 @@ def _with_images_checked(given, channels):
 
 
 def _read_folder(folder, needs_labels):
-    if not needs_labels and (paths := find_images(folder)):
-        return Given(paths)
-    given = read_class_folder(folder) if needs_labels else Given([])
+    given = Given([]) if needs_labels is False else read_class_folder(folder)
     if given.images:
         return given
+    if not needs_labels and (paths := find_images(folder)):
+        return Given(paths)
     if find_images(folder):
         raise ValueError(
             f"Folder {str(folder)!r} has images but no subfolders with images, so there are no labels. "

@@ -3,6 +3,7 @@
 import numpy as np
 
 from transferkit.data.inputs.given import Given
+from transferkit.data.labels import names_of
 from transferkit.data.source import Column
 
 _IMAGE_NAMES = ("image", "img")
@@ -37,16 +38,20 @@ def read_hub_dataset(x):
     label = _find(features, "ClassLabel", _LABEL_NAMES)
     if label is None:
         return Given(Column(x, name))
-    codes = np.asarray(x[label] if hasattr(x, "column_names") else [x[i][label] for i in range(len(x))])
-    names = getattr(features[label], "names", None)
-    if names is None or codes.dtype.kind not in "iu":
-        return Given(Column(x, name), codes)
-    if (codes < 0).any():
+    labels = list(x[label] if hasattr(x, "column_names") else (x[i][label] for i in range(len(x))))
+    kind = features[label]
+    names = getattr(kind, "names", None) or getattr(
+        getattr(kind, "feature", None), "names", None
+    )  # of a list of labels
+    if names is None or any(isinstance(value, str) for value in labels):
+        return Given(Column(x, name), labels)
+    missing = sum(value is None or np.any(np.less(value, 0)) for value in labels)
+    if missing:
         raise ValueError(
-            f"Labels are missing: {int((codes < 0).sum())} of {len(codes)} are -1. Was this part of the data set "
-            "published without labels?"
+            f"Labels are missing: {missing} of {len(labels)} are -1 or None. Was this part of the data set published "
+            "without labels?"
         )
-    return Given(Column(x, name), np.array(names)[codes], np.array(names))
+    return Given(Column(x, name), names_of(labels, names), np.array(names))
 
 
 def _features(x):

@@ -6,6 +6,7 @@ import numpy as np
 
 from transferkit.data.augmentation_sources import translate_generator
 from transferkit.data.inputs.given import Given
+from transferkit.data.labels import names_of
 
 _SCALING = {
     "rescale": None,
@@ -55,13 +56,12 @@ def _labels(iterator, has_files):
     labels = getattr(iterator, "labels", None) if has_files else iterator.y
     if labels is None or getattr(iterator, "class_mode", "") in ("input", None):
         return None, None
-    labels = np.asarray(labels)
     if getattr(iterator, "class_mode", "") == "multi_output":
         raise ValueError("Images with several outputs each are not supported. Received: class_mode='multi_output'.")
     if not getattr(iterator, "class_indices", None):
         return labels, None
     names = np.array(sorted(iterator.class_indices, key=iterator.class_indices.get))
-    return names[labels], names
+    return names_of(labels, names), names
 
 
 def _without_scaling(generator):

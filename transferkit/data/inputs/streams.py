@@ -1,54 +1,73 @@
 """What gives images batch by batch: `tf.data.Dataset`, `keras.utils.PyDataset` and Python generators."""
 
+import io
+import shutil
+import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
 import keras
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
+from transferkit._utils.text import human_bytes
 from transferkit.data.inputs.given import Given
 from transferkit.data.inputs.spool import Spool
+from transferkit.data.labels import read_labels
+from transferkit.data.readers import check_pixels, read_pixels
 
-_IMAGE_KEYS = ("image", "images")
-_LABEL_KEYS = ("label", "labels")
+_KEYS = (("image", "images"), ("label", "labels"), ("weight", "weights", "sample_weight"))
+_MOST_UNENDED = 2**34  # bytes kept of a stream that does not say how long it is
 
 
 def is_stream(x):
     """Whether `x` gives images one after another or batch by batch."""
+    if isinstance(x, io.IOBase):  # an opened file gives its lines
+        return False
     return isinstance(x, tf.data.Dataset | keras.utils.PyDataset | Iterator)
 
 
-def read_stream(x, steps=None, argument="steps_per_epoch"):
+def read_stream(x, steps=None, argument="steps_per_epoch", channels=3):
     """Reads a stream once, and keeps its images in memory or, if they are too many, in a temporary file.
 
     Args:
         x: A stream of images, of `(images, labels)`, or of `(images, labels, weights)`, in batches or one by one, or of
-            dicts with `image` and `label`. Pixels are in `[0, 255]`; labels are integers, strings or rows of a matrix.
-        steps: Number of batches to read, or of images, if they come one by one. Default: all there are.
+            dicts with `image` and perhaps `label` and `weight`. Pixels are in `[0, 255]`; paths may stand for images;
+            labels are what `read_labels` takes.
+        steps: Number of batches to read, or of images, if they come one by one. Default: all there are. Of a stream
+            that does not say how long it is, at most 16 GiB of images, or half of the free disk.
         argument: Name of the argument that says how many, for messages.
+        channels: Number of channels that PIL images become.
 
     Returns:
         A `Given`.
 
     Raises:
-        ValueError: If the stream may never end and `steps` does not say how far to read, or gives something else.
+        ValueError: If the stream may never end and `steps` does not say how far to read, if it does not say how long it
+            is and gives too much, or if it gives something else.
     """
     elements, length = _elements(x)
     if steps is None and length is None:
         raise ValueError(f"{_kind(x)} may never end. Say how many batches to read: `{argument}=...`.")
     images, labels, weights, count = Spool(), [], [], 0
+    watch = _watch_length(x, argument) if steps is None and length == tf.data.UNKNOWN_CARDINALITY else None
     for element in islice(elements, steps):
         own_images, own_labels, own_weights = _take_apart(element)
-        own_images = np.asarray(own_images)
-        is_batch = own_images.ndim == 4
+        own_images = _as_images(own_images, channels)
+        is_batch = own_images.ndim == (1 if own_images.dtype.kind == "U" else 4)
+        _refuse_images_as_labels(own_labels, is_batch)
         images.extend(own_images) if is_batch else images.append(own_images)
-        for column, values in ((labels, own_labels), (weights, own_weights)):
+        for column, values, name in ((labels, own_labels, "labels"), (weights, own_weights, "weights")):
             if values is not None:
-                column.extend(np.asarray(values) if is_batch else [np.asarray(values)])
+                column += _one_each(values, len(own_images), name) if is_batch else [values]
         count += 1
+        if watch is not None:
+            watch(images)
     if not count:
         raise ValueError(f"{_kind(x)} gave nothing. Was it used up before?")
+    _refuse_scaled(images)
     notes = (f"{_kind(x)} ended after {count} of {steps} batches: these are used.",) if count < (steps or 0) else ()
     names = getattr(x, "class_names", None)  # of `image_dataset_from_directory`
     return Given(
@@ -57,8 +76,90 @@ def read_stream(x, steps=None, argument="steps_per_epoch"):
     )  # fmt: skip
 
 
+def _watch_length(x, argument):
+    """Returns a function that ends what may never end: a stream that does not say its length, as generators do not.
+
+    All that is read has to be kept, so there is a bound in any case. It is stated, and a number of batches lifts it.
+    """
+    most = min(_MOST_UNENDED, shutil.disk_usage(tempfile.gettempdir()).free // 2)
+    is_warned = False
+
+    def watch(images):
+        nonlocal is_warned
+        if not images.is_on_disk or (is_warned and images.num_bytes <= most):
+            return
+        seen = f"{_kind(x)} does not say how long it is, and has not ended after {len(images):,} images"
+        if images.num_bytes > most:
+            raise ValueError(
+                f"{seen} ({human_bytes(images.num_bytes)}, the most that is kept without knowing). Say how many "
+                f"batches to read: `{argument}=...`. If it does end, any larger number reads all of it."
+            )
+        warnings.warn(
+            f"{seen} ({human_bytes(images.num_bytes)}): they go into a temporary file, up to {human_bytes(most)}. "
+            f"If it never ends, interrupt this and say how many batches to read: `{argument}=...`.",
+            stacklevel=2,
+        )
+        is_warned = True
+
+    return watch
+
+
+def _refuse_scaled(images):
+    """Checks floats as those of an array are: kept as bytes, 0 and 1 would be taken for two shades of black."""
+    if images.has_floats and 0 < images.brightest <= 1:
+        check_pixels(np.full((1, 1, 3), images.brightest, "float32"))
+
+
+def _refuse_images_as_labels(labels, is_batch):
+    shape = labels.size if isinstance(labels, Image.Image) else getattr(labels, "shape", ())
+    if len(shape) > 1 + is_batch:
+        raise ValueError(
+            "A stream must give (images, labels[, weights]), with a label or a row of labels for each image. "
+            f"Received: labels of shape {tuple(shape)}. `np.stack(images)` makes a batch of a list of images."
+        )
+
+
+def _as_images(images, channels):
+    """What a stream gives as images, as an array; paths as an array of text."""
+    if isinstance(images, Image.Image):
+        return _pixels(images, channels)
+    if isinstance(images, list | tuple) and images and isinstance(images[0], Image.Image):
+        return np.stack([_pixels(image, channels) for image in images])
+    array = np.asarray(images)
+    if array.dtype.kind in "SO":
+        values = [value.decode() if isinstance(value, bytes) else value for value in array.ravel().tolist()]
+        if all(isinstance(value, str) for value in values):
+            return np.array(values).reshape(array.shape)
+    return array
+
+
+def _pixels(image, channels):
+    """Pixels of a PIL image. An array of it would have the numbers of a palette in place of its colours."""
+    if image.has_transparency_data:
+        raise ValueError(
+            "A stream must give images without transparent parts, since it does not know what is behind them. "
+            f"Received: a PIL image of mode {image.mode!r}. `image.convert('RGB')` leaves these out."
+        )
+    return read_pixels(image, channels)
+
+
+def _one_each(values, num_images, name):
+    """Labels or weights of a batch: a list of one for each image."""
+    ragged = hasattr(values, "to_list")  # of TensorFlow, rows of several lengths
+    column = values.to_list() if ragged else list(np.asarray(values) if hasattr(values, "__array__") else values)
+    if len(column) != num_images:
+        raise ValueError(
+            f"A batch of a stream must have one of its {name} for each image. "
+            f"Received: {num_images} images and {len(column)} {name}."
+        )
+    return column
+
+
 def _elements(x):
-    """Returns an iterator over `x`, and how much it gives; `None`: perhaps without end."""
+    """Returns an iterator over `x`, and how many batches it gives.
+
+    `None`: perhaps without end; `tf.data.UNKNOWN_CARDINALITY`: it does not say, but most such data sets have one.
+    """
     if isinstance(x, tf.data.Dataset):
         length = int(x.cardinality())
         return x.as_numpy_iterator(), None if length == tf.data.INFINITE_CARDINALITY else length
@@ -84,10 +185,10 @@ def _kind(x):
 def _take_apart(element):
     """Returns images, labels and weights of one element of a stream; the latter two may be `None`."""
     if isinstance(element, Mapping):
-        found = [next((element[key] for key in keys if key in element), None) for keys in (_IMAGE_KEYS, _LABEL_KEYS)]
-        if found[0] is None:
+        images, *others = (next((element[key] for key in keys if key in element), None) for keys in _KEYS)
+        if images is None:
             raise ValueError(f"A stream of dicts must have the key 'image'. Received: the keys {sorted(element)}.")
-        return *found, None
+        return images, *others
     if isinstance(element, tuple | list):
         if not 1 <= len(element) <= 3:
             raise ValueError(f"A stream must give (images, labels[, weights]). Received: {len(element)} parts.")
@@ -99,15 +200,14 @@ def _decode(labels, names):
     """Bytes become strings, and integers and one-hot labels names where these are known."""
     if not labels:
         return None
-    labels = np.array(labels)
-    if labels.ndim == 2 and labels.shape[1] > 1:
-        if names is not None and _is_one_hot(labels):
-            return np.array(names)[labels.argmax(axis=1)]
-        return labels
-    labels = labels.reshape(len(labels), -1)[:, 0] if labels.ndim > 1 else labels
-    if labels.dtype.kind in "SO":
-        labels = np.array([label.decode() if isinstance(label, bytes) else label for label in labels.tolist()])
-    return np.array(names)[labels.astype(int)] if names is not None else labels
+    if names is None:
+        return [label.decode() if isinstance(label, bytes) else label for label in labels]
+    read = read_labels(labels)
+    if read.kind == "classes" and read.values.dtype.kind in "iub":
+        return np.array(names)[read.values.astype(int)]
+    if read.kind == "columns" and _is_one_hot(read.values):
+        return np.array(names)[read.values.argmax(axis=1)]
+    return labels
 
 
 def _is_one_hot(labels):

@@ -10,6 +10,7 @@ import numpy as np
 
 from transferkit._utils.text import listing
 from transferkit.data.inputs.given import PARTS, Given
+from transferkit.data.missing import is_missing
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 
@@ -55,13 +56,14 @@ def is_table(x):
     return isinstance(x, Table) or _is_table_file(x) or _is_frame(x)
 
 
-def read_table(x, y=None, needs_labels=False):
+def read_table(x, y=None, needs_labels=None):
     """Reads paths, labels and the rest out of a table.
 
     Args:
         x: What `is_table` says yes to.
         y: Name of the column with the labels, instead of the table's own, or labels.
-        needs_labels: Whether there have to be labels.
+        needs_labels: Whether there have to be labels. `None`: they are read where there are any; `False`: only if `y`
+            names their column.
 
     Returns:
         A `Given`.
@@ -73,11 +75,13 @@ def read_table(x, y=None, needs_labels=False):
     columns = _columns(table.data)
     paths = _paths(table, columns)
     name = y if isinstance(y, str) else table.y
+    if _is_table_file(table.data):
+        _refuse_line_breaks(columns, [table.x, name, table.group, table.split], table.data)
     labels = y if y is not None and not isinstance(y, str) else None
-    if labels is None and (needs_labels or isinstance(y, str) or name in columns):
+    if labels is None and (needs_labels or isinstance(y, str) or (needs_labels is None and name in columns)):
         labels = _column(columns, name, "y")
         if table.separator is not None:
-            labels = [[part.strip() for part in str(cell).split(table.separator) if part.strip()] for cell in labels]
+            labels = _label_sets(labels, table.separator, name)
     optional = {"sample_weight": "weight", "groups": "group", "parts": "split"}
     found = {
         key: None if getattr(table, argument) is None else _column(columns, getattr(table, argument), argument)
@@ -112,17 +116,64 @@ def _columns(data):
 
 
 def _read_file(path):
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.reader(file, delimiter=_DELIMITERS[path.suffix.lower()]))
-    if len(rows) < 2:
+    try:
+        header, *rows = _numbered_rows(path) or [(1, [])]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"Table {str(path)!r} must be a text file in UTF-8. Received: {error}.") from error
+    if not rows:
         raise ValueError(f"Table {str(path)!r} has no rows. Expected a header and one row for each image.")
-    header, rows = rows[0], [(number, row) for number, row in enumerate(rows[1:], 2) if row]
+    if twice := sorted({name for name in header[1] if header[1].count(name) > 1}):
+        raise ValueError(
+            f"Columns of {str(path)!r} must have different names. Received: several called {listing(map(repr, twice))}."
+        )
     for number, row in rows:
-        if len(row) != len(header):
+        if len(row) != len(header[1]):
             raise ValueError(
-                f"Line {number} of {str(path)!r} has {len(row)} columns. Expected {len(header)}, as in its header."
+                f"Line {number} of {str(path)!r} has {len(row)} columns. Expected {len(header[1])}, as in its header."
             )
-    return {name: [row[i] for _, row in rows] for i, name in enumerate(header)}
+    return {name: [row[i] for _, row in rows] for i, name in enumerate(header[1])}
+
+
+def _numbered_rows(path):
+    """Rows of a file that are not empty, each with the number of its last line."""
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        # Strict, as a quotation mark that is never closed would take the lines after it for one cell.
+        reader = csv.reader(file, delimiter=_DELIMITERS[path.suffix.lower()], strict=True)
+        start = 1
+        try:
+            rows = []
+            for row in reader:
+                rows += [(reader.line_num, row)] if row else []
+                start = reader.line_num + 1
+        except csv.Error as error:
+            raise ValueError(
+                f"The row that begins in line {start} of {str(path)!r} cannot be read: {error}. Is a quotation mark "
+                "left open? One inside a quoted cell is written twice."
+            ) from error
+    return rows
+
+
+def _refuse_line_breaks(columns, names, path):
+    """A quotation mark that is closed by the next one, lines below, leaves these in one cell."""
+    for name in names:
+        for row, cell in enumerate(columns.get(name, ())):
+            if len(cell.splitlines()) > 1:
+                raise ValueError(
+                    f"A cell of column {name!r} of {os.fspath(path)!r} goes over several lines. Is a quotation mark "
+                    f"left open? Received: {cell[:80]!r} in row {row}."
+                )
+
+
+def _label_sets(cells, separator, name):
+    """The labels of each cell, as sets; empty text is none."""
+    missing = [row for row, cell in enumerate(cells) if not isinstance(cell, str) and is_missing(cell)]
+    if missing:
+        raise ValueError(
+            f"Labels are missing: {len(missing)} of {len(cells)} cells of column {name!r}, the first in row "
+            f"{missing[0]}. For images without a label, give empty text, for instance by `frame[{name!r}].fillna('')`. "
+            f"Received: {cells[missing[0]]!r}."
+        )
+    return [{part.strip() for part in str(cell).split(separator) if part.strip()} for cell in cells]
 
 
 def _column(columns, name, argument):

@@ -6,6 +6,7 @@ import numpy as np
 
 from transferkit._utils.console import Console
 from transferkit.data.inputs.convert import as_source
+from transferkit.data.inputs.streams import is_stream
 from transferkit.data.quality.findings import Part, report_on
 from transferkit.data.quality.inspection import inspect_in_steps
 from transferkit.data.quality.report import DataReport
@@ -23,6 +24,8 @@ def check_data(
     test_data: Any = None,
     image_size: int | tuple[int, int] | None = None,
     near_duplicates: str | bool = "auto",
+    channels: int = 3,
+    steps: int | None = None,
     verbose: str | int = "auto",
 ) -> DataReport:
     """Looks for what is wrong with images and labels, before anything is trained. `fit` does so, too, and says less.
@@ -42,6 +45,8 @@ def check_data(
         image_size: Size of the model's input, an integer or `(height, width)`, in pixels. Default: images may be of
             any size.
         near_duplicates: Whether to look for near-duplicates; `"auto"`: if ImageHash is installed.
+        channels: Number of channels that images must have, as in `TransferClassifier`.
+        steps: Number of batches to read from a stream, of each part that is one. Default: all, if it has an end.
         verbose: `"auto"` or 1: a progress bar on a terminal; 2: one line a step; 0: nothing.
 
     Returns:
@@ -74,9 +79,10 @@ def check_data(
     for name, data in (("validation", validation_data), ("test", test_data)):
         if data is not None:
             given[name] = data if isinstance(data, tuple | list) and len(data) == 2 else (data, None)
-    sources = _divided({name: _source(*pair) for name, pair in given.items()})
+    sources = _divided(_sources(given, channels, steps))
     parts = {
-        name: Part(source, inspect_in_steps(source, console, has_thumbnails=near)) for name, source in sources.items()
+        name: Part(source, inspect_in_steps(source, console, channels=channels, has_thumbnails=near))
+        for name, source in sources.items()
     }
     return report_on(parts, size, notes)
 
@@ -112,10 +118,13 @@ def _divided(sources):
     return {name: source.take(np.flatnonzero(source.parts == name)) for name in PARTS if name in source.parts}
 
 
-def _source(x, y):
-    if y is not None:
-        return as_source(x, y, needs_labels=True)
-    try:
-        return as_source(x, needs_labels=True)
-    except ValueError:  # no class folder: images without labels
-        return as_source(x)
+def _sources(given, channels, steps):
+    """Reads each part, with labels where there are any, of the same kind in all parts."""
+    sources, task = {}, "auto"
+    for name, (x, y) in given.items():
+        sources[name] = as_source(
+            x, y, needs_labels=None if y is None else True, task=task, channels=channels,
+            steps=steps if is_stream(x) else None, steps_name="steps",
+        )  # fmt: skip
+        task = "multilabel" if sources[name].is_multilabel else task
+    return sources

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from transferkit._utils.text import natural_key
 from transferkit.data.quality.duplicates import duplicate_groups, exact_groups, members_of
 from transferkit.data.quality.inspection import Inspection
 from transferkit.data.quality.report import DataReport, ImageRef, UnreadableImage
@@ -66,12 +67,13 @@ def _ref(parts, name, index):
 
 
 def _label(source, index):
-    """The label of an image, or `None`; of several labels, a tuple."""
+    """The label of an image, or `None`; where it can have any number of labels, a tuple of them, in order."""
     if source.labels is None:
         return None
     names = source.class_names.tolist()
-    row = source.labels[index]
-    return names[row] if np.ndim(row) == 0 else tuple(names[code] for code in np.flatnonzero(row > 0.5))
+    if not source.is_multilabel:
+        return names[source.labels[index]]
+    return tuple(sorted((names[code] for code in np.flatnonzero(source.targets[index])), key=natural_key))
 
 
 def _groups(inspections):
@@ -96,10 +98,15 @@ def _rare_classes(part):
     source = part.source
     if source.labels is None:
         return {}
-    labels = source.labels[part.inspection.readable]
-    names = source.class_names.tolist()
-    counts = np.bincount(labels, minlength=len(names)) if labels.ndim == 1 else (labels > 0.5).sum(axis=0)
-    return {name: int(count) for name, count in zip(names, counts, strict=True) if count < _FEWEST}
+    counts = _class_sizes(source, part.inspection.readable)
+    return {name: int(n) for name, n in zip(source.class_names.tolist(), counts, strict=True) if n < _FEWEST}
+
+
+def _class_sizes(source, rows=slice(None)):
+    """How many of the images at `rows` have each label, `(num_classes,)` integers."""
+    if source.is_multilabel:
+        return np.count_nonzero(source.targets[rows], axis=0)
+    return np.bincount(source.labels[rows], minlength=len(source.class_names))
 
 
 def _small(part, image_size):
@@ -124,5 +131,4 @@ def _class_differences(sources):
 
 def _classes(source):
     """Classes that occur, in order."""
-    codes = source.labels if source.labels.ndim == 1 else np.nonzero(source.labels > 0.5)[1]
-    return [source.class_names.tolist()[code] for code in np.unique(codes)]
+    return [name for name, n in zip(source.class_names.tolist(), _class_sizes(source), strict=True) if n]

@@ -13,7 +13,10 @@ _MEMBERS = 4  # shown of each group
 
 @dataclass(frozen=True)
 class ImageRef:
-    """One image: its part (`"training"`, …), its index in it as it was given, what to call it, and its label."""
+    """One image: its part (`"training"`, …), its index in it as it was given, what to call it, and its label.
+
+    Where an image can have any number of labels, a tuple of them.
+    """
 
     part: str
     index: int
@@ -153,7 +156,11 @@ def _show_group(group):
 
 
 def _where(image):
-    return image.part if image.label is None else f"{image.part}, {image.label}"
+    if image.label is None:
+        return image.part
+    if isinstance(image.label, tuple):
+        return f"{image.part}, {' + '.join(map(str, image.label)) or 'no label'}"
+    return f"{image.part}, {image.label}"
 
 
 def _image_dict(image):
