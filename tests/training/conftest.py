@@ -70,10 +70,11 @@ class Bench:
         fronts = Fronts(self.parts, settings, self.console, 36)
         material = replace(self.material, augmenter_for=settings.augmenter_for)
         fronts.plan(phases, material)
+        is_multilabel = material.training.is_multilabel
+        chosen = Options(optimizer, accumulation_steps, tuple(callbacks), is_multilabel=is_multilabel)
         return run_phases(
-            list(phases), self.parts, material, STAGES, Options(optimizer, accumulation_steps, tuple(callbacks)),
-            console=self.console, fronts=fronts, **options,
-        )  # fmt: skip
+            list(phases), self.parts, material, STAGES, chosen, console=self.console, fronts=fronts, **options
+        )
 
     def settings(self, **options):
         """`Settings` for this classifier."""

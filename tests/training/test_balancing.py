@@ -5,6 +5,7 @@ import pytest
 from transferkit import Head, Phase, TransferClassifier
 from transferkit.models.heads import LOGISTIC, build_dense
 from transferkit.training.balancing import fit_head_by_smote
+from transferkit.training.heads import fit_logistic_head
 from transferkit.training.regression import _focal
 from transferkit.training.solvers import fit_logistic_path
 
@@ -144,3 +145,72 @@ def test_a_missing_package_is_named(monkeypatch, uneven_images, tiny_backbone):
     monkeypatch.setitem(__import__("sys").modules, "imblearn.over_sampling", None)
     with pytest.raises(ImportError, match=r'pip install "transferkit\[smote\]"'):
         TransferClassifier(tiny_backbone, balance="smote", verbose=0).fit(*uneven_images)
+
+
+@pytest.fixture
+def heads(monkeypatch):
+    """The arguments of all logistic heads that are fitted."""
+    calls = []
+
+    def fit(dense, features, labels, **options):
+        calls.append(options | {"labels": labels})
+        return fit_logistic_head(dense, features, labels, **options)
+
+    monkeypatch.setattr("transferkit.training.fitting.fit_logistic_head", fit)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("options", "by_class"),
+    [({"class_weight": {"light": 3}}, [1, 3]), ({"balance": "oversample"}, [0.6, 3]), ({}, [1, 1])],
+)
+def test_images_to_choose_on_weigh_what_they_and_their_classes_do(
+    options, by_class, uneven_images, tiny_backbone, heads
+):
+    images, labels = uneven_images
+    own = np.linspace(1, 2, 12)
+    rows = np.arange(36, 48)
+    TransferClassifier(tiny_backbone, verbose=0, **options).fit(
+        images, labels, validation_data=(images[rows], labels[rows], own)
+    )
+    _, codes, weights = heads[0]["validation"]
+    assert codes.tolist() == (labels[rows] == "light").astype(int).tolist()
+    assert weights == pytest.approx(own * np.array(by_class)[codes])
+
+
+def test_the_head_of_a_schedule_is_judged_on_weighed_images(uneven_images, tiny_backbone):
+    images, labels = uneven_images
+    weights = np.where(np.arange(48) % 2, 1.0, 1e-6)
+    schedule = [Phase("logistic"), Phase("head", epochs=1, learning_rate=1e-9)]
+    options = {"schedule": schedule, "augmentation": None, "verbose": 0, "class_weight": "balanced"}
+    classifier = TransferClassifier(tiny_backbone, **options).fit(
+        images, labels, validation_data=(images, labels, weights)
+    )
+    first, second = zip(*(classifier.history_[name] for name in ("val_loss", "val_accuracy")), strict=True)
+    assert first == pytest.approx(second, rel=1e-4)
+    even = classifier.predict_proba(images[1::2]), labels[1::2]
+    losses = -np.log(even[0][np.arange(24), (even[1] == "light").astype(int)])
+    by_class = np.where(even[1] == "light", 5, 1)
+    assert second[0] == pytest.approx(np.average(losses, weights=by_class), rel=1e-3)
+
+
+def test_shares_of_soft_labels_reach_the_head_weighed(uneven_images, tiny_backbone, heads):
+    images, _ = uneven_images
+    shares = np.random.default_rng(0).dirichlet([1, 1], 48).astype("float32")
+    TransferClassifier(tiny_backbone, verbose=0, class_weight={1: 4}).fit(images, shares)
+    found = heads[0]["weights"][:, None] * heads[0]["targets"]
+    assert found == pytest.approx(shares * [1, 4], rel=1e-5)
+
+
+def test_logit_adjustment_divides_by_what_the_classes_weigh(uneven_images, tiny_backbone):
+    images, labels = uneven_images
+    weights = np.where(labels == "light", 2.0, 1.0)
+    weights[:10] = 3
+    plain, adjusted = (
+        TransferClassifier(tiny_backbone, balance=balance, verbose=0)
+        .fit(images, labels, sample_weight=weights)
+        .predict_proba(images)
+        for balance in (None, "logit_adjustment")
+    )
+    expected = plain / [60 / 76, 16 / 76]
+    assert adjusted == pytest.approx(expected / expected.sum(axis=1, keepdims=True), abs=1e-4)

@@ -20,7 +20,7 @@ def adjust_logits(parts, source):
         parts: `Parts` of the classifier. Its head is changed.
         source: `Source` that it was trained on.
     """
-    shift_logits(parts.head, -log_prior(source.labels, len(source.class_names), source.weights))
+    shift_logits(parts.head, -log_prior(source))
 
 
 def check_smote(balance, phases):
