@@ -214,3 +214,76 @@ def test_logit_adjustment_divides_by_what_the_classes_weigh(uneven_images, tiny_
     )
     expected = plain / [60 / 76, 16 / 76]
     assert adjusted == pytest.approx(expected / expected.sum(axis=1, keepdims=True), abs=1e-4)
+
+
+def test_smote_chooses_on_the_images_it_is_given(uneven, quiet, monkeypatch):
+    pytest.importorskip("imblearn")
+    (x, y), (other_x, other_y) = uneven
+    calls = []
+
+    def fit(dense, features, labels, **options):
+        calls.append((np.bincount(labels), options))
+        return fit_logistic_head(dense, features, labels, **options)
+
+    monkeypatch.setattr("transferkit.training.balancing.fit_logistic_head", fit)
+    own = np.linspace(1, 2, len(other_y))
+    fit_head_by_smote(build_dense(LOGISTIC, 6, 2), x, y, validation=(other_x, other_y, own), console=quiet)
+    ((counts, options),) = calls
+    assert counts.tolist() == [300, 300]
+    features, labels, weights = options["validation"]
+    assert features is other_x
+    assert labels is other_y
+    assert weights == pytest.approx(own / np.array([300, 15])[other_y])
+
+
+def test_smote_takes_validation_data_of_the_user(uneven_images, tiny_backbone, monkeypatch):
+    pytest.importorskip("imblearn")
+    images, labels = uneven_images
+    seen = []
+
+    def fit(*args, validation=None, **options):
+        seen.append(validation)
+        return fit_head_by_smote(*args, validation=validation, **options)
+
+    monkeypatch.setattr("transferkit.training.fitting.fit_head_by_smote", fit)
+    classifier = TransferClassifier(tiny_backbone, balance="smote", verbose=0)
+    classifier.fit(images, labels, validation_data=(images[30:], labels[30:], np.arange(1, 19)))
+    classifier.fit(images, labels)
+    (_, codes, weights), nothing = seen
+    assert codes.tolist() == [0] * 10 + [1] * 8
+    assert weights.tolist() == list(range(1, 19))
+    assert nothing is None
+
+
+def test_smote_looks_at_images_as_they_are_only(uneven_images, tiny_backbone):
+    pytest.importorskip("imblearn")
+    images, labels = uneven_images
+    plain, varied = (
+        TransferClassifier(tiny_backbone, balance="smote", verbose=0, **options).fit(images, labels)
+        for options in ({}, {"augmentation": "light", "views": 2})
+    )
+    assert np.array_equal(plain.predict_proba(images), varied.predict_proba(images))
+
+
+def test_smote_refuses_what_it_cannot_honour(uneven_images, tiny_backbone, monkeypatch):
+    pytest.importorskip("imblearn")
+    images, labels = uneven_images
+    monkeypatch.setattr("transferkit.training.fronts.Fronts.features", None)  # nothing is computed before
+    classifier = TransferClassifier(tiny_backbone, balance="smote", verbose=0)
+    with pytest.raises(ValueError, match="no weight that SMOTE knows.*`sample_weight`.*Received: weights from 1 to 2"):
+        classifier.fit(images, labels, sample_weight=np.linspace(1, 2, 48))
+    shares = np.tile([0.7, 0.3], (48, 1))
+    with pytest.raises(ValueError, match="between images of one class.*Received: soft labels"):
+        classifier.fit(images, np.where((labels == "dark")[:, None], shares, shares[:, ::-1]))
+
+
+def test_smote_takes_equal_weights_and_one_hot_labels_as_what_they_are(uneven_images, tiny_backbone):
+    pytest.importorskip("imblearn")
+    images, labels = uneven_images
+    codes = (labels == "light").astype(int)
+    fitted = [
+        TransferClassifier(tiny_backbone, balance="smote", verbose=0).fit(images, y, sample_weight=weight)
+        for y, weight in ((codes, None), (codes, np.full(48, 2.0)), (np.eye(2)[codes], None))
+    ]
+    one, *others = (classifier.predict_proba(images) for classifier in fitted)
+    assert all(np.array_equal(one, other) for other in others)

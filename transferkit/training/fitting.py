@@ -64,7 +64,7 @@ def train_classifier(parts, phases, source, validation, settings, console):
     """
     settings = _for_labels_of(source, settings)
     fronts = Fronts(parts, settings, console, len(source) + (0 if validation is None else len(validation)))
-    check_smote(settings.balance, phases)
+    check_smote(settings.balance, phases, source)
     balance, note = choose_balance(settings.balance, source.labels)
     settings = replace(settings, balance=balance)
     if note and settings.class_weight is None:
@@ -203,9 +203,11 @@ class _Training:
         """Fits the logistic head and returns its history."""
         settings = self.settings
         if settings.balance == "smote":
+            features, held_out = self.features
+            validation = None if held_out is None else (held_out, *_judged_by(self.validation))
             return fit_head_by_smote(
-                self.parts.dense, self.features[0], self.source.labels, groups=self.source.groups, seed=settings.seed,
-                console=self.console,
+                self.parts.dense, features[: len(self.source)], self.source.labels, groups=self.source.groups,
+                validation=validation, seed=settings.seed, console=self.console,
             )  # fmt: skip
         if settings.balance == "undersample":
             return self._fit_head(np.sort(self.sampling.rows(0)), None, cross_validate)
