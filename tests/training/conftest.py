@@ -1,10 +1,12 @@
 """A tiny classifier taken apart, images to train it on, and a function that runs phases."""
 
+import warnings
 from dataclasses import dataclass, field, replace
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 from transferkit._utils.console import Console
@@ -126,3 +128,13 @@ def make_bench():
         return Bench(parts, Material(**{"training": training, "validation": validation} | settings))
 
     return make
+
+
+@pytest.fixture
+def eagerly():
+    """Trains without tracing, which would take longer than the few steps themselves."""
+    tf.config.run_functions_eagerly(True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Even though the `tf.config.experimental_run_functions_eagerly`", UserWarning)
+        yield
+    tf.config.run_functions_eagerly(False)

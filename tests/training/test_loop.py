@@ -1,6 +1,5 @@
 import csv
 import random
-import warnings
 from dataclasses import replace
 from itertools import pairwise
 
@@ -17,16 +16,6 @@ from transferkit.training.heads import fit_logistic_head, record_of_head
 from transferkit.training.loop import _accuracy_of_guessing
 from transferkit.training.phases import Phase
 from transferkit.training.rates import ReduceOnPlateau, StepDecay
-
-
-@pytest.fixture
-def eagerly():
-    """Trains without tracing, which would take longer than the few steps themselves."""
-    tf.config.run_functions_eagerly(True)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Even though the `tf.config.experimental_run_functions_eagerly`", UserWarning)
-        yield
-    tf.config.run_functions_eagerly(False)
 
 
 class Diary(keras.callbacks.Callback):

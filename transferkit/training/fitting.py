@@ -166,7 +166,7 @@ def find_learning_rate(parts, phase, source, settings, console, *, solve_head, *
     if solve_head:
         _Training(parts, source, None, settings, console, fronts).solve_head()
     material = training.material()
-    return find_rate(phase, parts, material, settings.stages, settings.options.optimizer, console=console, **limits)
+    return find_rate(phase, parts, material, settings.stages, settings.options, console=console, **limits)
 
 
 @dataclass
