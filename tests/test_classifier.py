@@ -1,7 +1,9 @@
 """What a user does, on a tiny backbone."""
 
 import os
+import random
 import shutil
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -11,7 +13,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
-from transferkit import ArchiveError, Head, ImageReadError, Phase, Table, TransferClassifier
+from transferkit import ArchiveError, Head, ImageReadError, Phase, Table, TransferClassifier, backbone_from_model
 
 
 @pytest.fixture
@@ -418,3 +420,43 @@ def test_an_unknown_class_at_evaluation_is_named(fitted_classifier, images):
 def test_a_missing_weights_file_is_refused(images, labels):
     with pytest.raises(FileNotFoundError, match="`weights` is not a file. Received: weights='no.h5'"):
         TransferClassifier("efficientnet_lite0", weights="no.h5", image_size=32, verbose=0).fit(images, labels)
+
+
+def random_backbone():
+    """A backbone whose weights Keras draws anew whenever it is built."""
+
+    def build(input_shape, weights):
+        image = keras.Input(input_shape)
+        return keras.Model(image, keras.layers.Conv2D(4, 3, strides=4, name="conv1")(image))
+
+    return replace(backbone_from_model(build((16, 16, 3), None)), builder=build)
+
+
+def test_global_generators_stay_where_they_are(tiny_backbone, images, labels, tmp_path):
+    def states():
+        return random.getstate(), np.random.get_state()[1].tolist()
+
+    backbone = random_backbone()
+    before = states()
+    for options in (
+        {"backbone": backbone, "weights": None},
+        {"schedule": [Phase("head", epochs=1)], "head": Head(units=(4,)), "augmentation": "light"},
+    ):
+        clf = TransferClassifier(**{"backbone": tiny_backbone, "verbose": 0} | options).fit(images, labels)
+        clf.evaluate(images, labels)
+        clf.save(tmp_path / "a.keras")
+        TransferClassifier.load(tmp_path / "a.keras").predict(images)
+        clf.show_augmentation(images[:1], copies=1)
+        assert states() == before
+
+
+def test_random_weights_of_a_backbone_come_from_the_seed(images, labels):
+    def weights(seed):
+        clf = TransferClassifier(random_backbone(), weights=None, seed=seed, verbose=0, cache="memory")
+        return clf.fit(images, labels).predict_proba(images)
+
+    random.seed(1)
+    one = weights(0)
+    random.seed(2)
+    assert np.array_equal(weights(0), one)
+    assert not np.array_equal(weights(1), one)

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from transferkit._utils.console import Console
-from transferkit._utils.random import python_random_kept
+from transferkit._utils.random import python_random_kept, python_random_seeded
 from transferkit.backbones.backbone import Backbone
 from transferkit.backbones.preprocessing import INTERPOLATION
 from transferkit.backbones.registry import get_backbone
@@ -270,7 +270,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             channels=self.channels, sample_weight=sample_weight, groups=groups, task=self.task,
         )  # fmt: skip
         self._say_what_is_known(backbone, console)
-        with nullcontext() if self.strategy is None else self.strategy.scope():
+        with python_random_seeded(self.seed), nullcontext() if self.strategy is None else self.strategy.scope():
             parts = self._build_parts(backbone, image_format, source, console)
             phases, reason = self._plan_phases(parts, backbone, len(source))
             if reason:
@@ -461,7 +461,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             x, y, self.on_bad_image, console, "training", class_names=self.classes_ if is_fitted else None,
             channels=self.channels, task=self.task_ if is_fitted else self.task,
         )  # fmt: skip
-        with python_random_kept():
+        with python_random_seeded(self.seed):
             parts = self._build_parts(backbone, image_format, source, console)
             if is_fitted:
                 parts.whole.set_weights(self.model_.get_weights())
@@ -529,7 +529,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             FileNotFoundError: If there is no such file.
             ArchiveError: If it is damaged, was not written by `save`, or comes from a newer version.
         """
-        model, settings = read_archive(path)
+        with python_random_kept():
+            model, settings = read_archive(path)
         _, network, _ = parts_of(model)
         backbone = backbone_from_json(settings["backbone"], network)
         classifier = cls(backbone, **parameters_from_json(settings["parameters"]))
