@@ -479,7 +479,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             copies: Augmented versions of each.
 
         Returns:
-            A `matplotlib.figure.Figure`, which notebooks show and `figure.savefig(path)` writes.
+            A `matplotlib.figure.Figure`, which notebooks show as the value of a cell and `figure.savefig(path)` writes.
         """
         _, image_format = self._checked()
         source = as_source(x, channels=self.channels)
