@@ -7,6 +7,7 @@ since what is tested are the pages; the networks have tests of their own.
 import ast
 import doctest
 import re
+import shutil
 import textwrap
 import zipfile
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from transferkit import Stage, backbone_from_model
+from transferkit import ImageReadError, Stage, TransferClassifier, backbone_from_model, check_data
 from transferkit.backbones import registry
 
 ROOT = Path(__file__).parents[1]
@@ -163,6 +164,44 @@ def test_examples_do_what_they_show(name):
     assert result.failed == 0
 
 
+def shown_on(page, beginning):
+    """The text in a fenced block without a language that begins so, its spaces and line ends as one space each."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    (block,) = re.findall(rf"^```\n({re.escape(beginning)}.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return " ".join(block.split())
+
+
+def as_shown(error):
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def test_the_report_that_is_shown_is_that_of_the_example_images(tmp_path, monkeypatch):
+    pytest.importorskip("imagehash")
+    monkeypatch.chdir(tmp_path)
+    animals = Path(shutil.copytree(ROOT / "examples" / "data" / "cifar10-mini", "animals"))
+    cut = animals / "train" / "cat" / "02425.png"
+    cut.write_bytes(cut.read_bytes()[:-200])
+    shutil.copy(animals / "train" / "cat" / "04179.png", animals / "test" / "cat" / "copy.png")
+    shutil.copy(animals / "train" / "dog" / "05613.png", animals / "train" / "horse" / "zz.png")
+    report = check_data("animals/train", test_data="animals/test", image_size=32, verbose=0)
+    assert " ".join(str(report).split()) == shown_on("data.md", "Checked")
+
+
+def test_errors_look_as_they_are_shown(images, labels):
+    page = "getting-started.md"
+    failures = [
+        (16, "flowers/train/daisy/017.jpg", "image file is truncated (12 bytes not processed)"),
+        (99, "flowers/train/tulip/notes.png", "not an image that Pillow can identify"),
+    ]
+    assert as_shown(ImageReadError(failures, 1204)) == shown_on(page, "ImageReadError")
+    with pytest.raises(ValueError, match="Unknown backbone") as error:
+        TransferClassifier("efficentnet_lite0", verbose=0).fit(images, labels)
+    assert as_shown(error.value) == shown_on(page, "ValueError: Unknown backbone")
+    with pytest.raises(ValueError, match="raw pixels") as error:
+        TransferClassifier(verbose=0).fit(images / images.max(), labels)
+    assert as_shown(error.value) == shown_on(page, "ValueError: `x`")
+
+
 def test_the_first_page_names_all_others():
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
     names = {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"}
@@ -176,3 +215,15 @@ def test_the_table_of_rooms_names_each_of_them(page):
     rooms |= {path.name for path in package.glob("*.py") if not path.name.startswith("_")}
     text = (ROOT / page).read_text(encoding="utf-8").partition("## Rooms")[2].partition("\n## ")[0]
     assert rooms <= set(re.findall(r"`([\w/.]+)`", text))
+
+
+def test_the_table_of_backbones_says_what_the_registry_says():
+    rows = re.findall(
+        r"^\| `(\w+)` \| (.*?) \| (.*?) \| (.*?) \|", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert len(rows) == 7
+    for name, parameters, size, accuracy in rows:
+        backbone = registry.get_backbone(name)
+        assert parameters == f"{backbone.num_parameters / 1e6:.1f} million"
+        assert size == str(backbone.image_size[0])
+        assert accuracy == f"{backbone.imagenet_top1:.1f} %"
