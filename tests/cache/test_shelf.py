@@ -221,6 +221,31 @@ def test_rows_that_are_not_finite_are_refused(any_store, open_shelf, make_prints
     assert len(open_shelf(any_store, "float32").missing(make_prints(3))) == 3
 
 
+@pytest.mark.parametrize("scale", [1e-5, 1e-7, 1e-9])
+def test_rows_too_small_for_the_dtype_are_refused_whole(any_store, open_shelf, make_prints, rows_of, scale):
+    prints = make_prints(6)
+    rows = rows_of(prints) / 256 * np.float32(scale)
+    with (
+        open_shelf(any_store).writer() as writer,
+        pytest.raises(FloatingPointError, match="from 6.10352e-05 on in full. Received: rows .* 100% of their columns"),
+    ):
+        writer.append(prints, rows)
+    assert len(open_shelf(any_store).missing(prints)) == 6
+    with open_shelf(any_store, "float32").writer() as writer:
+        writer.append(prints, rows)
+    np.testing.assert_array_equal(open_shelf(any_store, "float32").rows(prints)[:], rows)
+
+
+def test_small_values_beside_large_ones_and_zeros_fit(any_store, open_shelf, make_prints, rows_of):
+    prints = make_prints(6)
+    rows = rows_of(prints)
+    rows[2:] = 1e-7
+    rows[:, 1] = 0
+    with open_shelf(any_store).writer() as writer:
+        writer.append(prints, rows)
+    assert open_shelf(any_store).rows(prints)[:] == pytest.approx(rows, abs=3e-8)
+
+
 def test_integers_and_half_floats_are_converted(store, open_shelf, make_prints):
     prints = make_prints(2)
     with open_shelf(store, "float32").writer() as writer:

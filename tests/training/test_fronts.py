@@ -202,6 +202,19 @@ def test_values_too_large_for_float16_are_kept_in_float32(make_bench, tmp_path, 
     assert computed.take() == 0
 
 
+@pytest.mark.parametrize("scale", [1e-5, 1e-7])
+def test_values_too_small_for_float16_are_kept_in_float32(make_bench, tmp_path, computed, scale):
+    bench, disk = make_bench(), {"cache": "disk", "cache_dir": tmp_path}
+    for name in ("gamma", "beta"):
+        weight = getattr(bench.parts.network.get_layer("bn3"), name)
+        weight.assign(weight * scale)
+    expected = by_hand(bench, bench.material.training.images)
+    assert np.asarray(features_of(bench, **disk)) == pytest.approx(expected, rel=1e-4, abs=1e-4 * scale)
+    computed.take()
+    assert np.asarray(features_of(bench, **disk)) == pytest.approx(expected, rel=1e-4, abs=1e-4 * scale)
+    assert computed.take() == 0
+
+
 # ---- what must not be found ----
 
 

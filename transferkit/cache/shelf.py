@@ -15,6 +15,8 @@ from transferkit.cache.segments import Segment
 _SEGMENT_BYTES = 32 << 20
 _SEGMENT_SECONDS = 120
 
+_TOO_SMALL_SHARE = 0.01  # of the columns: networks as they are have fewer by a hundred times
+
 
 class Shelf:
     """Rows of one shape, to be looked up by print. `Store.shelf` makes it.
@@ -155,7 +157,8 @@ class Writer:
 
         Raises:
             ValueError: If the two do not fit together, or not on this shelf, or if rows hold NaN or infinite values.
-            OverflowError: If a value is too large for the shelf's dtype. Nothing of this batch is stored then.
+            ArithmeticError: If values are too large or too small for the shelf's dtype. Nothing of this batch is stored
+                then.
         """
         rows = np.asarray(rows)
         count = len(as_keys(prints))
@@ -196,9 +199,21 @@ def _convert(rows, dtype):
     """Copies rows into another dtype, if that can hold them."""
     if not np.isfinite(rows).all():
         raise ValueError("`rows` must be finite. Received: rows with NaN or infinite values, which are never stored.")
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", under="ignore"):
         converted = rows.astype(dtype)
     if not np.isfinite(converted).all():
         largest = np.abs(rows).max()
         raise OverflowError(f"{dtype} holds values up to {np.finfo(dtype).max:g}. Received: rows with {largest:g}.")
+    too_small = _share_too_small(rows, converted)
+    if too_small > _TOO_SMALL_SHARE:
+        raise FloatingPointError(
+            f"{dtype} holds values from {np.finfo(dtype).smallest_normal:g} on in full. "
+            f"Received: rows that stay below it in {too_small:.0%} of their columns."
+        )
     return converted
+
+
+def _share_too_small(rows, converted):
+    """Share of the columns that lose digits and hold nothing large beside which that would not matter."""
+    is_small = np.abs(rows).max(axis=0) < np.finfo(converted.dtype).smallest_normal
+    return np.mean(is_small & (converted != rows).any(axis=0))

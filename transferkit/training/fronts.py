@@ -208,7 +208,7 @@ class Fronts:
         for shelf in shelves:
             try:
                 changed = self._fill(shelf, cut, front, prints, source, title, view)
-            except OverflowError:  # too large for float16
+            except ArithmeticError:  # too large or too small for float16
                 continue
             return (None, changed) if len(changed) else (self._loaded(shelf.rows(prints), cut), ())
         raise AssertionError("float32 holds what float32 computed")
@@ -224,7 +224,7 @@ class Fronts:
         self._prints[id(source)] = source, prints
 
     def _shelves(self, cut, place, front, prints, view):
-        """Where the rows may stand: in float16 or, if they are too large for that or in memory, in float32."""
+        """Where the rows may stand: in float16 or, if they do not fit that or are in memory, in float32."""
         key = self._key(front, prints, view)
         part = "features" if cut.is_pooled else f"before {cut.stage}"
         height, width = self._settings.image_format.image_size
