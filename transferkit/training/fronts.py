@@ -325,7 +325,8 @@ class Fronts:
 
     def _measure(self, cut, candidates):
         settings, models = self._settings, (self._parts.scaling, *self._models(cut))
-        _speeds.update(read_json(self._folder, _SPEEDS))
+        known = read_json(self._folder, _SPEEDS)
+        _speeds.update({key: value for key, value in known.items() if isinstance(value, float) and value >= 0})
         before = len(_speeds)
         shape = (settings.batch_size, *settings.image_format.shape)
         chosen, speeds = choose_front(models, candidates, shape, _speeds)
