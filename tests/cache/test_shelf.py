@@ -360,7 +360,7 @@ def test_a_damaged_segment_is_removed_and_the_rest_is_used(store, open_shelf, fi
     np.testing.assert_array_equal(opened.rows(both)[:], rows_of(both))
 
 
-@pytest.mark.parametrize("damage", ["zeros", "a bit", "another order"])
+@pytest.mark.parametrize("damage", ["zeros", "a bit", "NaN", "another order"])
 def test_rows_that_are_not_what_was_written_are_computed_again(
     store, open_shelf, fill, make_prints, rows_of, damage, recwarn
 ):
@@ -373,6 +373,8 @@ def test_rows_that_are_not_what_was_written_are_computed_again(
         content[start + 20 * row : start + 50 * row] = bytes(30 * row)
     elif damage == "a bit":
         content[start + 30 * row + 1] ^= 1
+    elif damage == "NaN":
+        content[start + 40 * row : start + 40 * row + 2] = np.float16("nan").tobytes()
     else:
         content[start : start + row], content[start + row : start + 2 * row] = (
             content[start + row : start + 2 * row], content[start : start + row],

@@ -469,6 +469,15 @@ def test_for_much_work_the_fastest_is_measured_once_and_remembered(make_bench, m
     assert not np.array_equal(features, np.asarray(features_of(bench)))
 
 
+def test_damaged_measurements_are_made_again(make_bench, measurement, tmp_path, monkeypatch):
+    from transferkit.training import fronts
+
+    monkeypatch.setattr(fronts, "_WORTH_MEASURING", 1)
+    (tmp_path / "speeds.json").write_text('{"here": "fast", "there": null, "then": Infinity, "once": [1.0]}', "ascii")
+    features_of(make_bench(), cache="disk", cache_dir=tmp_path, **AUTO)
+    assert measurement.count == 1
+
+
 def test_who_names_engine_and_precision_gets_them(make_bench, measurement, monkeypatch):
     from transferkit.training import fronts
 

@@ -326,7 +326,7 @@ class Fronts:
     def _measure(self, cut, candidates):
         settings, models = self._settings, (self._parts.scaling, *self._models(cut))
         known = read_json(self._folder, _SPEEDS)
-        _speeds.update({key: value for key, value in known.items() if isinstance(value, float) and value >= 0})
+        _speeds.update({key: value for key, value in known.items() if isinstance(value, float) and 0 <= value < np.inf})
         before = len(_speeds)
         shape = (settings.batch_size, *settings.image_format.shape)
         chosen, speeds = choose_front(models, candidates, shape, _speeds)
