@@ -114,3 +114,52 @@ def test_stages_are_found_in_a_network_for_images_of_any_size():
     image = keras.Input((None, None, 3))
     network = keras.Model(image, keras.layers.Conv2D(4, 3, strides=2)(image))
     assert find_stages(network) == (Stage("stage1"),)
+
+
+def build_network_with_a_layer_that_is_used_twice():
+    """The second stage begins at what `shared` makes of its own output; nothing later uses it again."""
+    layers = keras.layers
+    image = keras.Input((8, 8, 3), name="image")
+    x = layers.Conv2D(4, 3, padding="same", name="stem")(image)
+    shared = layers.Conv2D(4, 3, padding="same", name="shared")
+    x = shared(layers.Conv2D(4, 1, name="between")(shared(x)))
+    x = layers.Conv2D(4, 3, padding="same", name="late")(x)
+    return keras.Model(image, x)
+
+
+@pytest.mark.parametrize("second", [Stage("second", "late"), Stage("second", after="shared")])
+def test_a_stage_may_begin_at_the_later_output_of_a_layer_that_is_used_twice(second):
+    network = build_network_with_a_layer_that_is_used_twice()
+    stages = (Stage("first"), second)
+    members = stage_layers(network, stages)
+    assert names(members["first"]) == ["image", "stem", "shared", "between"]
+    assert names(members["second"]) == ["late"]
+    assert exact_cuts(network, stages) == ("second",)
+    front, back = split_model(network, stages, "second")
+    pixels = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype("float32")
+    assert np.allclose(back(front(pixels)), network(pixels), atol=1e-6)
+
+
+def test_a_layer_that_is_used_on_both_sides_of_a_cut_belongs_to_the_first():
+    layers = keras.layers
+    image = keras.Input((8, 8, 4), name="image")
+    shared = layers.Conv2D(4, 3, padding="same", name="shared")
+    x = layers.Conv2D(4, 1, name="between")(shared(image))
+    network = keras.Model(image, shared(x))
+    stages = (Stage("first"), Stage("second", "between"))
+    members = stage_layers(network, stages)
+    assert names(members["first"]) == ["image", "shared"]
+    front, back = split_model(network, stages, "second")
+    pixels = np.random.default_rng(0).normal(size=(2, 8, 8, 4)).astype("float32")
+    assert np.allclose(back(front(pixels)), network(pixels), atol=1e-6)
+
+
+def test_layers_that_are_used_twice_do_not_hide_where_the_image_shrinks():
+    layers = keras.layers
+    image = keras.Input((16, 16, 3), name="image")
+    shared = layers.Conv2D(3, 3, padding="same", name="shared")
+    x = layers.Conv2D(4, 3, strides=2, padding="same", name="smaller")(shared(shared(image)))
+    network = keras.Model(image, layers.Conv2D(4, 3, strides=2, padding="same", name="smallest")(x))
+    found = find_stages(network)
+    assert [stage.first_layer for stage in found] == [None, "smallest"]
+    assert names(stage_layers(network, found)["stage2"]) == ["smallest"]

@@ -47,8 +47,8 @@ def stage_layers(model, stages):
 def cut_tensor(model, stage):
     """Returns the tensor at which `stage` begins."""
     if stage.after is not None:
-        return _outputs(model.get_layer(stage.after))[0]
-    return _inputs(model.get_layer(stage.first_layer))[0]
+        return _calls_of(model, stage.after)[-1].output_tensors[0]
+    return _calls_of(model, stage.first_layer)[0].input_tensors[0]
 
 
 def is_exact_cut(model, stage):
@@ -56,9 +56,10 @@ def is_exact_cut(model, stage):
     if stage.first_layer is None and stage.after is None:
         return False
     tensor = cut_tensor(model, stage)
-    front = _ancestors(model, tensor)
-    front_outputs = {id(t) for op in model.operations if op.name in front for t in _outputs(op)}
-    crossing = {id(t) for op in model.operations if op.name not in front for t in _inputs(op) if id(t) in front_outputs}
+    front = _calls_before(model, tensor)
+    behind = [call for call in _calls(model) if call not in front]
+    made_in_front = {id(t) for call in front for t in call.output_tensors}
+    crossing = {id(t) for call in behind for t in call.input_tensors if id(t) in made_in_front}
     return crossing == {id(tensor)}
 
 
@@ -103,8 +104,8 @@ def find_stages(model):
         Tuple of `Stage` named `stage1`, `stage2`, …, each beginning at an exact cut.
     """
     starts, area = [], None
-    for layer in _first_layers_after_cuts(model):
-        size = _area(_inputs(layer)[0])
+    for layer, tensor in _first_layers_after_cuts(model):
+        size = _area(tensor)
         if area is not None and size is not None and size < area:
             starts.append(layer.name)
         area = size if size is not None else area
@@ -112,16 +113,19 @@ def find_stages(model):
 
 
 def _first_layers_after_cuts(model):
-    """Yields, in order, the layers that consume a tensor which alone carries everything computed before it."""
-    last_use = {id(t): i for i, op in enumerate(model.operations) for t in _inputs(op)}
-    open_tensors = set()
-    for i, op in enumerate(model.operations):
-        inputs = _inputs(op)
+    """Yields, in order, the layers whose input alone carries everything computed before it, and that input."""
+    calls = _calls(model)
+    last_use = {id(t): i for i, call in enumerate(calls) for t in call.input_tensors}
+    open_tensors, seen = set(), set()
+    for i, call in enumerate(calls):
+        inputs, layer = call.input_tensors, call.operation
         alone = len(inputs) == 1 and open_tensors == {id(inputs[0])}
         is_image = inputs and any(inputs[0] is t for t in model.inputs)
-        if alone and not is_image and isinstance(op, keras.layers.Layer):
-            yield op
-        open_tensors |= {id(t) for t in _outputs(op)}
+        # A stage is found by its first layer, which therefore must not have been called before.
+        if alone and not is_image and isinstance(layer, keras.layers.Layer) and layer.name not in seen:
+            yield layer, inputs[0]
+        seen.add(layer.name)
+        open_tensors |= {id(t) for t in call.output_tensors}
         open_tensors = {t for t in open_tensors if last_use.get(t, -1) > i}
 
 
@@ -133,21 +137,37 @@ def _area(tensor):
 
 def _ancestors(model, tensor):
     """Names of the operations that `tensor` is computed from."""
-    producers = {id(t): op for op in model.operations for t in _outputs(op)}
+    return {call.operation.name for call in _calls_before(model, tensor)}
+
+
+def _calls_before(model, tensor):
+    """The calls of operations that `tensor` is computed from."""
+    producers = {id(t): call for call in _calls(model) for t in call.output_tensors}
     found, open_ids = set(), [id(tensor)]
     while open_ids:
-        op = producers.get(open_ids.pop())
-        if op is None or op.name in found:
+        call = producers.get(open_ids.pop())
+        if call is None or call in found:
             continue
-        found.add(op.name)
-        open_ids += [id(t) for t in _inputs(op)]
+        found.add(call)
+        open_ids += [id(t) for t in call.input_tensors]
     return found
 
 
-def _inputs(op):
-    """Tensors that `op` takes. For a model inside the model, `op.input` would be its own input."""
-    return [] if isinstance(op, keras.layers.InputLayer) else keras.tree.flatten(keras.Operation.input.fget(op))
+def _calls(model):
+    """The calls of operations in the graph of a model, from its inputs on.
+
+    These are Keras' nodes: an operation that is used twice has two in a graph, and those of other graphs as well.
+    """
+    order = {id(operation): place for place, operation in enumerate(model.operations)}
+    by_depth = model._nodes_by_depth
+    return [
+        call
+        for depth in sorted(by_depth, reverse=True)
+        for call in sorted(by_depth[depth], key=lambda call: order[id(call.operation)])
+    ]
 
 
-def _outputs(op):
-    return keras.tree.flatten(keras.Operation.output.fget(op))
+def _calls_of(model, name):
+    """The calls of one layer in the graph of a model, in their order."""
+    layer = model.get_layer(name)
+    return [call for call in _calls(model) if call.operation is layer]
