@@ -404,3 +404,21 @@ def test_flags_alone_can_be_set_for_a_selection(network):
 def test_a_kind_of_training_must_stand_alone():
     with pytest.raises(ValueError, match="'all' must stand alone, as train='all', not in a list"):
         select(build_network(batch_norm=False), STAGES, ("all",))
+
+
+def test_batch_norm_inside_a_model_adapts_after_a_phase_that_held_it():
+    inner = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(3, 3), layers.BatchNormalization()], name="inner")
+    image = keras.Input((8, 8, 3))
+    network = keras.Model(image, inner(image))
+    norm, stages = inner.layers[-1], (Stage("all_of_it"),)
+    set_flags(network, select(network, stages, "head"))
+    set_flags(network, select(network, stages, "all"), adapt_batch_norm=True)
+    assert norm.trainable
+    assert len(network.trainable_variables) == 4
+    view = build_view(network, select(network, stages, "all"), adapt_batch_norm=True)
+    mean = norm.moving_mean.numpy()
+    view.model(np.random.default_rng(0).normal(size=(4, 8, 8, 3)), training=True)
+    assert np.abs(norm.moving_mean.numpy() - mean).max() > 1e-4
+    set_flags(network, select(network, stages, "all"))  # and back: scale and shift train, statistics stay
+    assert not norm.trainable
+    assert norm.gamma.trainable

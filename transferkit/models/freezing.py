@@ -193,7 +193,10 @@ def set_flags(network, selection, adapt_batch_norm=False):
     """Sets which layers of `network` train. Each has a flag of its own: that of a model would say nothing."""
     network.trainable = True
     for layer in network.layers:
-        layer.trainable = layer.name in selection.layers and selection.rank is None and not selection.only_batch_norm
+        trains = layer.name in selection.layers and selection.rank is None and not selection.only_batch_norm
+        for inner in layer._flatten_layers():
+            # The flag of a model says nothing about the layers in it, and setting it to what it is does nothing.
+            inner.trainable = trains
         for inner in layer._flatten_layers():
             if isinstance(inner, _BATCH_NORM) and selection.only_batch_norm:
                 inner.trainable = True
