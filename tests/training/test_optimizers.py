@@ -288,3 +288,25 @@ def test_a_phase_forgets_gradients_that_made_no_step():
 
 def test_accumulation_over_one_batch_is_none():
     assert build_optimizer("sgd", 1)[0].gradient_accumulation_steps is None
+
+
+def test_variables_that_the_user_excludes_from_decay_are_not_decayed():
+    kernel, other = (keras.Variable(np.ones((2, 2)), name=name) for name in ("kernel", "other"))
+    original = keras.optimizers.AdamW(weight_decay=0.5)
+    original.exclude_from_weight_decay(var_names=["ker"])
+    tuned, decay, _ = build_optimizer(keras.optimizers.LossScaleOptimizer(original))
+    tuned.prepare([kernel, other])
+    assert decay == 0.5
+    assert [tuned.is_decayed(variable) for variable in (kernel, other)] == [False, True]
+    assert not tuned.is_decayed(keras.Variable(np.ones(2), name="other"))
+
+
+def test_excluding_variables_of_another_network_from_decay_is_refused():
+    own, foreign = (keras.Variable(np.ones((2, 2))) for _ in range(2))
+    original = keras.optimizers.AdamW(weight_decay=0.5)
+    original.exclude_from_weight_decay(var_list=[own])
+    tuned, *_ = build_optimizer(original)
+    tuned.check_exclusions([own, foreign])
+    assert not tuned.is_decayed(own)
+    with pytest.raises(ValueError, match="Name them by `var_names`"):
+        tuned.check_exclusions([foreign])

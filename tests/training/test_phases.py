@@ -10,7 +10,7 @@ from transferkit.training.phases import (
     choose_recipe,
     make_phases,
 )
-from transferkit.training.rates import Cosine
+from transferkit.training.rates import Cosine, ReduceOnPlateau
 
 STAGES = ("stem", "block1", "block2", "block3")
 BASE = {"head_is_logistic": True, "stages": STAGES, "num_classes": 10, "image_size": (224, 224), "has_gpu": False}
@@ -128,6 +128,33 @@ def test_epochs_and_rate_of_the_classifier_go_to_what_an_optimizer_trains(name):
         solved = phases[0].train == "logistic"
         assert {id(phase.learning_rate) for phase in phases[solved:]} == {id(rate)}
         assert sum(phase.epochs for phase in phases[solved:]) == 7
+
+
+@pytest.mark.parametrize("name", ["fine_tune", "gradual"])
+def test_epochs_and_rate_of_the_classifier_reach_a_head_that_is_trained_first(name):
+    found, _ = make_phases(name, situation(head_is_logistic=False), epochs=1, learning_rate=0.05)
+    assert [(phase.train, phase.epochs, phase.learning_rate) for phase in found] == [
+        ("head", 1, 0.05),
+        ("all", 1, 0.05),
+    ]
+    many, _ = make_phases(name, situation(head_is_logistic=False), epochs=100)
+    assert many[0].epochs == make_phases(name, situation(head_is_logistic=False))[0][0].epochs == 20
+
+
+def test_a_keras_schedule_and_a_plateau_are_told_apart_before_anything_starts():
+    falling = keras.optimizers.schedules.ExponentialDecay(1e-3, 10, 0.9)
+    with pytest.raises(ValueError, match="rate_schedule='plateau' reduces a rate that is a number"):
+        Phase("head", learning_rate=falling, rate_schedule="plateau")
+    plateau = [Phase("head", rate_schedule=ReduceOnPlateau())]
+    check_schedule(plateau, True, 1e-3)
+    with pytest.raises(ValueError, match="rate_schedule='plateau' reduces a rate that is a number"):
+        check_schedule(plateau, True, falling)
+
+
+@pytest.mark.parametrize("options", [{"l2_sp": 100.0}, {"batch_norm": "adapt"}])
+def test_what_adapters_cannot_do_is_refused(options):
+    with pytest.raises(ValueError, match=f"`{next(iter(options))}`|batch_norm"):
+        Phase("lora", **options)
 
 
 def test_a_list_stays_as_it_is_but_for_rates_that_it_leaves_open():

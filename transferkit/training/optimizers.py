@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import keras
 
+_EXCLUSIONS = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern")  # of Keras 3.12 to 3.15
+
 
 def fresh_optimizer(optimizer, learning_rate=1e-3):
     """Returns an unused optimizer.
@@ -20,7 +22,7 @@ def fresh_optimizer(optimizer, learning_rate=1e-3):
     if isinstance(optimizer, keras.optimizers.Optimizer):
         if not hasattr(optimizer, "update_step") or type(optimizer).__name__ == "MultiOptimizer":
             raise TypeError("`optimizer` must be one optimizer. For rates by depth use `Phase(layer_decay=...)`.")
-        return type(optimizer).from_config(optimizer.get_config())
+        return _copy_exclusions(optimizer, type(optimizer).from_config(optimizer.get_config()))
     if not isinstance(optimizer, str):
         raise TypeError(
             "`optimizer` must be a name or a keras.optimizers.Optimizer. "
@@ -33,6 +35,14 @@ def fresh_optimizer(optimizer, learning_rate=1e-3):
             f"Unknown optimizer. Received: optimizer={optimizer!r}. "
             "Expected a name from keras.optimizers, such as 'adam' or 'sgd'."
         ) from error
+
+
+def _copy_exclusions(original, copy):
+    """Lets a copy spare the variables that `exclude_from_weight_decay` has named, which no configuration holds."""
+    for name in _EXCLUSIONS:
+        if hasattr(original, name):
+            setattr(copy, name, getattr(original, name))
+    return copy
 
 
 def own_rate(optimizer):
@@ -127,6 +137,20 @@ class _Tuned:
         momentum = keras.ops.minimum(self._momentum, (1.0 + step) / (10.0 + step))
         self.assign(mean, momentum * mean + (1.0 - momentum) * variable)
 
+    def is_decayed(self, variable):
+        """Whether weight decay applies to a variable: not to biases, nor to what the user has excluded."""
+        return not is_spared_from_decay(variable) and self._use_weight_decay(variable)
+
+    def check_exclusions(self, variables):
+        """Raises `ValueError` if the user has excluded a variable from weight decay that is not among these."""
+        excluded = getattr(self, _EXCLUSIONS[0], set())
+        if not excluded <= {self._var_key(variable) for variable in variables}:
+            raise ValueError(
+                "`exclude_from_weight_decay(var_list=...)` of the optimizer names variables that are not those of this "
+                "classifier, which builds its own network. Name them by `var_names`, such as ['kernel']; biases, and "
+                "scales and shifts of normalisation, are never decayed."
+            )
+
     def swap_means(self):
         """Exchanges the variables that train with their running means; twice changes nothing."""
         if self._momentum is None:
@@ -155,7 +179,7 @@ def build_optimizer(optimizer, accumulation_steps=None):
     if accumulation_steps is not None and accumulation_steps > 1:
         config["gradient_accumulation_steps"] = accumulation_steps
     kind = type(f"Tuned{type(original).__name__}", (_Tuned, type(original)), {})
-    tuned = kind.from_config(config)
+    tuned = _copy_exclusions(original, kind.from_config(config))
     tuned.weight_decay = None
     return tuned, original.weight_decay, original.ema_momentum if original.use_ema else None
 

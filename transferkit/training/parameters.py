@@ -113,9 +113,9 @@ def check_parameters(parameters, stages):
         raise TypeError(f"`strategy` must be a tf.distribute.Strategy. Received: strategy={strategy!r}.")
     if strategy is not None and (parameters["gradient_accumulation_steps"] or 1) > 1:
         raise ValueError("`gradient_accumulation_steps` does not work with a `strategy`: Keras cannot do both.")
-    check_schedule(parameters["schedule"], head == "logistic")
     check_rate(parameters["learning_rate"])
     fresh_optimizer(parameters["optimizer"])
+    check_schedule(parameters["schedule"], head == "logistic", rate_of(parameters))
     check_class_weight(parameters["class_weight"])
     check_balance(parameters["balance"], parameters["class_weight"])
     check_task(parameters["task"])
@@ -219,5 +219,10 @@ def plan_phases(parameters, network, stages, num_images, num_classes):
         image_size=network.input_shape[1:3],
         has_gpu=bool(keras.distribution.list_devices("gpu")),
     )
-    rate = own_rate(parameters["optimizer"]) if parameters["learning_rate"] is None else parameters["learning_rate"]
-    return make_phases(parameters["schedule"], situation, parameters["epochs"], rate)
+    return make_phases(parameters["schedule"], situation, parameters["epochs"], rate_of(parameters))
+
+
+def rate_of(parameters):
+    """Returns the rate of phases that state none: what was asked for, else the optimizer's own, else `None`."""
+    rate = parameters["learning_rate"]
+    return own_rate(parameters["optimizer"]) if rate is None else rate

@@ -7,7 +7,7 @@ from numbers import Real
 
 import keras
 
-from transferkit.training.rates import RateSchedule, as_rate_schedule
+from transferkit.training.rates import RateSchedule, ReduceOnPlateau, as_rate_schedule
 
 DEFAULT_RATE = 1e-3
 _NUMBERS = ("layer_decay", "weight_decay", "l2_sp", "label_smoothing", "mixup", "cutmix", "ema")
@@ -97,6 +97,31 @@ class Phase:
                 raise ValueError(f"`{field}` of a Phase must be in {within}. Received: {getattr(self, field)!r}.")
         if self.batch_norm not in ("fixed", "adapt"):
             raise ValueError(f"`batch_norm` must be 'fixed' or 'adapt'. Received: batch_norm={self.batch_norm!r}.")
+        self._check_rates()
+        self._check_lora()
+
+    def _check_rates(self):
+        is_keras_schedule = isinstance(self.learning_rate, keras.optimizers.schedules.LearningRateSchedule)
+        if is_keras_schedule and isinstance(as_rate_schedule(self.rate_schedule), ReduceOnPlateau):
+            raise ValueError(
+                "rate_schedule='plateau' reduces a rate that is a number, and a Keras schedule plans all rates "
+                "beforehand. Give a number as `learning_rate`, or leave out `rate_schedule`. "
+                f"Received: learning_rate={self.learning_rate!r}."
+            )
+
+    def _check_lora(self):
+        if self.train != "lora":
+            return
+        if self.l2_sp:
+            raise ValueError(
+                "`l2_sp` pulls weights of the backbone towards their first values, and train='lora' leaves them as "
+                f"they are: its adapters begin at zero, where `weight_decay` pulls. Received: l2_sp={self.l2_sp!r}."
+            )
+        if self.batch_norm == "adapt":
+            raise ValueError(
+                "train='lora' trains adapters alone, so that the statistics of BatchNorm stay fixed. "
+                "Leave out `batch_norm`, or train stages. Received: batch_norm='adapt'."
+            )
 
     def _check_train(self):
         if isinstance(self.train, str):
@@ -136,6 +161,8 @@ def check_rate(learning_rate):
 def _is_whole(value):
     return hasattr(value, "__index__") and not isinstance(value, bool)
 
+
+_HEAD_EPOCHS = 20  # of a trained head before the backbone, at most
 
 RECIPES = ("linear", "head", "fine_tune", "gradual", "all", "auto")
 
@@ -183,7 +210,7 @@ def make_phases(schedule, situation, epochs=None, learning_rate=None):
     return _RECIPES[schedule](situation, **options), None
 
 
-def check_schedule(schedule, head_is_logistic):
+def check_schedule(schedule, head_is_logistic, learning_rate=None):
     """Checks what can be checked of a schedule before there are data or a backbone.
 
     Raises:
@@ -203,6 +230,7 @@ def check_schedule(schedule, head_is_logistic):
     for number, phase in enumerate(schedule):
         if phase.train == "logistic" and (number > 0 or not head_is_logistic):
             raise ValueError("Phase('logistic') must be the first of a schedule, and goes with head='logistic' only.")
+        replace(phase, learning_rate=phase.learning_rate or learning_rate)  # checks that the two go together
 
 
 def linear(situation, epochs=50, learning_rate=1e-3):
@@ -217,20 +245,22 @@ def head(situation, epochs=50, learning_rate=1e-3):
     return [Phase("head", epochs=epochs, learning_rate=learning_rate)]
 
 
-def fine_tune(situation, epochs=10, learning_rate=1e-3):
+def fine_tune(situation, epochs=None, learning_rate=None):
     """The head first, then all (LP-FT, Kumar et al., ICLR 2022), and back as far as validation data say (WiSE-FT)."""
     backbone = Phase(
-        "all", epochs, learning_rate, "cosine", layer_decay=0.8, label_smoothing=0.1, patience=None, interpolate=True
-    )
-    return [*_head_first(situation), backbone]
+        "all", epochs or 10, learning_rate or DEFAULT_RATE, "cosine", layer_decay=0.8, label_smoothing=0.1,
+        patience=None, interpolate=True,
+    )  # fmt: skip
+    return [*_head_first(situation, epochs, learning_rate), backbone]
 
 
-def gradual(situation, epochs=15, learning_rate=1e-3):
+def gradual(situation, epochs=None, learning_rate=None):
     """Stage by stage from the top, an epoch each, then all for the rest of the epochs (Howard & Ruder, ACL 2018)."""
-    opening = [Phase(stage, 1, learning_rate, layer_decay=0.8) for stage in reversed(situation.stages[1:])]
-    opening = opening[: max(0, epochs - 1)]
-    rest = fine_tune(situation, epochs - len(opening), learning_rate)[-1]
-    return [*_head_first(situation), *opening, rest]
+    rate, total = learning_rate or DEFAULT_RATE, epochs or 15
+    opening = [Phase(stage, 1, rate, layer_decay=0.8) for stage in reversed(situation.stages[1:])]
+    opening = opening[: max(0, total - 1)]
+    rest = fine_tune(situation, total - len(opening), rate)[-1]
+    return [*_head_first(situation, epochs, learning_rate), *opening, rest]
 
 
 def everything(situation, epochs=10, learning_rate=1e-4):
@@ -238,8 +268,9 @@ def everything(situation, epochs=10, learning_rate=1e-4):
     return [Phase("all", epochs, learning_rate)]
 
 
-def _head_first(situation):
-    return linear(situation, epochs=20)
+def _head_first(situation, epochs, learning_rate):
+    """The head before the backbone; what the user says of epochs and rate holds for one that is trained, too."""
+    return linear(situation, min(epochs or _HEAD_EPOCHS, _HEAD_EPOCHS), learning_rate or DEFAULT_RATE)
 
 
 _RECIPES = {"linear": linear, "head": head, "fine_tune": fine_tune, "gradual": gradual, "all": everything}
