@@ -284,23 +284,85 @@ def test_every_kind_of_augmentation_trains_and_is_saved(tiny_backbone, images, l
     assert np.array_equal(*pictures)
 
 
-def test_a_distribution_strategy_trains(tmp_path, images, labels, in_fresh_process):
+def test_a_distribution_strategy_trains_every_schedule_and_task(tmp_path, images, labels, in_fresh_process):
     np.savez(tmp_path / "data.npz", images=images, labels=labels)
     code = """
 import sys, keras, numpy as np, tensorflow as tf
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
-from transferkit import Phase, TransferClassifier
+from transferkit import Head, Phase, TransferClassifier
 data = np.load(sys.argv[1])
 x, y = data["images"], data["labels"]
+codes = np.unique(y, return_inverse=True)[1]
+shares = np.eye(3)[codes] * 0.8 + 0.2 / 3
+sets = [{"a", "b"} if code == 0 else {"b"} if code == 1 else set() for code in codes]
 image = keras.Input((16, 16, 3))
 h = keras.layers.Conv2D(4, 3, strides=2, kernel_initializer=keras.initializers.RandomNormal(stddev=0.1, seed=1))(image)
 network = keras.Model(image, keras.layers.BatchNormalization()(h))
-schedule = [Phase("logistic"), Phase("all", epochs=2, ema=0.9, l2_sp=1e-3, weight_decay=1e-3, learning_rate=1e-3)]
-options = {"schedule": schedule, "batch_size": 8, "verbose": 0, "augmentation": None}
-alone = TransferClassifier(network, **options).fit(x, y)
-together = TransferClassifier(network, strategy=tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]), **options).fit(x, y)
-print(np.abs(alone.predict_proba(x) - together.predict_proba(x)).max())
+phases = [Phase("logistic"), Phase("all", epochs=2, ema=0.9, l2_sp=1e-3, weight_decay=1e-3, learning_rate=1e-3)]
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+for labels, schedule, head in (
+    (y, phases, "logistic"), (y, "linear", "logistic"), (y, "fine_tune", "logistic"), (y, "gradual", "logistic"),
+    (y, "fine_tune", Head(units=(4,))), (y, "all", Head(units=())), (shares, "fine_tune", "logistic"),
+    (sets, "linear", "logistic"), (sets, "fine_tune", "logistic"), (sets, "all", Head(units=())),
+):
+    options = {"schedule": schedule, "head": head, "batch_size": 8, "verbose": 0, "augmentation": None, "epochs": 2}
+    alone = TransferClassifier(network, **options).fit(x, labels)
+    together = TransferClassifier(network, strategy=strategy, **options).fit(x, labels)
+    thresholds = [0.0 if clf.thresholds_ is None else clf.thresholds_ for clf in (alone, together)]
+    print("difference", np.abs(alone.predict_proba(x) - together.predict_proba(x)).max(),
+          np.abs(thresholds[0] - thresholds[1]).max())
 """
-    assert float(in_fresh_process(code, tmp_path / "data.npz").split()[-1]) < 1e-3
+    lines = [
+        line.split()[1:] for line in in_fresh_process(code, tmp_path / "data.npz").splitlines() if "difference" in line
+    ]
+    assert len(lines) == 10
+    assert np.array(lines, float).max() < 2e-3
+
+
+class Interrupting(keras.callbacks.Callback):
+    """Presses Ctrl-C at the end of a batch of an epoch, both counted over all phases."""
+
+    def __init__(self, epoch, batch):
+        super().__init__()
+        self.when, self.epoch = (epoch, batch), None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, batch) == self.when:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("sets_of_labels", [False, True])
+@pytest.mark.parametrize(("epoch", "words"), [(0, "the head before the first epoch"), (1, "epoch 1 with")])
+def test_an_interrupted_fit_leaves_the_best_until_then(
+    tiny_backbone, images, labels, epoch, words, sets_of_labels, tmp_path, capsys
+):
+    schedule = [Phase("logistic"), Phase("all", epochs=9, learning_rate=1e-3, patience=None)]
+    y = [{label} for label in labels.tolist()] if sets_of_labels else labels
+    clf = TransferClassifier(tiny_backbone, schedule=schedule, augmentation=None, batch_size=8)
+    if epoch:  # an epoch that is better than the head before
+        schedule[0] = Phase("head", epochs=1, learning_rate=1e-9)
+        schedule[1] = replace(schedule[1], epochs=8)
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(images, y, callbacks=[Interrupting(epoch, 1)])
+    said = capsys.readouterr().out
+    assert f"Interrupted after {epoch} epoch" in said
+    assert words in said
+    assert len(clf.history_["epoch"]) == 1
+    assert np.isfinite(clf.predict_proba(images)).all()
+    assert (clf.thresholds_ is not None) == sets_of_labels
+    clf.save(tmp_path / "kept.keras")
+    assert np.allclose(
+        TransferClassifier.load(tmp_path / "kept.keras").predict_proba(images), clf.predict_proba(images)
+    )
+
+
+def test_a_fit_that_is_interrupted_before_anything_good_is_there_fits_nothing(tiny_backbone, images, labels):
+    clf = TransferClassifier(tiny_backbone, schedule="all", epochs=2, augmentation=None, **FAST)
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(images, labels, callbacks=[Interrupting(0, 0)])
+    assert not hasattr(clf, "model_")

@@ -93,7 +93,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             `"gradual"`: the head, then stage by stage from the top. `"head"`: the head alone, by the optimizer.
             `"all"`: everything from the start. `"auto"`: chosen from the data and the device, and explained. Or a list
             of `Phase`.
-        epochs: Number of epochs at most of what a named schedule trains by the optimizer. Default: the schedule's own.
+        epochs: Number of epochs at most of what a named schedule trains by the optimizer; a `Head` that is trained
+            before the backbone has as many of its own, but 20 at most. Default: the schedule's own.
         batch_size: Images a step.
         gradient_accumulation_steps: Batches whose gradients are averaged for one step, for steps that do not fit into
             memory at once.
@@ -260,6 +261,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             LeakError: If training images are duplicates of validation images, with `on_leak="raise"`.
             WeightsUnavailableError: If the pretrained weights cannot be had.
             MemoryError: If the device's memory does not suffice.
+            KeyboardInterrupt: If training is interrupted, by Ctrl-C or a notebook's stop button. If anything good was
+                there, such as the head before fine-tuning or an epoch, the classifier is fitted all the same: it has
+                the best weights until then.
         """
         console = Console(self.verbose)
         backbone, image_format = self._checked()
@@ -288,6 +292,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         self.split_ = outcome.split
         self.task_ = task_of(source)
         self.thresholds_ = outcome.thresholds
+        if outcome.was_interrupted:
+            raise KeyboardInterrupt("Training was interrupted; the classifier has the best weights until then.")
         return self
 
     def predict(self, x: Any, *, steps: int | None = None) -> np.ndarray:

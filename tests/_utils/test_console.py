@@ -21,6 +21,14 @@ def test_a_step_leaves_one_line_where_there_is_no_terminal(capsys, every_step_co
     assert "a second" in lines[0]
 
 
+def test_the_line_tells_what_was_done_and_not_what_was_planned(capsys, every_step_counts):
+    with Console().step("Phase 1", 600, "step") as advance:
+        for _ in range(225):
+            advance(1)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("Phase 1: 225 steps in 0.")
+
+
 def test_a_short_step_leaves_no_line(capsys):
     with Console().step("Predicting", 1):
         pass

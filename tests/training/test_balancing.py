@@ -107,6 +107,20 @@ def test_rare_classes_are_found_more_often(balance, schedule, uneven_images, tin
     assert shares[1] > shares[0] + 0.05
 
 
+@pytest.mark.parametrize("interpolate", [False, True])
+def test_crt_fits_the_head_again_whatever_trained_last(interpolate, uneven_images, tiny_backbone):
+    images, labels = uneven_images
+    schedule = [Phase("all", epochs=3, learning_rate=1e-3, interpolate=interpolate)]  # no head was balanced before
+    shares = [
+        TransferClassifier(tiny_backbone, balance=balance, schedule=schedule, augmentation=None, verbose=0)
+        .fit(images, labels)
+        .predict_proba(images)[:, 1]
+        .mean()
+        for balance in (None, "crt")
+    ]
+    assert shares[1] > shares[0] + 0.05
+
+
 def test_logit_adjustment_divides_by_the_prior(uneven_images, tiny_backbone):
     images, labels = uneven_images
     plain, adjusted = (

@@ -26,14 +26,15 @@ class Trained:
         logits = np.log(np.maximum(self.bench.parts.whole.predict(source.images, verbose=0), 1e-30))
         return judge_at_best_temperature(logits, source.labels)
 
-    def choose(self, start, end):
+    def choose(self, start, end, rival=None):
         said, console = [], Console(0)
         console.note = said.append
         restore(self.bench.parts.models, end)
         source, parts = self.bench.material.validation, self.bench.parts
         found = interpolate(
-            start, end, parts, lambda: parts.whole.predict(source.images, verbose=0), source.labels, console
-        )
+            start, end, parts, lambda: parts.whole.predict(source.images, verbose=0), source.labels, console,
+            rival=rival,
+        )  # fmt: skip
         return found, [text for text in said if "%" in text]  # a slow step says so, too
 
 
@@ -129,3 +130,12 @@ def test_a_phase_that_helped_names_its_best_epoch_and_not_its_last(make_bench):
     assert record.best_epoch == 2
     assert "Weights 100% of the way" in bench.said[-1]
     assert bench.validation_loss()[0] <= losses[1]  # at the best temperature
+
+
+def test_weights_that_were_better_before_the_phase_stay_the_best(trained):
+    found, (said,) = trained.choose(trained.spoilt, trained.before, rival=trained.after)
+    assert not found.is_best
+    assert "are as good on validation data as the best so far, which are kept" in said
+    found, (said,) = trained.choose(trained.before, trained.after, rival=trained.spoilt)
+    assert found.is_best
+    assert said.startswith("Weights ")

@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from transferkit.models.features import join, run_model
 from transferkit.models.heads import Head
 from transferkit.models.precision import computing_in
+from transferkit.training.callbacks import Record
 from transferkit.training.heads import fit_logistic_head, record_of_head
 from transferkit.training.loop import _accuracy_of_guessing
 from transferkit.training.phases import Phase
@@ -713,3 +714,38 @@ def test_chance_level_is_explained_once(make_bench, eagerly):
     bench = make_bench(batch_size=24)
     bench.train(Phase("head", epochs=5, learning_rate=1e-9, patience=None))
     assert [line.startswith("After 3 epochs the accuracy") for line in bench.said if "guessing" in line] == [True]
+
+
+def test_a_useless_phase_that_interpolates_leaves_the_best_of_all_phases(make_bench):
+    bench = make_bench()
+    good = bench.train(Phase("all", epochs=4, learning_rate=0.1))
+    bad = [Phase("all", epochs=1, learning_rate=3.0), Phase("all", epochs=1, learning_rate=1e-9, interpolate=True)]
+    record = Record()
+    record.keep(good.best_loss, 0, bench.captured())
+    record.add(0, "before", {}, 0.0)
+    best = bench.captured()
+    bench.train(*bad, record=record)
+    assert record.history["val_loss"][-1] > 1.5 * good.best_loss  # the phases were useless
+    assert (record.best_epoch, record.is_interpolated) == (0, False)
+    assert all(np.array_equal(*pair) for pair in zip(bench.captured(), best, strict=True))
+    assert any("as good on validation data as the best so far, which are kept" in text for text in bench.said)
+
+
+def test_the_beginning_of_an_interpolated_phase_is_called_by_its_own_epoch(make_bench):
+    bench = make_bench()
+    record = bench.train(
+        Phase("all", epochs=3, learning_rate=0.1), Phase("all", epochs=2, learning_rate=1e-9, interpolate=True)
+    )
+    assert record.is_interpolated
+    assert record.best_epoch == 3
+
+
+def test_a_user_who_stops_in_the_epoch_of_the_phases_patience_is_obeyed(make_bench):
+    bench = make_bench()
+    phases = [Phase("head", epochs=9, learning_rate=1e-9, patience=1), Phase("stage3", epochs=2, learning_rate=1e-9)]
+    stopping = keras.callbacks.EarlyStopping("val_loss", min_delta=1.0, patience=1)
+    record = bench.train(*phases, callbacks=[stopping])
+    assert stopping.stopped_epoch > 0
+    assert set(record.history["phase"]) == {"head"}
+    again = make_bench().train(*phases)  # without the user's word, the next phase follows
+    assert set(again.history["phase"]) == {"head", "stage3"}

@@ -47,16 +47,24 @@ class Console:
     def step(self, title, total, unit="image"):
         """Shows the progress of one step of `total` units. Steps that took less than a second leave no line.
 
+        The line tells how many units were done, which may be fewer than were planned.
+
         Yields:
             A function to call with the number of units done since its last call.
         """
-        start = time.perf_counter()
-        with self._bar(title, total) as (advance, leave):
+        start, done = time.perf_counter(), 0
+        with self._bar(title, total) as (move, leave):
+
+            def advance(count):
+                nonlocal done
+                done += count
+                move(count)
+
             yield advance
         seconds = time.perf_counter() - start
         if seconds >= _WORTH_A_LINE:
-            rate = f" ({total / seconds:,.0f} a second)" if total >= 10 * seconds else ""
-            leave(f"{title}: {plural(total, unit)} in {_duration(seconds)}{rate}")
+            rate = f" ({done / seconds:,.0f} a second)" if done >= 10 * seconds else ""
+            leave(f"{title}: {plural(done, unit)} in {_duration(seconds)}{rate}")
 
     @contextmanager
     def _bar(self, title, total):

@@ -56,6 +56,15 @@ def iterate_model(model, batches, num_images):
         raise RuntimeError(f"Expected {num_images} images, got {done}. Did the data change while they were read?")
 
 
+def predict_batches(model, batches):
+    """Computes the output of a compiled model for every batch of a stream and puts them together.
+
+    Under a strategy of several replicas `predict_on_batch` has each of them compute the whole batch and returns all the
+    copies one after another: the first is the batch.
+    """
+    return np.concatenate([np.asarray(model.predict_on_batch(batch))[: len(batch)] for batch in batches])
+
+
 def run_model(model, batches, num_images, advance=lambda count: None):
     """Computes the output of a model for every batch of a stream and puts them together.
 

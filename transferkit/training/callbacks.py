@@ -32,12 +32,16 @@ class Record:
         best_loss: Lowest validation loss of all.
         best_epoch: Its epoch.
         best_weights: Weights at its end, as `transferkit.models.weights.capture` gives them.
+        is_interpolated: Whether these are not those of the epoch alone but lie between others.
+        was_interrupted: Whether a `KeyboardInterrupt` ended training.
     """
 
     history: dict[str, list] = field(default_factory=lambda: {name: [] for name in _COLUMNS})
     best_loss: float = float("inf")
     best_epoch: int | None = None
     best_weights: list[np.ndarray] | None = None
+    is_interpolated: bool = False
+    was_interrupted: bool = False
 
     @property
     def epochs_done(self):
@@ -57,9 +61,10 @@ class Record:
         """Whether no epoch had a lower validation loss."""
         return np.isfinite(loss) and loss < self.best_loss
 
-    def keep(self, loss, epoch, weights):
+    def keep(self, loss, epoch, weights, is_interpolated=False):
         """Takes weights as the best ones."""
         self.best_loss, self.best_epoch, self.best_weights = loss, epoch, weights
+        self.is_interpolated = is_interpolated
 
 
 class PhaseMonitor(keras.callbacks.Callback):
@@ -169,6 +174,7 @@ class AcrossPhases(keras.callbacks.Callback):
     Attributes:
         around_epoch_end: Called before they see the end of an epoch and after: it exchanges the weights for those that
             were validated, so that they save those.
+        has_stopped: Whether one of them has ended the training, whatever else may have ended the phase.
     """
 
     def __init__(self, callbacks, epochs):
@@ -177,6 +183,7 @@ class AcrossPhases(keras.callbacks.Callback):
         self._epochs = epochs
         self._has_begun = False
         self.around_epoch_end = lambda: None
+        self.has_stopped = False
 
     def set_model(self, model):
         """Shows them the model of the phase."""
@@ -192,13 +199,20 @@ class AcrossPhases(keras.callbacks.Callback):
         """Tells them before the first phase only."""
         if not self._has_begun:
             self._has_begun = True
-            self._callbacks.on_train_begin(logs)
+            self._tell("on_train_begin", logs)
 
     def on_epoch_end(self, epoch, logs=None):
         """Passes `on_epoch_end` on."""
         self.around_epoch_end()
-        self._callbacks.on_epoch_end(epoch, logs)
+        self._tell("on_epoch_end", epoch, logs)
         self.around_epoch_end()
+
+    def _tell(self, name, *args, **kwargs):
+        """Calls them, and notes whether it was they who asked for the end: the phase may have asked for its own."""
+        had_stopped, self.model.stop_training = self.model.stop_training, False
+        getattr(self._callbacks, name)(*args, **kwargs)
+        self.has_stopped |= self.model.stop_training
+        self.model.stop_training |= had_stopped
 
     def finish(self, logs=None):
         """Tells them that training is over."""
@@ -208,7 +222,7 @@ class AcrossPhases(keras.callbacks.Callback):
 
 def _forward(name):
     def method(self, *args, **kwargs):
-        getattr(self._callbacks, name)(*args, **kwargs)
+        self._tell(name, *args, **kwargs)
 
     method.__name__ = name
     method.__doc__ = f"Passes `{name}` on."

@@ -17,9 +17,11 @@ from transferkit.data.source import Source
 from transferkit.data.splits import Split, stratified_split
 from transferkit.evaluation.multilabel import choose_thresholds
 from transferkit.models.assembly import Parts
+from transferkit.models.features import predict_batches
 from transferkit.models.precision import choose_precision, computing_in
-from transferkit.models.weights import capture
+from transferkit.models.weights import capture, restore
 from transferkit.training.balancing import adjust_logits, check_smote, fit_head_by_smote
+from transferkit.training.callbacks import Record
 from transferkit.training.fronts import Fronts
 from transferkit.training.heads import fit_logistic_head, record_of_head
 from transferkit.training.loop import run_phases
@@ -38,11 +40,13 @@ class Outcome(NamedTuple):
         history: Dict of lists: one entry an epoch; for the logistic head alone, one entry a strength.
         split: The `Split`.
         thresholds: `(num_classes,)` probability from which on a label is given, or `None`: each image has one label.
+        was_interrupted: Whether a `KeyboardInterrupt` ended training, and the best until then is what there is.
     """
 
     history: dict
     split: Split
     thresholds: np.ndarray | None
+    was_interrupted: bool = False
 
 
 def train_classifier(parts, phases, source, validation, settings, console):
@@ -107,9 +111,12 @@ def _train(parts, phases, source, validation, settings, console, fronts):
         split = _split(source, validation)
     training = _Training(parts, source, validation, settings, console, fronts)
     record = training.start(phases)
-    record = training.run(phases, record)
+    training.run(phases, record)
     history = record.history
-    if record.best_epoch and not phases[-1].interpolate:
+    if record.was_interrupted:
+        console.note(_describe_interruption(record))
+        return Outcome(history, split, training.thresholds(), was_interrupted=True)
+    if record.best_epoch and not record.is_interpolated:
         row = history["epoch"].index(record.best_epoch)
         console.note(
             f"Best epoch {record.best_epoch} of {record.epochs_done}: "
@@ -122,9 +129,17 @@ def _train(parts, phases, source, validation, settings, console, fronts):
             training = _Training(parts, whole, None, settings, console, fronts)
             training.solve_head()
             split = _split(whole, None)
-    elif settings.balance == "crt":
+    if settings.balance == "crt" and record.best_epoch != 0:  # the first head is balanced already
         training.retrain_classifier()
     return Outcome(history, split, training.thresholds())
+
+
+def _describe_interruption(record):
+    best = "the head before the first epoch" if record.best_epoch == 0 else f"epoch {record.best_epoch}"
+    return (
+        f"Interrupted after {plural(record.epochs_done, 'epoch')}. The best so far, {best} with a validation loss of "
+        f"{record.best_loss:.3f}, is kept: `predict`, `evaluate` and `save` work. Another `fit` starts anew."
+    )
 
 
 def _judged_by(source):
@@ -251,7 +266,7 @@ class _Training:
         material = self.material()
         shape = material.image_format, material.batch_size
         with validation_batches(self.validation, material.held_out_targets, *shape) as batches:
-            return np.concatenate([np.asarray(self.parts.whole.predict_on_batch(images)) for images, *_ in batches])
+            return predict_batches(self.parts.whole, (images for images, *_ in batches))
 
     def retrain_classifier(self):
         """Fits the logistic head anew, all classes alike, to what the trained network makes of the images (cRT).
@@ -262,9 +277,9 @@ class _Training:
         self.solve_head(cross_validate=True)
 
     def start(self, phases):
-        """Does a first phase that is solved. Returns its `Record`, or `None`."""
+        """Does a first phase that is solved. Returns the `Record`, which is empty if there is none."""
         if phases[0].train != "logistic":
-            return None
+            return Record()
         self.solve_head(cross_validate=True)
         judged = [
             (features, *_judged_by(weigh(source, self.class_weights)))
@@ -273,8 +288,20 @@ class _Training:
         return record_of_head(self.parts.dense, *judged, capture(self.parts.models), phases[0].title)
 
     def run(self, phases, record):
-        """Runs the phases that an optimizer trains. Returns their `Record`."""
+        """Runs the phases that an optimizer trains and writes them into the `Record`.
+
+        A `KeyboardInterrupt` ends them; the classifier then has the best weights until now, if there are any.
+        """
         self._is_trained = True
+        try:
+            self._run(phases, record)
+        except KeyboardInterrupt:
+            if record.best_weights is None:
+                raise
+            restore(self.parts.models, record.best_weights)
+            record.was_interrupted = True
+
+    def _run(self, phases, record):
         phases = [phase for phase in phases if phase.train != "logistic"]
         material = self.material()
         on_images = self.fronts.plan(phases, material)
@@ -282,7 +309,7 @@ class _Training:
         precision = self._choose_precision(phases)
         options = self.settings.options
         with computing_in(self.parts.network, precision):
-            return run_phases(
+            run_phases(
                 phases, self.parts, material, self.settings.stages, options, fronts=self.fronts, record=record,
                 console=self.console, loss_scaling=precision == "float16",
             )  # fmt: skip

@@ -22,6 +22,7 @@ class Interpolated:
         log_loss: Plain log loss there, temperature included.
         accuracy: Accuracy there.
         weights: The weights, the temperature among them, as `capture` gives them.
+        is_best: Whether no rival was better.
     """
 
     share: float
@@ -29,9 +30,20 @@ class Interpolated:
     log_loss: float
     accuracy: float
     weights: list[np.ndarray] = field(repr=False)
+    is_best: bool = True
 
 
-def interpolate(start, end, parts, probabilities, labels, console, weights=None):
+@dataclass(frozen=True)
+class _Trial:
+    """What validation data say of one set of weights."""
+
+    loss: float  # at the best temperature, against Platt's targets
+    accuracy: float
+    temperature: float
+    log_loss: float  # at that temperature
+
+
+def interpolate(start, end, parts, probabilities, labels, console, weights=None, rival=None):
     """Chooses a place between two sets of weights by their log loss at the best temperature on validation data.
 
     Wortsman et al. (CVPR 2022): the weights between a pretrained and a fine-tuned network are often better, and more
@@ -45,27 +57,45 @@ def interpolate(start, end, parts, probabilities, labels, console, weights=None)
         labels: Their `(n,)` codes or, of any number of labels for each image, `(n, num_classes)` 0 and 1.
         console: Told about the progress.
         weights: `(n,)` weights of these images, or `None`.
+        rival: Weights of an earlier phase that were the best so far, which must be beaten as well, or `None`.
 
     Returns:
         An `Interpolated`.
     """
-    trials = []
-    with console.step("Interpolating weights", len(SHARES), "set") as advance:
-        for share in SHARES:
-            restore(parts.models, blend(start, end, share))
-            logits = logits_of(probabilities(), labels)
-            judged = judge_at_best_temperature(logits, labels, weights)
-            trials.append((*judged, log_loss(logits / judged[-1], labels, weights)))
-            advance(1)
-    losses = [loss for loss, *_ in trials]
+
+    def judge(candidate):
+        restore(parts.models, candidate)
+        logits = logits_of(probabilities(), labels)
+        judged = judge_at_best_temperature(logits, labels, weights)
+        advance(1)
+        return _Trial(*judged, log_loss(logits / judged[-1], labels, weights))
+
+    with console.step("Interpolating weights", len(SHARES) + (rival is not None), "set") as advance:
+        trials = [judge(blend(start, end, share)) for share in SHARES]
+        rivals = [] if rival is None else [judge(rival)]
+    losses = [trial.loss for trial in trials]
     best = int(np.argmin(losses))
     best = 0 if losses[best] > (1 - _WORTHWHILE) * losses[0] else best
-    loss, accuracy, temperature, plain_loss = trials[best]
+    found, is_best = trials[best], all(found_before.loss > losses[best] for found_before in rivals)
     restore(parts.models, blend(start, end, SHARES[best]))
-    divide_logits(parts.head, temperature)
-    console.note(
-        f"Weights {SHARES[best]:.0%} of the way from before to after fine-tuning are best on validation data: "
-        f"log loss {plain_loss:.3f}, accuracy {accuracy:.3f} (before {trials[0][3]:.3f}, {trials[0][1]:.3f}; "
-        f"after {trials[-1][3]:.3f}, {trials[-1][1]:.3f})"
+    divide_logits(parts.head, found.temperature)
+    console.note(_describe(SHARES[best], found, trials, [] if is_best else rivals))
+    return Interpolated(SHARES[best], found.loss, found.log_loss, found.accuracy, capture(parts.models), is_best)
+
+
+def _describe(share, found, trials, better):
+    ends = f"before {_numbers(trials[0])}; after {_numbers(trials[-1])}"
+    if better:
+        return (
+            "No weights between those before and after this phase are as good on validation data as the best so far, "
+            f"which are kept: log loss {better[0].log_loss:.3f}, accuracy {better[0].accuracy:.3f} "
+            f"({share:.0%} of the way {_numbers(found)}; {ends})"
+        )
+    return (
+        f"Weights {share:.0%} of the way from before to after fine-tuning are best on validation data: "
+        f"log loss {found.log_loss:.3f}, accuracy {found.accuracy:.3f} ({ends})"
     )
-    return Interpolated(SHARES[best], loss, plain_loss, accuracy, capture(parts.models))
+
+
+def _numbers(trial):
+    return f"{trial.log_loss:.3f}, {trial.accuracy:.3f}"

@@ -14,13 +14,14 @@ from transferkit._utils.text import plural
 from transferkit.backbones.stages import split_model
 from transferkit.data.datasets import validation_batches
 from transferkit.models.assembly import Parts, build_trainee
+from transferkit.models.features import predict_batches
 from transferkit.models.freezing import Selection, View, build_view, depths_below_head, select, set_flags
 from transferkit.models.weights import capture, restore
 from transferkit.training.callbacks import LOG_LOSS, AcrossPhases, Commentator, PhaseMonitor, Record, measure_rate
 from transferkit.training.fronts import Fronts
 from transferkit.training.interpolation import interpolate
 from transferkit.training.material import Material
-from transferkit.training.optimizers import Tuning, build_optimizer, is_spared_from_decay
+from transferkit.training.optimizers import Tuning, build_optimizer
 from transferkit.training.phases import DEFAULT_RATE, Phase
 from transferkit.training.rates import RateSetter, ReduceOnPlateau, as_rate_schedule
 
@@ -127,7 +128,7 @@ class _Run:
         self.commentator = Commentator(self.console.note, guessing, len(self.material.validation))
         network, stages, adapters, steps, self.depths = self.parts.network, self.stages, {}, [], {}
         _seed_dropout(network, self.material.seed)
-        self.latest = self.record.best_weights
+        self.latest, self.latest_epoch = self.record.best_weights, self.record.best_epoch
         self.solved = 1 if self.record.history["epoch"] else 0  # phases before these
         for number, phase in enumerate(self.phases, 1 + self.solved):
             self._check_steps(phase)
@@ -139,6 +140,7 @@ class _Run:
         self.tuned, self.weight_decay, self.momentum = build_optimizer(
             self.options.optimizer, self.options.accumulation_steps
         )
+        self.tuned.check_exclusions([weight for model in self.parts.models for weight in model.weights])
         self.outer = keras.optimizers.LossScaleOptimizer(self.tuned) if self.loss_scaling else self.tuned
         self.tuned.prepare(
             self._all_variables(steps),
@@ -184,7 +186,8 @@ class _Run:
         phase, adapters, record = step.phase, tuple(step.view.adapters.values()), self.record
         if self.latest is not None:
             restore(self.parts.models, self.latest, adapters)
-        before, epoch_before = capture(self.parts.models) if phase.interpolate else None, record.best_epoch
+        before = capture(self.parts.models) if phase.interpolate else None
+        rival = None if record.best_weights is self.latest else record.best_weights
         once = None if self.fronts is None else self.fronts.activations(phase)
         view = self._view(step, once)
         self._trained_variables(step)
@@ -194,16 +197,25 @@ class _Run:
         if monitor.has_diverged:
             self._explain_divergence(step)
         elif monitor.phase_best is not None:
-            _, self.latest, epoch = monitor.phase_best
+            epoch_before = self.latest_epoch
+            _, self.latest, self.latest_epoch = monitor.phase_best
             if phase.interpolate:
-                validation = self.material.validation
-                labels = validation.targets if validation.is_multilabel else validation.labels
-                probabilities = self._probabilities(view, once)
-                weights = self.material.held_out_targets.weights
-                found = interpolate(before, self.latest, self.parts, probabilities, labels, self.console, weights)
-                self.latest = found.weights
-                record.keep(found.log_loss, epoch if found.share else epoch_before, found.weights)
-        return not monitor.has_diverged and (monitor.has_converged or not model.stop_training)
+                found = self._interpolate(before, rival, self._probabilities(view, once))
+                self.latest, self.latest_epoch = found.weights, self.latest_epoch if found.share else epoch_before
+                if found.is_best:
+                    record.keep(found.log_loss, self.latest_epoch, found.weights, is_interpolated=True)
+        return not monitor.has_diverged and not others.has_stopped
+
+    def _interpolate(self, before, rival, probabilities):
+        """Goes back towards the weights before the phase as far as validation data say.
+
+        A phase starts from the best weights of the one before, which may be worse than those of a phase before that:
+        these are the `rival`, unless an epoch of this phase has beaten them.
+        """
+        validation, weights = self.material.validation, self.material.held_out_targets.weights
+        labels = validation.targets if validation.is_multilabel else validation.labels
+        rival = None if self.record.best_weights is self.latest else rival
+        return interpolate(before, self.latest, self.parts, probabilities, labels, self.console, weights, rival)
 
     def _tune(self, phase):
         decay = (self.weight_decay if phase.weight_decay is None else phase.weight_decay) or 0.0
@@ -212,7 +224,7 @@ class _Run:
         def tuning(variable):
             return Tuning(
                 rate=phase.layer_decay ** self.depths.get(id(variable), 0),
-                weight_decay=0.0 if is_spared_from_decay(variable) else decay,
+                weight_decay=decay if self.tuned.is_decayed(variable) else 0.0,
                 l2_sp=phase.l2_sp if id(variable) in backbone else 0.0,
             )
 
@@ -244,12 +256,11 @@ class _Run:
 
         def on_images():
             with validation_batches(material.validation, material.held_out_targets, *shape) as batches:
-                return np.concatenate([np.asarray(model.predict_on_batch(images)) for images, *_ in batches])
+                return predict_batches(model, (images for images, *_ in batches))
 
         def on_activations():
             starts = range(0, len(material.validation), material.batch_size)
-            rows = (once.validation[start : start + material.batch_size] for start in starts)
-            return np.concatenate([np.asarray(model.predict_on_batch(batch)) for batch in rows])
+            return predict_batches(model, (once.validation[start : start + material.batch_size] for start in starts))
 
         return on_activations if once else on_images
 
