@@ -349,6 +349,18 @@ def test_views_are_found_again_for_the_same_images_and_only_for_them(make_bench,
     assert computed.take() == 20  # the images as they are were there
 
 
+@pytest.mark.parametrize("change", [{"seed": 1}, {"batch_size": 5}])
+def test_views_that_were_drawn_in_another_way_are_not_found(make_bench, tmp_path, computed, change):
+    bench, phase = make_bench(), Phase("stage3", epochs=6)
+    options = {"augmenter": FLIP, "views": 2, "cache": "disk", "cache_dir": tmp_path}
+    fronts_of(bench, [phase], **options).activations(phase)
+    assert computed.take() == 24 + 24 + 12
+    found = fronts_of(bench, [phase], **options | change).activations(phase)
+    assert computed.take() == 24  # the images as they are were there
+    expected = fronts_of(bench, [phase], **options | change | {"cache": "memory"}).activations(phase)
+    assert np.asarray(found.training[1]) == pytest.approx(np.asarray(expected.training[1]), rel=2e-3, abs=1e-3)
+
+
 def test_views_take_turns_in_training(make_bench):
     bench = make_bench()
     record = bench.train(

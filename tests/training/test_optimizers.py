@@ -8,6 +8,7 @@ from transferkit.training.optimizers import (
     fresh_optimizer,
     is_spared_from_decay,
     own_rate,
+    weigh_batches,
 )
 
 SHAPES = {"kernel": (4, 3), "bias": (3,), "convolution": (2, 2, 3, 4), "gamma": (4,)}
@@ -310,3 +311,86 @@ def test_excluding_variables_of_another_network_from_decay_is_refused():
     assert not tuned.is_decayed(own)
     with pytest.raises(ValueError, match="Name them by `var_names`"):
         tuned.check_exclusions([foreign])
+
+
+@pytest.mark.parametrize("clipnorm", [None, 0.5])
+def test_images_of_a_small_batch_count_like_others_in_a_step(clipnorm):
+    sizes = (4, 4, 1)  # of the batches of one step, and of the next
+    expected, found = make_variables(), make_variables()
+    plain, tuned = (prepared(keras.optimizers.SGD(0.1, clipnorm=clipnorm), expected), None)
+    tuned = prepared(keras.optimizers.SGD(0.1, clipnorm=clipnorm), found, accumulation_steps=3)
+    for first in (0, 3):
+        batches = [gradients(first + number) for number in range(3)]
+        mean = [
+            sum(size * part for size, part in zip(sizes, parts, strict=True)) / 9
+            for parts in zip(*batches, strict=True)
+        ]
+        plain.apply(mean, expected)
+        for size, batch in zip(sizes, batches, strict=True):
+            tuned.fullness.assign(size / 4)
+            tuned.apply(batch, found)
+    assert_close(arrays(found), arrays(expected))
+
+
+def test_gradients_that_made_no_step_do_not_count_in_the_next_phase():
+    expected, found = make_variables(), make_variables()
+    run(prepared("sgd", expected, accumulation_steps=2), expected, steps=2)
+    tuned = prepared("sgd", found, accumulation_steps=2)
+    tuned.fullness.assign(0.25)
+    tuned.apply(gradients(7), found)
+    tuned.begin_phase(lambda variable: Tuning())
+    tuned.fullness.assign(1.0)
+    run(tuned, found, steps=2)
+    assert_close(arrays(found), arrays(expected))
+
+
+def linear_model(l2=0.0):
+    image = keras.Input((3,))
+    dense = keras.layers.Dense(2, kernel_initializer="ones", kernel_regularizer=keras.regularizers.L2(l2))
+    return keras.Model(image, dense(image))
+
+
+def test_a_model_that_gathers_gradients_steps_along_the_mean_over_all_images():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(9, 3)).astype("float32"), rng.normal(size=(9, 2)).astype("float32")
+    trained, losses = [], []
+    for batch_size, together in ((9, None), (4, 3)):
+        model = linear_model(l2=0.1)
+        optimizer = prepared("sgd", model.trainable_variables, accumulation_steps=together)
+        weigh_batches(model, optimizer, batch_size)
+        model.compile(optimizer, "mse", jit_compile=False)
+        losses.append(model.fit(x, y, batch_size=batch_size, epochs=2, shuffle=False, verbose=0).history["loss"])
+        trained.append(arrays(model.weights))
+    assert_close(*trained)
+    assert losses[0] == pytest.approx(losses[1])
+
+
+@pytest.mark.slow
+def test_images_count_alike_on_uneven_replicas(in_fresh_process):
+    code = """
+import keras, numpy as np, tensorflow as tf
+from contextlib import nullcontext
+from transferkit.training.optimizers import Tuning, build_optimizer, weigh_batches
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+rng = np.random.default_rng(0)
+x, y = rng.normal(size=(11, 3)).astype("float32"), rng.normal(size=(11, 2)).astype("float32")
+for count in (11, 9):  # the last batch of the former is divided into two and one, that of the latter into one and none
+    found = []
+    for strategy in (None, tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
+        with nullcontext() if strategy is None else strategy.scope():
+            image = keras.Input((3,))
+            dense = keras.layers.Dense(2, kernel_initializer="ones", kernel_regularizer=keras.regularizers.L2(0.1))
+            model = keras.Model(image, dense(image))
+            optimizer, _, _ = build_optimizer("sgd")
+            optimizer.prepare(model.trainable_variables)
+            optimizer.learning_rate = 0.1
+            weigh_batches(model, optimizer, 4)
+            model.compile(optimizer, "mse", jit_compile=False)
+        data = tf.data.Dataset.from_tensor_slices((x[:count], y[:count])).batch(4)
+        history = model.fit(data, epochs=2, verbose=0).history["loss"]
+        found.append(np.concatenate([*(weight.numpy().ravel() for weight in model.weights), history]))
+    print(np.abs(found[0] - found[1]).max())
+"""
+    assert [float(line) < 1e-5 for line in in_fresh_process(code).split()[-2:]] == [True, True]

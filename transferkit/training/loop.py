@@ -21,7 +21,7 @@ from transferkit.training.callbacks import LOG_LOSS, AcrossPhases, Commentator, 
 from transferkit.training.fronts import Fronts
 from transferkit.training.interpolation import interpolate
 from transferkit.training.material import Material
-from transferkit.training.optimizers import Tuning, build_optimizer
+from transferkit.training.optimizers import Tuning, build_optimizer, weigh_batches
 from transferkit.training.phases import DEFAULT_RATE, Phase
 from transferkit.training.rates import RateSetter, ReduceOnPlateau, as_rate_schedule
 
@@ -242,6 +242,7 @@ class _Run:
 
     def _build_model(self, view, once):
         model = build_trainee(self.parts, view, begin=_beginning(once))
+        weigh_batches(model, self.tuned, self.material.batch_size)
         # Without XLA: the last batch of an epoch has another size, and on CPUs XLA is far slower.
         model.compile(self.outer, self.options.loss, weighted_metrics=self.options.metrics, jit_compile=False)
         _create_metrics(model)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import keras
 
+from transferkit._utils.replicas import share_of_replica
+
 _EXCLUSIONS = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern")  # of Keras 3.12 to 3.15
 
 
@@ -88,6 +90,9 @@ class _Tuned:
         self._means = [self._copy(variable, "mean") if averaged else None for variable in variables]
         self._tunings = [Tuning() for _ in variables]
         self._momentum = None
+        # Images in the batch at hand and in those whose gradients are gathered, in full batches.
+        self.fullness = self.add_variable((), "ones", name="fullness")
+        self._gathered = self.add_variable((), "zeros", name="gathered")
 
     def _copy(self, variable, name):
         copy = self.add_variable_from_reference(variable, name=name)
@@ -113,8 +118,23 @@ class _Tuned:
     def _drop_what_is_left_over(self):
         # Gradients of batches that make no whole step belong to the weights of the phase before.
         self._iterations.assign(self.iterations * self.gradient_accumulation_steps)
+        self._gathered.assign(0.0)
         for gradient in self._accumulated_gradients:
             gradient.assign(keras.ops.zeros_like(gradient))
+
+    def apply(self, grads, trainable_variables=None):
+        if self.gradient_accumulation_steps:
+            self._gathered.assign_add(self.fullness)
+            grads = [gradient if gradient is None else gradient * self.fullness for gradient in grads]
+        super().apply(grads, trainable_variables)
+
+    def _clip_gradients(self, grads):
+        # What Keras has gathered for a step, it has divided by the number of batches, as if all were full.
+        if self.gradient_accumulation_steps:
+            factor = self.gradient_accumulation_steps / self._gathered
+            grads = [gradient * factor for gradient in grads]
+            self._gathered.assign(0.0)
+        return super()._clip_gradients(grads)
 
     def _apply_weight_decay(self, variables):
         """Does nothing: that is what `Tuning` is for, and Muon would decay biases."""
@@ -182,6 +202,35 @@ def build_optimizer(optimizer, accumulation_steps=None):
     tuned = _copy_exclusions(original, kind.from_config(config))
     tuned.weight_decay = None
     return tuned, original.weight_decay, original.ema_momentum if original.use_ema else None
+
+
+def weigh_batches(model, tuned, batch_size):
+    """Lets images count alike, whatever batch and replica they are in, as they do in the mean over all of them.
+
+    Keras takes the mean loss of each part of a step, and then the mean of these: an image in a small last batch would
+    count more. Losses stay what they are; only what their gradients count changes.
+
+    Args:
+        model: `keras.Model` that is not compiled yet. Changed in place.
+        tuned: Its optimizer, from `build_optimizer`.
+        batch_size: Images in a full batch.
+    """
+    compute_loss = model.compute_loss
+
+    def compute_weighed_loss(x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        loss = compute_loss(x, y, y_pred, sample_weight, training=training)
+        if not training:
+            return loss
+        num_images = keras.ops.cast(keras.ops.shape(y)[0], "float32")
+        if tuned.gradient_accumulation_steps:
+            tuned.fullness.assign(num_images / batch_size)
+        if model.distribute_strategy.num_replicas_in_sync == 1:
+            return loss
+        loss = keras.ops.where(num_images > 0, loss, keras.ops.zeros_like(loss))  # a replica may have none
+        weighed = loss * share_of_replica(num_images)
+        return weighed + keras.ops.stop_gradient(loss - weighed)
+
+    model.compute_loss = compute_weighed_loss
 
 
 def is_spared_from_decay(variable):
