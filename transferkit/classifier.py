@@ -133,7 +133,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             ImageHash is installed (`pip install "transferkit[check]"`).
         seed: Seed of folds, splits, the head's first weights, dropout and the order of images. The same seed and data
             give the same classifier; only the random weights of a backbone with `weights=None` are drawn by Keras.
-        verbose: `"auto"` or 1: progress bars on a terminal, one line a step elsewhere; 2: one line a step; 0: nothing.
+        verbose: `"auto"` or 1: progress bars on a terminal and in notebooks, one line a step elsewhere; 2: one line a
+            step; 0: nothing.
 
     Attributes:
         classes_: Classes in the order of the probabilities, `(num_classes,)`, as they were given.

@@ -36,6 +36,14 @@ def test_of_equal_prints_the_first_is_found(make_prints):
     np.testing.assert_array_equal(positions, [0, 1, 2])
 
 
+def test_of_many_equal_prints_the_first_are_found(make_prints):
+    prints = make_prints(1000)  # NumPy sorts a few stably, whatever it is asked for
+    found, which, positions = Index([Segment(prints, None), Segment(prints[::-1], None)]).find(prints)
+    assert found.all()
+    assert not which.any()
+    np.testing.assert_array_equal(positions, np.arange(1000))
+
+
 def test_prints_are_found_in_any_order(make_prints):
     prints = make_prints(1000)
     shuffled = np.random.default_rng(1).permutation(len(prints))

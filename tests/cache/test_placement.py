@@ -55,3 +55,10 @@ def test_what_fits_nowhere_is_not_kept():
 def test_a_nearly_full_disk_is_left_alone(monkeypatch):
     monkeypatch.setattr(placement, "free_disk", lambda folder: 7e6)
     assert place()[0] == "memory"
+
+
+def test_half_of_the_folder_and_a_quarter_of_the_memory_may_be_taken():
+    assert place(max_bytes=4e6)[0] == "disk"
+    assert place(max_bytes=4e6 - 1)[0] == "memory"
+    assert place(count=6.25e6, work=1e9)[0] == "memory"
+    assert place(count=6.25e6 + 1, work=1e9)[0] == "disk"

@@ -60,16 +60,16 @@ def test_it_prints_as_a_table():
         np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.7], [0, 0.6]]),
     )
     report = evaluate_labels(targets, probabilities, np.array([0.5, 0.5]), np.array(["cat", "dog"]))
+    assert repr(report) == (
+        "MultilabelReport(accuracy=0.500, micro_f1=0.750, macro_f1=0.733, mean_average_precision=1.000, "
+        "num_images=4, num_classes=2)"
+    )
     assert str(report) == (
         "micro F1 0.750, macro F1 0.733, mAP 1.000, all labels right 0.500, 4 images\n"
         "\n"
         "label  precision  recall     F1     AP  images  threshold\n"
         "cat        1.000   0.500  0.667  1.000       2      0.500\n"
         "dog        0.667   1.000  0.800  1.000       2      0.500"
-    )
-    assert repr(report) == (
-        "MultilabelReport(accuracy=0.500, micro_f1=0.750, macro_f1=0.733, mean_average_precision=1.000, "
-        "num_images=4, num_classes=2)"
     )
 
 
