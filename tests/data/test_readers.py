@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from transferkit.data.inputs.convert import as_source
+from transferkit.data.quality.inspection import find_unreadable
 from transferkit.data.readers import read_pixels
 
 
@@ -68,3 +70,14 @@ def test_the_array_of_the_caller_is_not_changed(images):
         before = array.copy()
         read_pixels(array[0])
         assert np.array_equal(array, before)
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 4, 5, 3)])
+def test_arrays_of_other_than_two_or_three_axes_are_no_images(tmp_path, shape):
+    np.save(tmp_path / "a.npy", np.full(shape, 9, "uint8"))
+    for image in (tmp_path / "a.npy", np.full(shape, 9, "uint8")):
+        with pytest.raises(ValueError, match=r"must have shape \(height, width\) or .* Received: shape \("):
+            read_pixels(image)
+    ((_, name, reason),) = find_unreadable(as_source([tmp_path / "a.npy"]))
+    assert name.endswith("a.npy")
+    assert reason.startswith("an image must have shape")

@@ -1,6 +1,7 @@
 """From one image, wherever it is, to RGB pixels. Training and prediction read through here, so they see the same."""
 
 import os
+import stat
 from contextlib import nullcontext
 from threading import RLock
 
@@ -30,17 +31,31 @@ def read_pixels(image, channels=3, background=_WHITE):
         uint8 for everything else.
 
     Raises:
-        OSError: If a file cannot be decoded. Pillow's other errors pass through.
+        OSError: If a file is none, is empty, or cannot be decoded. Pillow's other errors pass through.
     """
     if isinstance(image, np.ndarray):
-        return to_channels(image if image.ndim == 3 else image[..., np.newaxis], channels)
+        return to_channels(with_channels(image), channels)
     if isinstance(image, Image.Image):
         return _channels_of(ImageOps.exif_transpose(image), channels, background, image.format)
+    size_of_file(image)
     if is_array_file(image, channels):
         return read_array(image, image, channels)
     with Image.open(image) as opened, patience_with(opened):
         ImageOps.exif_transpose(opened, in_place=True)
         return _channels_of(opened, channels, background, opened.format)
+
+
+def size_of_file(path):
+    """Returns how many bytes a file has. Raises `OSError` if there are none, or it is no file.
+
+    It has to be asked before a path is opened: opening a pipe would wait for someone to write to it.
+    """
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError("not a file")
+    if status.st_size == 0:
+        raise OSError("the file is empty")
+    return status.st_size
 
 
 def is_array_file(path, channels):
@@ -85,9 +100,18 @@ def read_array(file, path, channels):
     """
     is_tiff = os.path.splitext(path)[1].lower() != ".npy"
     array = _read_tiff(file) if is_tiff else np.load(file, allow_pickle=False)
-    array = array if array.ndim == 3 else array[..., np.newaxis]
+    array = with_channels(array)
     check_pixels(array, "the array", channels=channels)
     return to_channels(array, channels)
+
+
+def with_channels(array):
+    """Returns one image `(height, width)` or `(height, width, channels)` as the latter."""
+    if array.ndim not in (2, 3):
+        raise ValueError(
+            f"an image must have shape (height, width) or (height, width, channels). Received: shape {array.shape}."
+        )
+    return array if array.ndim == 3 else array[..., np.newaxis]
 
 
 def _read_tiff(file):

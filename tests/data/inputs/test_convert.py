@@ -103,7 +103,7 @@ def test_an_empty_folder_is_refused(tmp_path):
 def test_a_folder_without_classes_can_be_predicted_but_not_trained_on(image_folder):
     folder = image_folder / "red"
     assert len(as_source(folder)) == 8
-    with pytest.raises(ValueError, match="no subfolders with images, so there are no labels"):
+    with pytest.raises(ValueError, match="no folders of classes, so there are no labels"):
         as_source(folder, needs_labels=True)
 
 

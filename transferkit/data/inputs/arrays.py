@@ -61,9 +61,9 @@ def _as_image_list(items, channels):
 
 def _existing_paths(paths):
     paths = [os.fspath(path) for path in paths]
-    missing = [path for path in paths if not os.path.isfile(path)]
+    missing = [path for path in paths if os.path.isdir(path) or not os.path.exists(path)]
     if not missing:
-        return paths
+        return paths  # a pipe or a device among them is an image that cannot be read
     if folders := [path for path in missing if os.path.isdir(path)]:
         raise ValueError(
             f"A list of paths must name image files. {plural(len(folders), 'folder')} among them:\n{bullets(folders)}\n"

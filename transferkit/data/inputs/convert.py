@@ -123,7 +123,7 @@ def _read(x, y, needs_labels, channels, steps, steps_name):
     if is_table(x):
         return _with_images_checked(read_table(x, y, needs_labels), channels)
     for is_kind, read in (
-        (_is_folder, lambda folder: _read_folder(Path(folder), needs_labels)),
+        (_is_folder, lambda folder: _read_folder(Path(folder), needs_labels)),  # its files are there, whatever they are
         (is_keras_iterator, read_keras_iterator),  # streams as well, but known better
         (is_stream, lambda stream: read_stream(stream, steps, steps_name)),
         (is_hub_dataset, read_hub_dataset),
@@ -131,7 +131,7 @@ def _read(x, y, needs_labels, channels, steps, steps_name):
         if is_kind(x):
             if y is not None:
                 raise ValueError(f"`y` must be left out: `x` brings its own labels. Received: x={_describe(x)}.")
-            return _with_images_checked(read(x), channels)
+            return read(x) if is_kind is _is_folder else _with_images_checked(read(x), channels)
     return Given(read_images(x, channels), y)
 
 
@@ -153,8 +153,9 @@ def _read_folder(folder, needs_labels):
         return given
     if find_images(folder):
         raise ValueError(
-            f"Folder {str(folder)!r} has images but no subfolders with images, so there are no labels. "
-            "Expected one subfolder for each class, or a list of paths as `x` and labels as `y`."
+            f"Folder {str(folder)!r} has images but no folders of classes, so there are no labels. Expected one "
+            "subfolder with images for each class (in each part, if there are parts such as 'train' and 'test'), or "
+            "a list of paths as `x` and labels as `y`."
         )
     raise ValueError(f"No images were found in folder {str(folder)!r}, nor in its subfolders.")
 

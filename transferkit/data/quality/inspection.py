@@ -1,7 +1,6 @@
 """One look at every image: whether it can be read, how large it is, and what tells it from others."""
 
 import os
-import stat
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from transferkit._utils.fingerprints import PRINT_BYTES, digest_file, digest_pixels
 from transferkit._utils.text import plural
-from transferkit.data.readers import is_array_file, patience_with, read_array, read_pixels
+from transferkit.data.readers import is_array_file, patience_with, read_array, read_pixels, size_of_file
 from transferkit.exceptions import ImageReadError
 
 THUMBNAIL = 32
@@ -126,15 +125,11 @@ def _look_at(image, channels, has_prints):
 
 
 def _look_at_file(path, channels, has_prints):
-    status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for someone to write to it
-        raise OSError("not a file")
-    if status.st_size == 0:
-        raise OSError("the file is empty")
+    size = size_of_file(path)
     with open(path, "rb") as file:
         if not has_prints:
             return None, *_decode(file, path, channels)
-        if status.st_size > _HELD_BYTES:
+        if size > _HELD_BYTES:
             digest = digest_file(file)
             file.seek(0)
             return digest, *_decode(file, path, channels)
