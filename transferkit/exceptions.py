@@ -6,7 +6,7 @@ _SHOWN = 20
 
 
 class ImageReadError(ValueError):
-    """Some images could not be read. Raised once for all of them, before anything is computed.
+    """Some images could not be read. Raised once for all of them, before anything is computed or when they break later.
 
     Attributes:
         failures: Tuple of `(index, name, reason)`, one for each unreadable image, in the order given.

@@ -4,12 +4,13 @@ import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from transferkit._utils.failures import reason_of
 from transferkit._utils.fingerprints import PRINT_BYTES, digest_file, digest_pixels
 from transferkit._utils.text import plural
 from transferkit.data.readers import is_array_file, patience_with, read_array, read_pixels, size_of_file
@@ -20,7 +21,6 @@ THUMBNAIL = 32
 
 _CHUNK = 32  # images that one thread takes at a time
 _HELD_BYTES = 2**26  # larger files are not held in memory as a whole
-_LONGEST_REASON = 200  # characters
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,18 +101,7 @@ def _reason_against(look, index):
     try:
         look(index)
     except Exception as error:  # whatever a decoder raises on broken data means the same here
-        return _plain_reason(error)
-
-
-def _plain_reason(error):
-    if isinstance(error, UnidentifiedImageError):
-        return "not an image that Pillow can identify"
-    if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
-        return f"more than {Image.MAX_IMAGE_PIXELS:,} pixels, which is what `PIL.Image.MAX_IMAGE_PIXELS` allows"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    lines = str(error).splitlines()
-    return lines[0][:_LONGEST_REASON] if lines else type(error).__name__
+        return reason_of(error)
 
 
 def _look_at(image, channels, has_prints):
@@ -208,3 +197,50 @@ def refuse_unreadable(inspection, on_bad_image, console):
     if on_bad_image == "raise" or len(failures) == count:
         raise error
     console.note(f"Skipped {len(failures):,} of {plural(count, 'image')} that could not be read:\n{error.listing}")
+
+
+def without_broken(work, sources, on_bad_image, console, channels=3):
+    """Does what takes long with images that were checked, even if some of them break or vanish meanwhile.
+
+    Args:
+        work: Function of the sources. It raises `ImageReadError` where an image cannot be read any more.
+        sources: Sequence of `Source` or `None`.
+        on_bad_image: `"raise"`, or `"skip"` to begin again without the images that broke.
+        console: Told about the images that are skipped.
+        channels: Number of channels that images must have.
+
+    Returns:
+        What `work` returns, and a list of the rows of each source that it was given, or `None`.
+
+    Raises:
+        ImageReadError: With all images that are broken by then, for `"raise"` or if none is left.
+    """
+    rows = [None if source is None else np.arange(len(source)) for source in sources]
+    while True:
+        given = [source if row is None or len(row) == len(source) else source.take(row)
+                 for source, row in zip(sources, rows, strict=True)]  # fmt: skip
+        try:
+            return work(*given), rows
+        except ImageReadError as error:
+            kept = [_unbroken(source, error, on_bad_image, console, channels) for source in given]
+            if all(row is None for row in kept):  # nobody can tell which it was
+                raise
+        console.note("They broke after they had been checked. Starting again without them.")
+        rows = [row if new is None else row[new] for row, new in zip(rows, kept, strict=True)]
+
+
+def _unbroken(source, error, on_bad_image, console, channels):
+    """Looks at images again after an error. Returns indices of those that can be read; `None`: all of them."""
+    if source is None or source.is_uniform:
+        return None
+    inspection = inspect_in_steps(source, console, channels=channels, has_prints=False)
+    failures = {index: (index, name, reason) for index, name, reason in inspection.failures}
+    reasons = {name: reason for _, name, reason in error.failures}
+    for index, path in enumerate(source.paths):
+        if path in reasons:  # perhaps it can be read again, for the moment
+            failures.setdefault(index, (index, path, reasons[path]))
+    if not failures:
+        return None
+    inspection = replace(inspection, failures=tuple(failures[index] for index in sorted(failures)))
+    refuse_unreadable(inspection, on_bad_image, console)
+    return inspection.readable
