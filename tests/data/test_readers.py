@@ -1,3 +1,6 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -56,6 +59,24 @@ def test_the_pil_image_of_the_caller_is_not_turned():
     assert read_pixels(image).shape == (4, 2, 3)
     assert image.size == (4, 2)
     assert image.getexif()[0x0112] == 6
+
+
+def test_a_pil_image_that_is_listed_twice_is_decoded_by_one_thread(image_paths, images):
+    opened, inside, most = Image.open(image_paths[0]), [], []
+    load = opened.load
+
+    def slow_load():
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.01)
+        inside.pop()
+        return load()
+
+    opened.load = slow_load
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(read_pixels, [opened] * 8))
+    assert max(most) == 1
+    assert all(np.array_equal(pixels, images[0]) for pixels in found)
 
 
 def test_gray_arrays_get_three_equal_channels():

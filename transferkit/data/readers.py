@@ -16,6 +16,7 @@ _WHITE_IS_ZERO = 0  # photometric interpretation in a TIFF file
 _SIGNED = 2  # sample format there
 _LARGE_PIXELS = 2**24  # of these, which take up to a gigabyte each, one is decoded at a time
 _turn = RLock()
+_locks = [RLock() for _ in range(256)]  # more than threads, so that different images hardly ever wait for each other
 
 
 def read_pixels(image, channels=3, background=_WHITE):
@@ -41,7 +42,10 @@ def read_pixels(image, channels=3, background=_WHITE):
     if isinstance(image, np.ndarray):
         return to_channels(with_channels(image), channels)
     if isinstance(image, Image.Image):
-        return _channels_of(ImageOps.exif_transpose(image), channels, background, _levels_of(image))
+        levels = _levels_of(image)
+        with _locks[hash(id(image)) % len(_locks)]:  # decoded when first used: by one thread, if it is listed twice
+            upright = ImageOps.exif_transpose(image)
+        return _channels_of(upright, channels, background, levels)
     size_of_file(image)
     if is_array_file(image, channels):
         return read_array(image, image, channels)
