@@ -43,7 +43,7 @@ def read_pixels(image, channels=3, background=_WHITE):
         return to_channels(with_channels(image), channels)
     if isinstance(image, Image.Image):
         levels = _levels_of(image)
-        with _locks[hash(id(image)) % len(_locks)]:  # decoded when first used: by one thread, if it is listed twice
+        with _locks[id(image) // 16 % len(_locks)]:  # decoded when first used: by one thread, if it is listed twice
             upright = ImageOps.exif_transpose(image)
         return _channels_of(upright, channels, background, levels)
     size_of_file(image)

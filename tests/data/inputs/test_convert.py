@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -83,11 +85,20 @@ def test_a_pandas_like_column_is_accepted(image_paths, labels):
         ([np.zeros(8)], TypeError, r"ndarray of shape \(8,\) at position 0"),
         ([np.full((8, 8, 3), 0.5)], ValueError, "image 0 must hold raw pixels"),
         (5, TypeError, "Received: int"),
+        (b"a.jpg", TypeError, r"Received: bytes. Of bytes, `os.fsdecode` makes a path, .*BytesIO"),
+        (bytearray(3), TypeError, "Received: bytearray. Of bytes"),
+        (io.BytesIO(b"GIF"), TypeError, "Received: BytesIO. Instead of an open file, give its path"),
+        ([b"a.jpg"], TypeError, "Received: bytes at position 0. Of bytes"),
     ],
 )
 def test_input_that_cannot_be_images_is_refused(x, error, message):
     with pytest.raises(error, match=message):
         as_source(x)
+
+
+def test_an_open_file_is_no_generator(image_paths):
+    with open(image_paths[0], "rb") as file, pytest.raises(TypeError, match="Instead of an open file, give its path"):
+        as_source(file)
 
 
 def test_all_missing_files_are_listed(image_paths):

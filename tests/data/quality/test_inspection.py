@@ -190,3 +190,11 @@ def test_every_image_counts_as_progress(spoiled):
     done = []
     inspect_images(spoiled, advance=done.append)
     assert sum(done) == 10
+
+
+def test_another_number_of_channels_is_one_reason_for_all(image_paths, quiet):
+    with pytest.raises(
+        ImageReadError, match=r"all for one reason: it has 3 channels \(RGB\), but `channels=6`"
+    ) as info:
+        keep_readable(as_source(image_paths), "raise", quiet, channels=6)
+    assert len(str(info.value).splitlines()) == 6

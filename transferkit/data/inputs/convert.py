@@ -7,7 +7,7 @@ from pathlib import Path
 from transferkit._utils.text import listing
 from transferkit.data.columns import as_groups, as_parts, as_weights
 from transferkit.data.inputs.archives import extract, is_archive
-from transferkit.data.inputs.arrays import read_images
+from transferkit.data.inputs.arrays import read_images, refuse_encoded
 from transferkit.data.inputs.folders import find_images, read_class_folder
 from transferkit.data.inputs.given import Given
 from transferkit.data.inputs.hub import is_hub_dataset, read_hub_dataset
@@ -118,6 +118,7 @@ def _two_if_binary(names, task):
 
 def _read(x, y, needs_labels, channels, steps, steps_name):
     """Reads `x`, whatever it is. Returns a `Given`."""
+    refuse_encoded(x)
     if is_archive(x):
         x = extract(x)
     if is_table(x):
