@@ -17,10 +17,11 @@ from transferkit._utils.random import python_random_kept, python_random_seeded
 from transferkit.backbones.backbone import Backbone
 from transferkit.backbones.preprocessing import INTERPOLATION
 from transferkit.backbones.registry import get_backbone
+from transferkit.data.checks import check_classes
 from transferkit.data.datasets import augmented_draws, resized_images
 from transferkit.data.inputs.convert import as_source
 from transferkit.data.intake import labelled_source, task_of, training_sources
-from transferkit.data.quality.inspection import find_unreadable, keep_readable
+from transferkit.data.quality.inspection import find_unreadable, keep_readable, without_broken
 from transferkit.data.resizing import ImageFormat
 from transferkit.data.splits import Split
 from transferkit.evaluation.metrics import weighted_accuracy
@@ -258,7 +259,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
 
         Raises:
             ValueError, TypeError, FileNotFoundError: If parameters or data are not usable. Nothing was computed yet.
-            ImageReadError: If images cannot be read.
+            ImageReadError: If images cannot be read. With `on_bad_image="skip"`, those that break later are
+                passed over, too: training begins again without them.
             LeakError: If training images are duplicates of validation images, with `on_leak="raise"`.
             WeightsUnavailableError: If the pretrained weights cannot be had.
             MemoryError: If the device's memory does not suffice.
@@ -275,14 +277,20 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             channels=self.channels, sample_weight=sample_weight, groups=groups, task=self.task,
         )  # fmt: skip
         self._say_what_is_known(backbone, console)
-        with python_random_seeded(self.seed), nullcontext() if self.strategy is None else self.strategy.scope():
-            parts = self._build_parts(backbone, image_format, source, console)
-            phases, reason = self._plan_phases(parts, backbone, len(source))
-            if reason:
-                console.note(reason)
-            settings = self._settings(backbone, image_format, console, callbacks, source.augmentation)
-            outcome = train_classifier(parts, phases, source, validation_source, settings, console)
 
+        def train(source, validation_source):
+            check_classes(source)  # perhaps a class went with the images that broke
+            with python_random_seeded(self.seed), nullcontext() if self.strategy is None else self.strategy.scope():
+                parts = self._build_parts(backbone, image_format, source, console)
+                phases, reason = self._plan_phases(parts, backbone, len(source))
+                if reason:
+                    console.note(reason)
+                settings = self._settings(backbone, image_format, console, callbacks, source.augmentation)
+                return parts, phases, train_classifier(parts, phases, source, validation_source, settings, console)
+
+        (parts, phases, outcome), _ = without_broken(
+            train, (source, validation_source), self.on_bad_image, console, self.channels
+        )
         self.model_, self._predictor = parts.whole, None
         self.classes_ = source.class_names
         self.backbone_ = backbone
@@ -323,7 +331,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         console = Console(self.verbose)
         channels = self.image_format_.channels
         source = as_source(x, steps=steps, steps_name="steps", channels=channels)
-        return self._probabilities(keep_readable(source, "raise", console, channels), console)
+        return self._probabilities(keep_readable(source, "raise", console, channels), console, "raise")[0]
 
     def predict_files(self, x: Any, *, steps: int | None = None) -> list[FilePrediction]:
         """Predicts folders or paths and keeps path, label and probability together.
@@ -347,8 +355,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             raise ImageReadError(failures, len(source))
         readable = np.setdiff1d(np.arange(len(source)), [index for index, _, _ in failures])
         result = [FilePrediction(path, None, float("nan")) for path in source.paths]
-        probabilities = self._probabilities(source.take(readable), console)
-        for index, row in zip(readable, probabilities, strict=True):
+        probabilities, rows = self._probabilities(source.take(readable), console, self.on_bad_image)
+        for index, row in zip(readable[rows], probabilities, strict=True):
             result[index] = FilePrediction(result[index].path, *self._label_and_probability(row))
         return result
 
@@ -617,13 +625,20 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             x, y, self.on_bad_image, console, "test", class_names=self.classes_, steps_name="steps",
             channels=self.image_format_.channels, task=self.task_, **options,
         )  # fmt: skip
-        return source, self._probabilities(source, console)
+        probabilities, rows = self._probabilities(source, console, self.on_bad_image)
+        return source.take(rows) if len(rows) < len(source) else source, probabilities
 
-    def _probabilities(self, source, console):
+    def _probabilities(self, source, console, on_bad_image):
+        """Returns the probabilities of the images that do not break meanwhile, and their indices."""
         if getattr(self, "_predictor", None) is None:
             self._predictor = Predictor(self.model_, self.backbone_, self.image_format_)
-        with console.step("Predicting", len(source)) as advance:
-            return self._predictor.predict(source, self.batch_size, advance)
+
+        def predict(source):
+            with console.step("Predicting", len(source)) as advance:
+                return self._predictor.predict(source, self.batch_size, advance)
+
+        probabilities, (rows,) = without_broken(predict, (source,), on_bad_image, console, self.image_format_.channels)
+        return probabilities, rows
 
     def __getstate__(self):
         """What is pickled: all but what predictions have compiled."""

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 _SHOWN = 20
+_SKIPPED_BY = "With `on_bad_image='skip'`, `fit`, `evaluate` and `predict_files` pass them over."
 
 
 class ImageReadError(ValueError):
-    """Some images could not be read. Raised once for all of them, before anything is computed.
+    """Some images could not be read. Raised once for all of them, before anything is computed or when they break later.
 
     Attributes:
         failures: Tuple of `(index, name, reason)`, one for each unreadable image, in the order given.
@@ -17,14 +18,25 @@ class ImageReadError(ValueError):
     def __init__(self, failures: Sequence[tuple[int, str, str]], total: int):
         self.failures = tuple(failures)
         self.total = total
-        lines = [f"  {name}: {reason}" for _, name, reason in self.failures[:_SHOWN]]
-        if len(self.failures) > _SHOWN:
-            lines.append(f"  … and {len(self.failures) - _SHOWN} more, in `error.failures`")
-        self.listing = "\n".join(lines)
-        super().__init__(
-            f"{len(self.failures):,} of {total:,} images could not be read:\n{self.listing}\n"
-            "Repair or remove them. With `on_bad_image='skip'`, `fit`, `evaluate` and `predict_files` pass them over."
-        )
+        reasons = {reason for _, _, reason in self.failures}
+        is_nothing_left = len(self.failures) == total
+        images = "1 image" if total == 1 else f"{total:,} images"
+        text = f"{len(self.failures):,} of {images} could not be read"
+        if is_nothing_left and total > 1 and len(reasons) == 1:  # it is not the images that are wrong
+            text += f", all for one reason: {reasons.pop()}"
+            self.listing = self._lines([f"  {name}" for _, name, _ in self.failures], 3)
+        else:
+            text += ":"
+            self.listing = self._lines([f"  {name}: {reason}" for _, name, reason in self.failures], _SHOWN)
+        advice = "Repair them, or give others."
+        if not is_nothing_left:
+            advice = f"Repair or remove them. {_SKIPPED_BY}"
+        super().__init__(f"{text}\n{self.listing}\n{advice}")
+
+    @staticmethod
+    def _lines(lines, most):
+        more = [f"  … and {len(lines) - most} more, in `error.failures`"] if len(lines) > most else []
+        return "\n".join(lines[:most] + more)
 
     def __reduce__(self):
         return type(self), (self.failures, self.total)

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from transferkit._utils.fingerprints import fingerprint, fingerprint_images
+from transferkit.exceptions import ImageReadError
 
 DIFFERENT = [
     ("ab", "c"),
@@ -145,5 +146,5 @@ def test_every_image_is_printed_once_and_the_progress_adds_up(count):
 
 
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path, image_paths):
-    with pytest.raises(FileNotFoundError, match="nowhere"):
+    with pytest.raises(ImageReadError, match=r"(?s)1 of .*nowhere.*: no such file"):
         fingerprint_images([*image_paths, tmp_path / "nowhere.png"], read=None)

@@ -49,18 +49,33 @@ def from_cmyk():
     return Image.merge("CMYK", bands), (255.0 - RGB) * (255 - GRAY[..., None]) / 255
 
 
-def save_deep_rgb(path):
-    """A PNG of 16 bits a channel, which Pillow does not write."""
-    pixels = np.stack([DEEP, DEEP[::-1], DEEP[:, ::-1]], axis=-1)
+def save_deep_png(path, pixels, transparency=None):
+    """A PNG of 16 bits a channel, gray or RGB, which Pillow does not write with a transparent level."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", 9, 6, 16, 2, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", *pixels.shape[1::-1], 16, 2 * (pixels.ndim == 3), 0, 0, 0)
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
-    data = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    level = b"" if transparency is None else chunk(b"tRNS", struct.pack(">H", transparency))
+    data = chunk(b"IHDR", header) + level + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + data)
-    return pixels / 257
+
+
+def save_gray_tiff(path, pixels, bits, *, is_signed=False, white_is_zero=False):
+    """A TIFF of one strip, whose levels have so many bits."""
+    data = pixels.astype(f"<{'i' if is_signed else 'u'}{max(bits, 16) // 8}").tobytes()
+    if bits == 12:
+        data = np.packbits((pixels[..., None] >> np.arange(11, -1, -1)) & 1, axis=None).tobytes()
+    height, width = pixels.shape
+    tags = {256: width, 257: height, 258: bits, 259: 1, 262: int(not white_is_zero), 273: 8, 277: 1, 278: height,
+            279: len(data), 339: 1 + is_signed}  # fmt: skip
+    entries = b"".join(
+        struct.pack("<HHII", tag, 4 if tag in (273, 279) else 3, 1, value) for tag, value in tags.items()
+    )
+    path.write_bytes(
+        b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(tags)) + entries + bytes(4)
+    )
 
 
 OTHER = Image.fromarray(255 - RGB)
@@ -135,8 +150,54 @@ def test_a_file_of_any_kind_gives_its_first_image_in_rgb(name, tmp_path):
 
 
 def test_colours_of_16_bits_become_8(tmp_path):
-    expected = save_deep_rgb(tmp_path / "deep.png")
-    assert np.abs(read_pixels(tmp_path / "deep.png") - expected).max() < 1.0001
+    pixels = np.stack([DEEP, DEEP[::-1], DEEP[:, ::-1]], axis=-1)
+    save_deep_png(tmp_path / "deep.png", pixels)
+    assert np.abs(read_pixels(tmp_path / "deep.png") - pixels / 257).max() < 1.0001
+
+
+def test_a_transparent_level_of_16_bits_shows_the_background(tmp_path):
+    save_deep_png(tmp_path / "deep.png", DEEP, int(DEEP[2, 3]))
+    expected = on_background(repeated(DEEP / 257), np.where(DEEP[2, 3] == DEEP, 0, 255))
+    assert np.abs(read_pixels(tmp_path / "deep.png", 3, ORANGE) - expected).max() <= 0.5
+    assert read_pixels(tmp_path / "deep.png", 1, (40,))[2, 3] == 40
+
+
+@pytest.mark.parametrize("share", [1, 0.02])
+@pytest.mark.parametrize(
+    ("bits", "options"),
+    [
+        (12, {}), (16, {}), (16, {"white_is_zero": True}), (16, {"is_signed": True}), (32, {}),
+        (32, {"is_signed": True}),
+    ],
+)  # fmt: skip
+def test_levels_of_a_tiff_file_are_scaled_by_the_bits_that_it_declares(bits, options, share, tmp_path):
+    most = 2 ** (bits - options.get("is_signed", False)) - 1
+    pixels = (RNG.random((6, 8)) * most * share).astype("int64")
+    pixels[0, 0] = most * share
+    save_gray_tiff(tmp_path / "deep.tif", pixels, bits, **options)
+    expected = pixels / most * 255
+    if options.get("white_is_zero"):
+        expected = 255 - expected
+    assert not find_unreadable(as_source(tmp_path / "deep.tif"))
+    found = read_pixels(tmp_path / "deep.tif", 1)[..., 0]
+    assert np.abs(found - expected).max() <= 0.5 + 1e-4
+    with Image.open(tmp_path / "deep.tif") as opened:
+        assert np.array_equal(read_pixels(opened, 1)[..., 0], found)
+
+
+def test_floats_whose_white_is_zero_are_turned_round(tmp_path):
+    Image.fromarray(GRAY.astype("float32")).save(tmp_path / "floats.tif", tiffinfo={262: 0})
+    assert np.array_equal(read_pixels(tmp_path / "floats.tif", 1)[..., 0], 255 - GRAY)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "reason"),
+    [(GRAY.astype("int32"), "in 8 bits it would be black"), (GRAY.astype("int32") - 300, "negative gray levels")],
+)
+def test_levels_that_do_not_fit_the_declared_bits_are_refused(pixels, reason, tmp_path):
+    Image.fromarray(pixels).save(tmp_path / "deep.tif")
+    ((_, _, why),) = find_unreadable(as_source(tmp_path / "deep.tif"))
+    assert reason in why
 
 
 # By its number in EXIF: what is to be done to the stored image.

@@ -1,7 +1,12 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from transferkit.data.inputs.convert import as_source
+from transferkit.data.quality.inspection import find_unreadable
 from transferkit.data.readers import read_pixels
 
 
@@ -23,11 +28,12 @@ def test_every_mode_becomes_rgb_in_8_bits(mode):
         assert np.abs(pixels.astype(int) - np.asarray(gray)[..., None]).max() <= 2
 
 
-@pytest.mark.parametrize(("brightest", "expected"), [(200, 200), (51400, 200)])
-def test_deep_gray_images_keep_their_brightness(brightest, expected):
+@pytest.mark.parametrize("brightest", [200, 51400])
+def test_the_depth_of_gray_levels_is_not_guessed_from_the_brightest(brightest):
     image = Image.fromarray(np.full((4, 4), brightest, "int32"))
     assert image.mode == "I"
-    assert (read_pixels(image) == expected).all()
+    with pytest.raises(ValueError, match="does not say how many bits its gray levels have"):
+        read_pixels(image)
 
 
 def test_gray_images_of_floats_between_0_and_1_are_refused():
@@ -55,6 +61,24 @@ def test_the_pil_image_of_the_caller_is_not_turned():
     assert image.getexif()[0x0112] == 6
 
 
+def test_a_pil_image_that_is_listed_twice_is_decoded_by_one_thread(image_paths, images):
+    opened, inside, most = Image.open(image_paths[0]), [], []
+    load = opened.load
+
+    def slow_load():
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.01)
+        inside.pop()
+        return load()
+
+    opened.load = slow_load
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(read_pixels, [opened] * 8))
+    assert max(most) == 1
+    assert all(np.array_equal(pixels, images[0]) for pixels in found)
+
+
 def test_gray_arrays_get_three_equal_channels():
     pixels = read_pixels(np.full((4, 5), 7.0))
     assert pixels.shape == (4, 5, 3)
@@ -68,3 +92,14 @@ def test_the_array_of_the_caller_is_not_changed(images):
         before = array.copy()
         read_pixels(array[0])
         assert np.array_equal(array, before)
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 4, 5, 3)])
+def test_arrays_of_other_than_two_or_three_axes_are_no_images(tmp_path, shape):
+    np.save(tmp_path / "a.npy", np.full(shape, 9, "uint8"))
+    for image in (tmp_path / "a.npy", np.full(shape, 9, "uint8")):
+        with pytest.raises(ValueError, match=r"must have shape \(height, width\) or .* Received: shape \("):
+            read_pixels(image)
+    ((_, name, reason),) = find_unreadable(as_source([tmp_path / "a.npy"]))
+    assert name.endswith("a.npy")
+    assert reason.startswith("an image must have shape")

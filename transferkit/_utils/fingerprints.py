@@ -6,6 +6,9 @@ from hashlib import blake2b, file_digest
 
 import numpy as np
 
+from transferkit._utils.failures import reason_of
+from transferkit.exceptions import ImageReadError
+
 PRINT_BYTES = 16
 """Length of a print. Two of a thousand million different images share one with a chance below 1 in 10²⁰."""
 
@@ -95,20 +98,28 @@ def fingerprint_images(images, read, advance=lambda count: None):
         Prints `(n, 16)` uint8.
 
     Raises:
-        OSError: If a file cannot be read.
+        ImageReadError: With all images that cannot be read.
     """
     prints = np.empty((len(images), PRINT_BYTES), np.uint8)
+    failures = []
 
     def fill(start):
         indices = range(start, min(start + _CHUNK, len(images)))
         for index in indices:
-            prints[index] = np.frombuffer(_digest_image(images[index], read), np.uint8)
+            image = images[index]
+            try:
+                prints[index] = np.frombuffer(_digest_image(image, read), np.uint8)
+            except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises
+                name = str(image) if isinstance(image, str | os.PathLike) else f"image {index}"
+                failures.append((index, name, reason_of(error)))
         return len(indices)
 
     # Hashing and reading both release the interpreter's lock.
     with ThreadPoolExecutor() as pool:
         for count in pool.map(fill, range(0, len(images), _CHUNK)):
             advance(count)
+    if failures:
+        raise ImageReadError(sorted(failures), len(images))
     return prints
 
 

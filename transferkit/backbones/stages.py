@@ -58,6 +58,8 @@ def is_exact_cut(model, stage):
     tensor = cut_tensor(model, stage)
     front = _calls_before(model, tensor)
     behind = [call for call in _calls(model) if call not in front]
+    if {id(call.operation) for call in front} & {id(call.operation) for call in behind}:
+        return False  # Keras does not cut between two calls of one layer
     made_in_front = {id(t) for call in front for t in call.output_tensors}
     crossing = {id(t) for call in behind for t in call.input_tensors if id(t) in made_in_front}
     return crossing == {id(tensor)}

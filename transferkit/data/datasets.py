@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
+from transferkit._utils.failures import reason_of
 from transferkit.data.mixing import mix
 from transferkit.data.readers import read_pixels, to_channels
 from transferkit.data.resizing import resize_image, resize_images
+from transferkit.exceptions import ImageReadError
 
 _READERS = 3 * (os.cpu_count() or 1)  # images read side by side; some of them wait for Python's lock
 
@@ -27,17 +29,15 @@ def stream_images(source, image_format, batch_size):
 
     Yields:
         Arrays or tensors `(batch, height, width, channels)`.
+
+    Raises:
+        ImageReadError: If an image cannot be read, as from all functions here that read images.
     """
     if source.is_uniform:
         for start in range(0, len(source), batch_size):
             yield to_channels(source.images[start : start + batch_size], image_format.channels)
         return
-    # TensorFlow never forgets a function that a dataset has called. What this one reads from is taken away at the end.
-    box = [source.images]
-    try:
-        yield from _resized_batches(box, len(source), image_format, batch_size)
-    finally:
-        box.clear()
+    yield from _resized_batches(source, image_format, batch_size)
 
 
 def resized_images(source, image_format):
@@ -61,12 +61,10 @@ def read_into_memory(source, image_format, batch_size, advance=lambda count: Non
     """
     pixels = np.empty((len(source), *image_format.shape), dtype)
     done = 0
-    box = [source.images]
-    for batch in _resized_batches(box, len(source), image_format, batch_size, rounded=dtype == "uint8"):
+    for batch in _resized_batches(source, image_format, batch_size, rounded=dtype == "uint8"):
         pixels[done : done + len(batch)] = batch
         done += len(batch)
         advance(len(batch))
-    box.clear()
     return replace(source, images=pixels)
 
 
@@ -100,13 +98,16 @@ def _draw(seed, number):
     return tf.stack([tf.cast(seed, tf.int64), tf.cast(number, tf.int64)])
 
 
-def _resized_batches(box, num_images, image_format, batch_size, rounded=False):
+def _resized_batches(source, image_format, batch_size, rounded=False):
+    reader = _Reader(source, image_format, rounded)
+
     @tf.autograph.experimental.do_not_convert  # there is nothing to convert
     def load(index):
-        return _read_resized(lambda: box[0], index, image_format, rounded)
+        return reader.load(index)
 
-    indices = tf.data.Dataset.range(num_images)
-    return _fixed(indices.map(load, num_parallel_calls=_READERS).batch(batch_size).prefetch(2))
+    with reader.open():
+        indices = tf.data.Dataset.range(len(source))
+        yield from _fixed(indices.map(load, num_parallel_calls=_READERS).batch(batch_size).prefetch(2))
 
 
 def _fixed(stream):
@@ -117,17 +118,56 @@ def _fixed(stream):
     return stream.with_options(options)
 
 
-def _read_resized(images, index, image_format, rounded=False):
-    """Reads one image, by its tensor `index` in what `images()` gives, and resizes it; as uint8 if `rounded`."""
+class _Reader:
+    """Reads images of a source one by one and resizes them, and remembers which of them cannot be read.
 
-    def read(i):
-        pixels = read_pixels(images()[i], image_format.channels, image_format.background_levels)
+    TensorFlow never forgets a function that a dataset has called, nor what that refers to: what this one reads from is
+    taken away when it is closed.
+
+    Args:
+        source: The `Source`.
+        image_format: The `ImageFormat`.
+        rounded: Whether pixels are uint8, not float32.
+    """
+
+    def __init__(self, source, image_format, rounded=False):
+        self._source = source
+        self._format = image_format
+        self._rounded = rounded
+        self._failures = {}
+
+    @contextmanager
+    def open(self):
+        """Turns TensorFlow's errors while the block runs into one that names the images, and closes the reader."""
+        try:
+            yield
+        except tf.errors.OpError as error:
+            if not self._failures:
+                raise
+            failures = [(index, *self._failures[index]) for index in sorted(self._failures)]
+            raise ImageReadError(failures, len(self._source)) from error
+        finally:
+            self._source = None
+
+    def load(self, index):
+        """The tensor of one image, by the tensor of its index."""
+        _keep_freed_memory()
+        pixels = tf.numpy_function(self._read, [index], tf.uint8 if self._rounded else tf.float32)
+        return tf.ensure_shape(pixels, self._format.shape)
+
+    def _read(self, index):
+        source, image_format = self._source, self._format
+        if source is None:
+            raise RuntimeError("The stream was closed.")
+        try:
+            pixels = read_pixels(source.images[index], image_format.channels, image_format.background_levels)
+        except MemoryError:
+            raise
+        except Exception as error:
+            self._failures[int(index)] = source.name(index), reason_of(error)
+            raise
         pixels = resize_image(pixels, image_format)
-        return np.rint(pixels).clip(0, 255).astype("uint8") if rounded else pixels
-
-    _keep_freed_memory()
-    pixels = tf.numpy_function(read, [index], tf.uint8 if rounded else tf.float32)
-    return tf.ensure_shape(pixels, image_format.shape)
+        return np.rint(pixels).clip(0, 255).astype("uint8") if self._rounded else pixels
 
 
 def _keep_freed_memory():
@@ -310,11 +350,11 @@ def _with_length(stream, num_batches):
 @contextmanager
 def _labelled_images(source, targets, image_format, batch_size):
     """Yields a function from the rows of one epoch, in order, to a dataset of their `(images, labels)` in batches."""
-    box = [source.images, targets]
+    box, reader = [source.images, targets], _Reader(source, image_format)
 
     @tf.autograph.experimental.do_not_convert
     def load_image(row):
-        return row, _read_resized(lambda: box[0], row, image_format)
+        return row, reader.load(row)
 
     @tf.autograph.experimental.do_not_convert
     def load_batch(rows):
@@ -337,6 +377,7 @@ def _labelled_images(source, targets, image_format, batch_size):
         return stream.map(add_labels)
 
     try:
-        yield batches_of
+        with reader.open():
+            yield batches_of
     finally:
         box.clear()

@@ -1,23 +1,30 @@
 """From one image, wherever it is, to RGB pixels. Training and prediction read through here, so they see the same."""
 
 import os
+import stat
 from contextlib import nullcontext
+from dataclasses import dataclass
 from threading import RLock
 
 import numpy as np
 from PIL import Image, ImageOps
+from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT
 
 _WHITE = (255, 255, 255)
 _DEEP_FORMATS = ("PNG", "PPM")  # whose mode "I" always means 16 bits; newer versions of Pillow say "I;16"
+_WHITE_IS_ZERO = 0  # photometric interpretation in a TIFF file
+_SIGNED = 2  # sample format there
 _LARGE_PIXELS = 2**24  # of these, which take up to a gigabyte each, one is decoded at a time
 _turn = RLock()
+_locks = [RLock() for _ in range(256)]  # more than threads, so that different images hardly ever wait for each other
 
 
 def read_pixels(image, channels=3, background=_WHITE):
     """Reads one image.
 
-    The orientation in EXIF is applied. Of several pages or frames, the first is read. 16 bits become 8: the brightest
-    level becomes 255. Gray levels that are floats must be in `[0, 255]`.
+    The orientation in EXIF is applied. Of several pages or frames, the first is read. 12, 16 or 32 bits become 8: the
+    brightest level that the file declares to be possible, whether it occurs or not, becomes 255. Gray levels that are
+    floats must be in `[0, 255]`.
 
     Args:
         image: Path, PIL image, or array `(height, width)` or `(height, width, channels)` in `[0, 255]`.
@@ -30,17 +37,35 @@ def read_pixels(image, channels=3, background=_WHITE):
         uint8 for everything else.
 
     Raises:
-        OSError: If a file cannot be decoded. Pillow's other errors pass through.
+        OSError: If a file is none, is empty, or cannot be decoded. Pillow's other errors pass through.
     """
     if isinstance(image, np.ndarray):
-        return to_channels(image if image.ndim == 3 else image[..., np.newaxis], channels)
+        return to_channels(with_channels(image), channels)
     if isinstance(image, Image.Image):
-        return _channels_of(ImageOps.exif_transpose(image), channels, background, image.format)
+        levels = _levels_of(image)
+        with _locks[id(image) // 16 % len(_locks)]:  # decoded when first used: by one thread, if it is listed twice
+            upright = ImageOps.exif_transpose(image)
+        return _channels_of(upright, channels, background, levels)
+    size_of_file(image)
     if is_array_file(image, channels):
         return read_array(image, image, channels)
     with Image.open(image) as opened, patience_with(opened):
+        levels = _levels_of(opened)
         ImageOps.exif_transpose(opened, in_place=True)
-        return _channels_of(opened, channels, background, opened.format)
+        return _channels_of(opened, channels, background, levels)
+
+
+def size_of_file(path):
+    """Returns how many bytes a file has. Raises `OSError` if there are none, or it is no file.
+
+    It has to be asked before a path is opened: opening a pipe would wait for someone to write to it.
+    """
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError("not a file")
+    if status.st_size == 0:
+        raise OSError("the file is empty")
+    return status.st_size
 
 
 def is_array_file(path, channels):
@@ -85,9 +110,18 @@ def read_array(file, path, channels):
     """
     is_tiff = os.path.splitext(path)[1].lower() != ".npy"
     array = _read_tiff(file) if is_tiff else np.load(file, allow_pickle=False)
-    array = array if array.ndim == 3 else array[..., np.newaxis]
+    array = with_channels(array)
     check_pixels(array, "the array", channels=channels)
     return to_channels(array, channels)
+
+
+def with_channels(array):
+    """Returns one image `(height, width)` or `(height, width, channels)` as the latter."""
+    if array.ndim not in (2, 3):
+        raise ValueError(
+            f"an image must have shape (height, width) or (height, width, channels). Received: shape {array.shape}."
+        )
+    return array if array.ndim == 3 else array[..., np.newaxis]
 
 
 def _read_tiff(file):
@@ -104,36 +138,89 @@ def _read_tiff(file):
         return np.moveaxis(pixels, 0, -1) if page.axes == "SYX" else pixels
 
 
-def _channels_of(image, channels, background, kind):
+@dataclass(frozen=True)
+class _Levels:
+    """What the numbers in a deep gray image mean, as its file declares it.
+
+    Attributes:
+        most: The largest number that can occur; `None`: nothing declares it.
+        white_is_zero: Whether the largest number is black.
+    """
+
+    most: int | None
+    white_is_zero: bool = False
+
+
+def _levels_of(image):
+    """Returns the `_Levels` of a PIL image of gray levels beyond 8 bits, which Pillow leaves as they are; else `None`.
+
+    It has to be asked before the image is turned: only the image that was opened knows its file.
+    """
+    if image.mode[0] not in "IF":
+        return None
+    tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
+    white_is_zero = tags.get(PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO
+    if image.mode == "F":
+        return _Levels(255, white_is_zero)
+    if BITSPERSAMPLE in tags:
+        is_signed = tags.get(SAMPLEFORMAT, (1,))[0] == _SIGNED
+        return _Levels(2 ** (tags[BITSPERSAMPLE][0] - is_signed) - 1, white_is_zero)
+    return _Levels(2**16 - 1 if image.mode.startswith("I;16") or image.format in _DEEP_FORMATS else None)
+
+
+def _channels_of(image, channels, background, levels):
     """Pixels of a PIL image with as many channels as asked for."""
     if channels == 3:
-        return _rgb(image, background, kind)
+        return _rgb(image, background, levels)
     bands = len(image.getbands())
     if channels == 1 and (image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I")):
-        return _rgb(image, background[:1] * 3, kind)[..., :1]
+        return _rgb(image, background[:1] * 3, levels)[..., :1]
     if channels == 1 or bands != channels:
         raise ValueError(f"it has {bands} channels ({image.mode}), but `channels={channels}` was asked for")
     return np.asarray(image)
 
 
-def _rgb(image, background, kind):
-    """Turns a PIL image into RGB on a background; 16 bits are scaled to 8."""
-    if image.mode[0] in "IF":
-        return to_channels(_eight_bits(image, kind)[..., np.newaxis])
+def _rgb(image, background, levels):
+    """Turns a PIL image into RGB on a background; deep gray levels are scaled to 8 bits."""
+    if levels is not None:
+        return _rgb_of_deep(image, background, levels)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, (*background, 255)), image)
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _eight_bits(image, kind):
-    """Pixels of a deep gray image as uint8. Where the file does not tell, 8 or 16 bits: by the brightest."""
-    pixels = np.asarray(image, "float32")
-    if image.mode == "F":
-        _check_range(pixels, "a gray image of floats", float(pixels.max()))
-    elif image.mode.startswith("I;16") or kind in _DEEP_FORMATS or pixels.max() > 255:
-        pixels = pixels / 257
-    return np.clip(pixels, 0, 255).round().astype("uint8")
+def _rgb_of_deep(image, background, levels):
+    stored = np.asarray(image)
+    if levels.most == 2**32 - 1:
+        stored = stored.view("uint32")  # Pillow knows signed ones only
+    pixels = to_channels(_eight_bits(stored, levels)[..., np.newaxis])
+    level = image.info.get("transparency")  # of a PNG file: one gray level, as it is stored
+    if level is not None:
+        pixels[stored == level] = background
+    return pixels
+
+
+def _eight_bits(stored, levels):
+    """Gray levels as uint8, 255 for the brightest that can be."""
+    if stored.dtype.kind == "f":
+        _check_range(stored, "a gray image of floats", float(stored.max()))
+    elif levels.most is None:
+        raise ValueError(
+            "a PIL image of mode 'I' from no file does not say how many bits its gray levels have. Give an array of "
+            "them, divided so that they are in [0, 255]"
+        )
+    elif stored.min() < 0:
+        raise ValueError(f"it has negative gray levels, down to {stored.min()}. Expected 0 for black")
+    step = levels.most / 255  # of the levels of 8 bits
+    if levels.most >= 2**31 - 1 and 0 < stored.max() < step:
+        raise ValueError(
+            f"its gray levels go up to {stored.max():,} of {levels.most:,}, so in 8 bits it would be black. Store it "
+            "with 8 or 16 bits"
+        )
+    pixels = stored.astype("float32" if levels.most < 2**16 else "float64") / step
+    pixels = np.clip(pixels, 0, 255).round().astype("uint8")
+    return 255 - pixels if levels.white_is_zero else pixels
 
 
 def check_pixels(array, name="`x`", brightest=None, channels=3):

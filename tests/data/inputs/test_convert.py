@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -83,11 +85,20 @@ def test_a_pandas_like_column_is_accepted(image_paths, labels):
         ([np.zeros(8)], TypeError, r"ndarray of shape \(8,\) at position 0"),
         ([np.full((8, 8, 3), 0.5)], ValueError, "image 0 must hold raw pixels"),
         (5, TypeError, "Received: int"),
+        (b"a.jpg", TypeError, r"Received: bytes. Of bytes, `os.fsdecode` makes a path, .*BytesIO"),
+        (bytearray(3), TypeError, "Received: bytearray. Of bytes"),
+        (io.BytesIO(b"GIF"), TypeError, "Received: BytesIO. Instead of an open file, give its path"),
+        ([b"a.jpg"], TypeError, "Received: bytes at position 0. Of bytes"),
     ],
 )
 def test_input_that_cannot_be_images_is_refused(x, error, message):
     with pytest.raises(error, match=message):
         as_source(x)
+
+
+def test_an_open_file_is_no_generator(image_paths):
+    with open(image_paths[0], "rb") as file, pytest.raises(TypeError, match="Instead of an open file, give its path"):
+        as_source(file)
 
 
 def test_all_missing_files_are_listed(image_paths):
@@ -103,7 +114,7 @@ def test_an_empty_folder_is_refused(tmp_path):
 def test_a_folder_without_classes_can_be_predicted_but_not_trained_on(image_folder):
     folder = image_folder / "red"
     assert len(as_source(folder)) == 8
-    with pytest.raises(ValueError, match="no subfolders with images, so there are no labels"):
+    with pytest.raises(ValueError, match="no folders of classes, so there are no labels"):
         as_source(folder, needs_labels=True)
 
 

@@ -1,6 +1,7 @@
 import os
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,11 +69,34 @@ def test_an_empty_file_a_pipe_and_a_lost_file_are_named(tmp_path, image_paths):
     empty.touch()
     lost.touch()
     os.mkfifo(pipe)
-    source = as_source([*image_paths[:2], empty, lost])
-    source.images[1] = str(pipe)  # as the scan of a folder would give it
+    source = as_source([image_paths[0], pipe, empty, lost])
     lost.unlink()
     reasons = {index: reason for index, _, reason in find_unreadable(source)}
     assert reasons == {1: "not a file", 2: "the file is empty", 3: "no such file or directory"}
+
+
+@pytest.fixture
+def odd_folder(tmp_path):
+    """A class folder of two images and of three things that are called like images."""
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / name / "1.png")
+    (tmp_path / "cat" / "2.png").symlink_to("lost.png")
+    (tmp_path / "cat" / "3.png").symlink_to(os.devnull)
+    os.mkfifo(tmp_path / "dog" / "2.png")
+    return tmp_path
+
+
+@pytest.mark.parametrize("needs_labels", [True, False])
+def test_links_pipes_and_devices_in_a_folder_are_bad_images_like_others(odd_folder, needs_labels, quiet):
+    source = as_source(odd_folder, needs_labels=needs_labels)
+    with pytest.raises(
+        ImageReadError, match=r"(?s)3 of 5 images .*2\.png: no such file.*3\.png: not a file.*not a file"
+    ):
+        keep_readable(source, "raise", quiet)
+    assert [Path(path).name for path in keep_readable(source, "skip", quiet).images] == ["1.png", "1.png"]
+    with pytest.raises(OSError, match="not a file"):  # without waiting
+        read_pixels(odd_folder / "dog" / "2.png")
 
 
 def test_more_pixels_than_pillow_allows_are_refused_before_they_are_decoded(tmp_path):
@@ -166,3 +190,11 @@ def test_every_image_counts_as_progress(spoiled):
     done = []
     inspect_images(spoiled, advance=done.append)
     assert sum(done) == 10
+
+
+def test_another_number_of_channels_is_one_reason_for_all(image_paths, quiet):
+    with pytest.raises(
+        ImageReadError, match=r"all for one reason: it has 3 channels \(RGB\), but `channels=6`"
+    ) as info:
+        keep_readable(as_source(image_paths), "raise", quiet, channels=6)
+    assert len(str(info.value).splitlines()) == 6

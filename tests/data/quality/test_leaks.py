@@ -12,6 +12,12 @@ def sources(x, y, validation_data, console=None, **options):
     return training_sources(x, y, validation_data, (None, None), console or Console(0), **options)
 
 
+@pytest.fixture(autouse=True)
+def nothing_told(monkeypatch):
+    """What is said once in a process was not said yet."""
+    monkeypatch.setattr(leaks, "_told", set())
+
+
 @pytest.fixture
 def leaky(images, labels):
     """Training images and labels, and validation data of which two are among the training images."""
@@ -88,6 +94,18 @@ def test_other_findings_share_a_line(images, labels, capsys):
         "Among the images: 1 duplicate of other images; 1 group of duplicates with different labels; "
         "25 images smaller than half of 60 × 60 px. `check_data` lists them."
     ) in capsys.readouterr().out
+
+
+def test_many_small_images_are_mentioned_once_in_a_process_and_few_never(images, labels, capsys):
+    few = [*images[:22], np.zeros((4, 4, 3), "uint8"), np.ones((4, 4, 3), "uint8")]
+    sources(few, labels, None, Console(2), image_size=(20, 24))
+    assert "smaller than half" not in capsys.readouterr().out
+    sources(images, labels, None, Console(0), image_size=(60, 60))  # said to nobody
+    sources(images, labels, None, Console(2), image_size=(60, 60))
+    assert "24 images smaller than half of 60 × 60 px" in capsys.readouterr().out
+    sources(images, labels, None, Console(2), image_size=(60, 60))
+    sources(images[:20], labels[:20], None, Console(2), image_size=(70, 70))
+    assert "smaller than half" not in capsys.readouterr().out
 
 
 def test_duplicates_join_the_groups_that_were_given(images, labels):

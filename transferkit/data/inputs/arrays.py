@@ -10,6 +10,20 @@ from transferkit._utils.text import bullets, plural
 from transferkit.data.readers import accepted_channels, check_pixels
 
 
+def refuse_encoded(x):
+    """Raises `TypeError` for an open file and for bytes: a stream and a sequence to Python, but no images yet."""
+    if advice := _advice_on_encoded(x):
+        raise TypeError(f"`x` must be a path, an image, or many of them. Received: {type(x).__name__}. {advice}")
+
+
+def _advice_on_encoded(x):
+    if isinstance(x, bytes | bytearray | memoryview):
+        return "Of bytes, `os.fsdecode` makes a path, and `PIL.Image.open(io.BytesIO(...))` an image."
+    if hasattr(x, "read") and hasattr(x, "seek"):
+        return "Instead of an open file, give its path or, for one image, `PIL.Image.open` of it."
+    return ""
+
+
 def read_images(x, channels=3):
     """Brings images that are in memory, or their paths, to an array or a list; see `as_source`."""
     if isinstance(x, str | os.PathLike):
@@ -54,16 +68,17 @@ def _as_image_list(items, channels):
             shape = f" of shape {item.shape}" if isinstance(item, np.ndarray) else ""
             raise TypeError(
                 "A sequence of images must hold only paths, or only PIL images and arrays (height, width, channels). "
-                f"Received: {type(item).__name__}{shape} at position {index}."
+                f"Received: {type(item).__name__}{shape} at position {index}. "
+                f"{_advice_on_encoded(item)}".rstrip()
             )
     return items
 
 
 def _existing_paths(paths):
     paths = [os.fspath(path) for path in paths]
-    missing = [path for path in paths if not os.path.isfile(path)]
+    missing = [path for path in paths if os.path.isdir(path) or not os.path.exists(path)]
     if not missing:
-        return paths
+        return paths  # a pipe or a device among them is an image that cannot be read
     if folders := [path for path in missing if os.path.isdir(path)]:
         raise ValueError(
             f"A list of paths must name image files. {plural(len(folders), 'folder')} among them:\n{bullets(folders)}\n"

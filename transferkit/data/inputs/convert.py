@@ -6,7 +6,7 @@ from pathlib import Path
 
 from transferkit.data.columns import as_groups, as_parts, as_weights
 from transferkit.data.inputs.archives import extract, is_archive
-from transferkit.data.inputs.arrays import read_images
+from transferkit.data.inputs.arrays import read_images, refuse_encoded
 from transferkit.data.inputs.folders import find_images, read_class_folder
 from transferkit.data.inputs.given import Given
 from transferkit.data.inputs.hub import is_hub_dataset, read_hub_dataset
@@ -92,6 +92,7 @@ def as_source(x, y=None, *, sample_weight=None, groups=None, class_names=None, n
 
 def _read(x, y, needs_labels, channels, steps, steps_name):
     """Reads `x`, whatever it is. Returns a `Given`."""
+    refuse_encoded(x)
     if y is not None and is_stream(x):
         raise ValueError(
             "`y` must be left out: a stream gives images together with their labels, as (images, labels). If this one "
@@ -103,7 +104,7 @@ def _read(x, y, needs_labels, channels, steps, steps_name):
     if is_table(x):
         return _with_images_checked(read_table(x, y, needs_labels), channels)
     for is_kind, read in (
-        (_is_folder, lambda folder: _read_folder(Path(folder), needs_labels)),
+        (_is_folder, lambda folder: _read_folder(Path(folder), needs_labels)),  # its files are there, whatever they are
         (is_keras_iterator, read_keras_iterator),  # streams as well, but known better
         (is_stream, lambda stream: read_stream(stream, steps, steps_name, channels)),
         (is_hub_dataset, read_hub_dataset),
@@ -111,7 +112,7 @@ def _read(x, y, needs_labels, channels, steps, steps_name):
         if is_kind(x):
             if y is not None:
                 raise ValueError(f"`y` must be left out: `x` brings its own labels. Received: x={_describe(x)}.")
-            return _with_images_checked(read(x), channels)
+            return read(x) if is_kind is _is_folder else _with_images_checked(read(x), channels)
     return Given(read_images(x, channels), y)
 
 
@@ -133,8 +134,9 @@ def _read_folder(folder, needs_labels):
         return Given(paths)
     if find_images(folder):
         raise ValueError(
-            f"Folder {str(folder)!r} has images but no subfolders with images, so there are no labels. "
-            "Expected one subfolder for each class, or a list of paths as `x` and labels as `y`."
+            f"Folder {str(folder)!r} has images but no folders of classes, so there are no labels. Expected one "
+            "subfolder with images for each class (in each part, if there are parts such as 'train' and 'test'), or "
+            "a list of paths as `x` and labels as `y`."
         )
     raise ValueError(f"No images were found in folder {str(folder)!r}, nor in its subfolders.")
 

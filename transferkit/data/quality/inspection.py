@@ -1,18 +1,18 @@
 """One look at every image: whether it can be read, how large it is, and what tells it from others."""
 
 import os
-import stat
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from transferkit._utils.failures import reason_of
 from transferkit._utils.fingerprints import PRINT_BYTES, digest_file, digest_pixels
 from transferkit._utils.quiet import warnings_filtered
 from transferkit._utils.text import plural
-from transferkit.data.readers import is_array_file, patience_with, read_array, read_pixels
+from transferkit.data.readers import is_array_file, patience_with, read_array, read_pixels, size_of_file
 from transferkit.exceptions import ImageReadError
 
 THUMBNAIL = 32
@@ -20,7 +20,6 @@ THUMBNAIL = 32
 
 _CHUNK = 32  # images that one thread takes at a time
 _HELD_BYTES = 2**26  # larger files are not held in memory as a whole
-_LONGEST_REASON = 200  # characters
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,18 +96,7 @@ def _reason_against(look, index):
     try:
         look(index)
     except Exception as error:  # whatever a decoder raises on broken data means the same here
-        return _plain_reason(error)
-
-
-def _plain_reason(error):
-    if isinstance(error, UnidentifiedImageError):
-        return "not an image that Pillow can identify"
-    if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
-        return f"more than {Image.MAX_IMAGE_PIXELS:,} pixels, which is what `PIL.Image.MAX_IMAGE_PIXELS` allows"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    lines = str(error).splitlines()
-    return lines[0][:_LONGEST_REASON] if lines else type(error).__name__
+        return reason_of(error)
 
 
 def _look_at(image, channels, has_prints):
@@ -121,15 +109,11 @@ def _look_at(image, channels, has_prints):
 
 
 def _look_at_file(path, channels, has_prints):
-    status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for someone to write to it
-        raise OSError("not a file")
-    if status.st_size == 0:
-        raise OSError("the file is empty")
+    size = size_of_file(path)
     with open(path, "rb") as file:
         if not has_prints:
             return None, *_decode(file, path, channels)
-        if status.st_size > _HELD_BYTES:
+        if size > _HELD_BYTES:
             digest = digest_file(file)
             file.seek(0)
             return digest, *_decode(file, path, channels)
@@ -208,3 +192,50 @@ def refuse_unreadable(inspection, on_bad_image, console):
     if on_bad_image == "raise" or len(failures) == count:
         raise error
     console.note(f"Skipped {len(failures):,} of {plural(count, 'image')} that could not be read:\n{error.listing}")
+
+
+def without_broken(work, sources, on_bad_image, console, channels=3):
+    """Does what takes long with images that were checked, even if some of them break or vanish meanwhile.
+
+    Args:
+        work: Function of the sources. It raises `ImageReadError` where an image cannot be read any more.
+        sources: Sequence of `Source` or `None`.
+        on_bad_image: `"raise"`, or `"skip"` to begin again without the images that broke.
+        console: Told about the images that are skipped.
+        channels: Number of channels that images must have.
+
+    Returns:
+        What `work` returns, and a list of the rows of each source that it was given, or `None`.
+
+    Raises:
+        ImageReadError: With all images that are broken by then, for `"raise"` or if none is left.
+    """
+    rows = [None if source is None else np.arange(len(source)) for source in sources]
+    while True:
+        given = [source if row is None or len(row) == len(source) else source.take(row)
+                 for source, row in zip(sources, rows, strict=True)]  # fmt: skip
+        try:
+            return work(*given), rows
+        except ImageReadError as error:
+            kept = [_unbroken(source, error, on_bad_image, console, channels) for source in given]
+            if all(row is None for row in kept):  # nobody can tell which it was
+                raise
+        console.note("They broke after they had been checked. Starting again without them.")
+        rows = [row if new is None else row[new] for row, new in zip(rows, kept, strict=True)]
+
+
+def _unbroken(source, error, on_bad_image, console, channels):
+    """Looks at images again after an error. Returns indices of those that can be read; `None`: all of them."""
+    if source is None or source.is_uniform:
+        return None
+    inspection = inspect_in_steps(source, console, channels=channels, has_prints=False)
+    failures = {index: (index, name, reason) for index, name, reason in inspection.failures}
+    reasons = {name: reason for _, name, reason in error.failures}
+    for index, path in enumerate(source.paths):
+        if path in reasons:  # perhaps it can be read again, for the moment
+            failures.setdefault(index, (index, path, reasons[path]))
+    if not failures:
+        return None
+    inspection = replace(inspection, failures=tuple(failures[index] for index in sorted(failures)))
+    refuse_unreadable(inspection, on_bad_image, console)
+    return inspection.readable

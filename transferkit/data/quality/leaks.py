@@ -7,6 +7,9 @@ from transferkit.exceptions import LeakError
 
 ON_LEAK = ("warn", "raise", "drop")
 
+_MANY_SMALL = 0.1  # of all images: fewer are single thumbnails, which `check_data` lists
+_told: set[str] = set()  # what this process has said, and says no more
+
 
 def leaking_rows(report):
     """Indices of training images that are duplicates of validation images, exact or near, `(m,)` int64."""
@@ -54,7 +57,10 @@ def _pairs(report):
 
 
 def tell_in_brief(report, image_size, console):
-    """Says in one line what else is unusual about training images, if anything."""
+    """Says in one line what else is unusual about training images, if anything.
+
+    That many of them are small is said once in a process: it is so in every fold and every fit.
+    """
     height, width = image_size
     findings = []
     if report.duplicates:
@@ -62,7 +68,10 @@ def tell_in_brief(report, image_size, console):
         findings.append(f"{plural(within, 'duplicate')} of other images")
     if report.label_conflicts:
         findings.append(f"{plural(len(report.label_conflicts), 'group')} of duplicates with different labels")
-    if small := sum(map(len, report.small_images.values())):
+    small = sum(map(len, report.small_images.values()))
+    if small and small >= _MANY_SMALL * sum(report.counts.values()) and "small" not in _told:
+        if not console.is_silent:
+            _told.add("small")
         findings.append(f"{plural(small, 'image')} smaller than half of {height} × {width} px")
     if findings:
         console.note(f"Among the images: {'; '.join(findings)}. `check_data` lists them.")
