@@ -125,10 +125,11 @@ def one_thread_in_scipy():
 def trace_path(features, labels, other_features, other_labels, seed):
     """Solves all strengths on one draw. Returns one record a strength: held-out scores, and scores on the others."""
     with one_worker_a_core() as workers, mock.patch.object(solvers, "_CROSS_VALIDATED", np.inf):
-        rows = standardise(features, workers)
+        image_weights = np.ones(len(labels), "float32")
+        rows = standardise(features, image_weights, workers)
         others = rows.of(other_features)
-        design = rotate(rows, principal_axes(rows, workers), workers)
-        task = Task(design, Images(rows, labels, np.ones(len(labels), "float32")), int(other_labels.max()) + 1, workers)
+        design = rotate(rows, principal_axes(rows, image_weights, workers), workers)
+        task = Task(design, Images(rows, labels, image_weights), int(other_labels.max()) + 1, workers)
         folds = solvers._ByFolds(5, seed)
         held_out = folds.hold_out(labels)
         training = np.vstack([~held_out, np.ones((1, len(labels)), bool)])

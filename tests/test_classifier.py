@@ -1,7 +1,9 @@
 """What a user does, on a tiny backbone."""
 
 import os
+import random
 import shutil
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -11,7 +13,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
-from transferkit import ArchiveError, Head, ImageReadError, TransferClassifier
+from transferkit import ArchiveError, Head, ImageReadError, Phase, Table, TransferClassifier, backbone_from_model
 
 
 @pytest.fixture
@@ -113,6 +115,42 @@ def test_sample_weights_change_the_score(fitted_classifier, images, labels):
     weights = np.zeros(len(labels))
     weights[0] = 1
     assert fitted_classifier.score(images, wrong, sample_weight=weights) == 0
+
+
+def test_a_folder_is_scored_with_weights(fitted_classifier, image_folder, images, labels):
+    order = np.argsort(labels, kind="stable")  # as the folder is read
+    weights = np.linspace(0, 3, 24)
+    right = fitted_classifier.predict(images[order]) == labels[order]
+    found = fitted_classifier.score(image_folder, sample_weight=weights)
+    assert found == pytest.approx(np.average(right, weights=weights))
+
+
+@pytest.mark.parametrize(
+    "schedule", ["linear", [Phase("logistic"), Phase("all", epochs=2, learning_rate=1e-2, interpolate=True)]]
+)
+def test_an_image_of_weight_0_is_not_there(tiny_backbone, images, labels, schedule, capsys):
+    rng = np.random.default_rng(0)
+    nonsense = rng.integers(0, 255, (10, 20, 24, 3)).astype("uint8")
+    mixed = np.concatenate([images[:12], nonsense, images[12:]])
+    its_labels = np.concatenate([labels[:12], ["blue"] * 10, labels[12:]])
+    weights = np.concatenate([np.ones(12), np.zeros(10), np.ones(12)])
+    options = {"schedule": schedule, "augmentation": None, "cache": "memory", "verbose": 0}
+    expected = TransferClassifier(tiny_backbone, **options).fit(images, labels, sample_weight=np.ones(24))
+    found = TransferClassifier(tiny_backbone, **options | {"verbose": 1}).fit(mixed, its_labels, sample_weight=weights)
+    assert np.array_equal(found.predict_proba(images), expected.predict_proba(images))
+    assert "Left out 10 training images of weight 0." in capsys.readouterr().out
+    places = [int(name.removeprefix("image ")) for name in found.split_.training + found.split_.validation]
+    assert sorted(places) == np.flatnonzero(weights).tolist()
+
+
+def test_nothing_of_weight_to_choose_on_is_refused(tiny_backbone, image_paths, labels):
+    table = {"path": image_paths, "label": labels, "split": ["train"] * 18 + ["val"] * 6, "weight": [1] * 18 + [0] * 6}
+    data = Table(table, weight="weight", split="split")
+    with pytest.raises(ValueError, match="All 6 validation images have weight 0. Give some of them another"):
+        TransferClassifier(tiny_backbone, verbose=0).fit(data)
+    weights = np.where(labels == "red", 1.0, 0.0)
+    with pytest.raises(ValueError, match=r"at least two classes. Received: 8 images, all of class red"):
+        TransferClassifier(tiny_backbone, verbose=0).fit(image_paths, labels, sample_weight=weights)
 
 
 def test_files_are_predicted_with_their_paths(fitted_classifier, image_folder, image_paths):
@@ -382,3 +420,43 @@ def test_an_unknown_class_at_evaluation_is_named(fitted_classifier, images):
 def test_a_missing_weights_file_is_refused(images, labels):
     with pytest.raises(FileNotFoundError, match="`weights` is not a file. Received: weights='no.h5'"):
         TransferClassifier("efficientnet_lite0", weights="no.h5", image_size=32, verbose=0).fit(images, labels)
+
+
+def random_backbone():
+    """A backbone whose weights Keras draws anew whenever it is built."""
+
+    def build(input_shape, weights):
+        image = keras.Input(input_shape)
+        return keras.Model(image, keras.layers.Conv2D(4, 3, strides=4, name="conv1")(image))
+
+    return replace(backbone_from_model(build((16, 16, 3), None)), builder=build)
+
+
+def test_global_generators_stay_where_they_are(tiny_backbone, images, labels, tmp_path):
+    def states():
+        return random.getstate(), np.random.get_state()[1].tolist()
+
+    backbone = random_backbone()
+    before = states()
+    for options in (
+        {"backbone": backbone, "weights": None},
+        {"schedule": [Phase("head", epochs=1)], "head": Head(units=(4,)), "augmentation": "light"},
+    ):
+        clf = TransferClassifier(**{"backbone": tiny_backbone, "verbose": 0} | options).fit(images, labels)
+        clf.evaluate(images, labels)
+        clf.save(tmp_path / "a.keras")
+        TransferClassifier.load(tmp_path / "a.keras").predict(images)
+        clf.show_augmentation(images[:1], copies=1)
+        assert states() == before
+
+
+def test_random_weights_of_a_backbone_come_from_the_seed(images, labels):
+    def weights(seed):
+        clf = TransferClassifier(random_backbone(), weights=None, seed=seed, verbose=0, cache="memory")
+        return clf.fit(images, labels).predict_proba(images)
+
+    random.seed(1)
+    one = weights(0)
+    random.seed(2)
+    assert np.array_equal(weights(0), one)
+    assert not np.array_equal(weights(1), one)

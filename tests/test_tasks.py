@@ -7,6 +7,7 @@ from sklearn.linear_model import LogisticRegression
 
 from transferkit import Head, MultilabelReport, Phase, Table, TransferClassifier
 from transferkit.evaluation.calibration import log_loss, logits_of
+from transferkit.evaluation.multilabel import choose_thresholds
 from transferkit.training.solvers import fit_logistic_path
 
 
@@ -46,6 +47,36 @@ def test_it_is_evaluated_by_what_counts(many_labels, pictures):
     assert report.mean_average_precision > 0.95
     assert report.thresholds is many_labels.thresholds_
     assert many_labels.score(*pictures) == report.accuracy
+
+
+def test_it_is_scored_with_weights(many_labels, pictures):
+    images, labels = pictures
+    wrong = [[] if i < 30 else own for i, own in enumerate(labels)]
+    predicted = many_labels.predict(images)
+    right = [set(own) == set(given) for own, given in zip(wrong, predicted, strict=True)]
+    weights = np.linspace(0, 1, 60)
+    assert many_labels.score(images, wrong, sample_weight=weights) == pytest.approx(np.average(right, weights=weights))
+
+
+@pytest.mark.parametrize("has_validation", [True, False])
+@pytest.mark.parametrize("schedule", ["linear", [Phase("logistic"), Phase("head", epochs=1, learning_rate=1e-9)]])
+def test_weights_of_images_choose_thresholds(pictures, tiny_backbone, schedule, has_validation, monkeypatch):
+    images, labels = pictures
+    seen, own = [], np.linspace(1, 2, 60).astype("float32")
+
+    def choose(targets, probabilities, weights):
+        seen.append((targets, weights))
+        return choose_thresholds(targets, probabilities, weights)
+
+    monkeypatch.setattr("transferkit.training.fitting.choose_thresholds", choose)
+    classifier = TransferClassifier(tiny_backbone, schedule=schedule, augmentation=None, verbose=0)
+    data = {"validation_data": (images, labels, own)} if has_validation else {"sample_weight": own}
+    classifier.fit(images, labels, **data)
+    ((targets, weights),) = seen
+    names = classifier.split_.validation or classifier.split_.training
+    rows = [int(name.removeprefix("image ")) for name in names]
+    assert weights.tolist() == own[rows].tolist()
+    assert targets.tolist() == [["green" in labels[row], "red" in labels[row]] for row in rows]
 
 
 def test_a_saved_classifier_gives_the_same_labels(many_labels, pictures, tmp_path):

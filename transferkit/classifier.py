@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from transferkit._utils.console import Console
-from transferkit._utils.random import python_random_kept
+from transferkit._utils.random import python_random_kept, python_random_seeded
 from transferkit.backbones.backbone import Backbone
 from transferkit.backbones.preprocessing import INTERPOLATION
 from transferkit.backbones.registry import get_backbone
@@ -23,6 +23,7 @@ from transferkit.data.intake import labelled_source, task_of, training_sources
 from transferkit.data.quality.inspection import find_unreadable, keep_readable
 from transferkit.data.resizing import ImageFormat
 from transferkit.data.splits import Split
+from transferkit.evaluation.metrics import weighted_accuracy
 from transferkit.evaluation.multilabel import MultilabelReport, evaluate_labels
 from transferkit.evaluation.report import EvaluationReport, evaluate_probabilities
 from transferkit.exceptions import ImageReadError
@@ -269,7 +270,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             channels=self.channels, sample_weight=sample_weight, groups=groups, task=self.task,
         )  # fmt: skip
         self._say_what_is_known(backbone, console)
-        with nullcontext() if self.strategy is None else self.strategy.scope():
+        with python_random_seeded(self.seed), nullcontext() if self.strategy is None else self.strategy.scope():
             parts = self._build_parts(backbone, image_format, source, console)
             phases, reason = self._plan_phases(parts, backbone, len(source))
             if reason:
@@ -378,12 +379,15 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
     def score(self, x: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Returns the accuracy, as scikit-learn expects it: the share of images of which all labels are right.
 
-        For arguments see `evaluate`.
+        For `x` and `y` see `evaluate`; `sample_weight` `(n,)` is what each image counts, at least 0.
         """
         check_is_fitted(self, "model_")
         if sample_weight is None:
             return self._evaluate(x, y, Console(0)).accuracy
-        return super().score(x, y, sample_weight)
+        source, probabilities = self._judge(x, y, Console(0), sample_weight=sample_weight)
+        return weighted_accuracy(
+            source.targets if source.is_multilabel else source.labels, probabilities, source.weights, self.thresholds_
+        )
 
     def summary(self, num_classes: int | None = None, num_images: int | None = None) -> None:
         """Prints the stages of the backbone, what of them trains in each phase, the rates, and what it costs.
@@ -457,7 +461,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             x, y, self.on_bad_image, console, "training", class_names=self.classes_ if is_fitted else None,
             channels=self.channels, task=self.task_ if is_fitted else self.task,
         )  # fmt: skip
-        with python_random_kept():
+        with python_random_seeded(self.seed):
             parts = self._build_parts(backbone, image_format, source, console)
             if is_fitted:
                 parts.whole.set_weights(self.model_.get_weights())
@@ -525,7 +529,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             FileNotFoundError: If there is no such file.
             ArchiveError: If it is damaged, was not written by `save`, or comes from a newer version.
         """
-        model, settings = read_archive(path)
+        with python_random_kept():
+            model, settings = read_archive(path)
         _, network, _ = parts_of(model)
         backbone = backbone_from_json(settings["backbone"], network)
         classifier = cls(backbone, **parameters_from_json(settings["parameters"]))
@@ -594,14 +599,18 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             )
 
     def _evaluate(self, x, y, console, steps=None):
-        source = labelled_source(
-            x, y, self.on_bad_image, console, "test", class_names=self.classes_, steps=steps, steps_name="steps",
-            channels=self.image_format_.channels, task=self.task_,
-        )  # fmt: skip
+        source, probabilities = self._judge(x, y, console, steps=steps)
         if source.is_multilabel:
-            probabilities = self._probabilities(source, console)
             return evaluate_labels(source.targets, probabilities, self.thresholds_, self.classes_)
-        return evaluate_probabilities(source.labels, self._probabilities(source, console), self.classes_)
+        return evaluate_probabilities(source.labels, probabilities, self.classes_)
+
+    def _judge(self, x, y, console, **options):
+        """Returns labelled images, as a `Source`, and their probabilities."""
+        source = labelled_source(
+            x, y, self.on_bad_image, console, "test", class_names=self.classes_, steps_name="steps",
+            channels=self.image_format_.channels, task=self.task_, **options,
+        )  # fmt: skip
+        return source, self._probabilities(source, console)
 
     def _probabilities(self, source, console):
         if getattr(self, "_predictor", None) is None:

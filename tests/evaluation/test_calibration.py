@@ -56,12 +56,39 @@ def test_log_probabilities_do_as_well_as_logits(data):
 
 def test_weights_weigh_images(data):
     logits, labels = data
-    weights = np.random.default_rng(1).integers(1, 4, 300)
+    weights = np.array([2.0, 0.5, 1.0, 3.0])[labels]  # those of classes do not make them larger
     loss, accuracy, temperature = judge_at_best_temperature(logits, labels, weights)
     expected = by_brute_force(logits, labels, weights)
     assert loss == pytest.approx(expected[0], rel=1e-4)
     assert temperature == pytest.approx(expected[1], rel=0.01)
     assert accuracy == pytest.approx(np.average(logits.argmax(axis=1) == labels, weights=weights))
+
+
+@pytest.mark.parametrize("is_multilabel", [False, True])
+def test_weights_are_numbers_of_images(data, is_multilabel):
+    logits, labels = data
+    labels = np.eye(4, dtype="float32")[labels] if is_multilabel else labels
+    weights = np.random.default_rng(1).choice([0, 1, 1, 1, 1, 1, 2, 3], 300)
+    rows = np.repeat(np.arange(300), weights)
+    found = judge_at_best_temperature(logits, labels, 5 * weights)
+    assert found == pytest.approx(judge_at_best_temperature(logits[rows], labels[rows]), rel=1e-4)
+
+
+@pytest.mark.parametrize("is_multilabel", [False, True])
+def test_images_that_are_not_judged_count_for_the_sizes_of_the_classes_only(data, is_multilabel):
+    logits, labels = data
+    labels = np.eye(4, dtype="float32")[labels] if is_multilabel else labels
+    found = judge_at_best_temperature(logits, labels, is_judged=np.arange(300) < 20)
+    nonsense = np.concatenate([logits[:20], 100 + logits[20:][::-1] ** 2])
+    assert found == pytest.approx(judge_at_best_temperature(nonsense, labels, is_judged=np.arange(300) < 20), rel=1e-4)
+    assert abs(found[0] - judge_at_best_temperature(logits[:20], labels[:20])[0]) > 1e-3
+
+
+def test_a_class_of_which_no_image_has_weight_is_no_error(data):
+    logits, labels = data
+    weights = (labels != 3).astype("float32")
+    found = judge_at_best_temperature(logits, labels, weights)
+    assert found == pytest.approx(judge_at_best_temperature(logits[labels != 3], labels[labels != 3]), rel=1e-4)
 
 
 def test_a_few_images_that_are_all_right_do_not_make_it_certain():

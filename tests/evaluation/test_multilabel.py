@@ -67,3 +67,14 @@ def test_it_prints_as_a_table():
         "cat        1.000   0.500  0.667  1.000       2      0.500\n"
         "dog        0.667   1.000  0.800  1.000       2      0.500"
     )
+
+
+def test_weights_of_images_are_numbers_of_them_for_thresholds():
+    rng = np.random.default_rng(3)
+    targets = rng.integers(0, 2, (80, 2))
+    probabilities = (0.3 * targets + 0.7 * rng.uniform(size=(80, 2))).astype("float32")
+    weights = 1 + 4 * rng.integers(0, 2, 80) * (targets[:, 0] == (probabilities[:, 0] > 0.6))
+    rows = np.repeat(np.arange(80), weights)
+    found = choose_thresholds(targets, probabilities, weights)
+    assert found == pytest.approx(choose_thresholds(targets[rows], probabilities[rows]))
+    assert np.abs(found - choose_thresholds(targets, probabilities)).max() > 0.01

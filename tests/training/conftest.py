@@ -1,10 +1,12 @@
 """A tiny classifier taken apart, images to train it on, and a function that runs phases."""
 
+import warnings
 from dataclasses import dataclass, field, replace
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 from transferkit._utils.console import Console
@@ -70,10 +72,11 @@ class Bench:
         fronts = Fronts(self.parts, settings, self.console, 36)
         material = replace(self.material, augmenter_for=settings.augmenter_for)
         fronts.plan(phases, material)
+        is_multilabel = material.training.is_multilabel
+        chosen = Options(optimizer, accumulation_steps, tuple(callbacks), is_multilabel=is_multilabel)
         return run_phases(
-            list(phases), self.parts, material, STAGES, Options(optimizer, accumulation_steps, tuple(callbacks)),
-            console=self.console, fronts=fronts, **options,
-        )  # fmt: skip
+            list(phases), self.parts, material, STAGES, chosen, console=self.console, fronts=fronts, **options
+        )
 
     def settings(self, **options):
         """`Settings` for this classifier."""
@@ -125,3 +128,13 @@ def make_bench():
         return Bench(parts, Material(**{"training": training, "validation": validation} | settings))
 
     return make
+
+
+@pytest.fixture
+def eagerly():
+    """Trains without tracing, which would take longer than the few steps themselves."""
+    tf.config.run_functions_eagerly(True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Even though the `tf.config.experimental_run_functions_eagerly`", UserWarning)
+        yield
+    tf.config.run_functions_eagerly(False)

@@ -5,6 +5,7 @@ import pytest
 from transferkit import Head, Phase, TransferClassifier
 from transferkit.models.heads import LOGISTIC, build_dense
 from transferkit.training.balancing import fit_head_by_smote
+from transferkit.training.heads import fit_logistic_head
 from transferkit.training.regression import _focal
 from transferkit.training.solvers import fit_logistic_path
 
@@ -144,3 +145,145 @@ def test_a_missing_package_is_named(monkeypatch, uneven_images, tiny_backbone):
     monkeypatch.setitem(__import__("sys").modules, "imblearn.over_sampling", None)
     with pytest.raises(ImportError, match=r'pip install "transferkit\[smote\]"'):
         TransferClassifier(tiny_backbone, balance="smote", verbose=0).fit(*uneven_images)
+
+
+@pytest.fixture
+def heads(monkeypatch):
+    """The arguments of all logistic heads that are fitted."""
+    calls = []
+
+    def fit(dense, features, labels, **options):
+        calls.append(options | {"labels": labels})
+        return fit_logistic_head(dense, features, labels, **options)
+
+    monkeypatch.setattr("transferkit.training.fitting.fit_logistic_head", fit)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("options", "by_class"),
+    [({"class_weight": {"light": 3}}, [1, 3]), ({"balance": "oversample"}, [0.6, 3]), ({}, [1, 1])],
+)
+def test_images_to_choose_on_weigh_what_they_and_their_classes_do(
+    options, by_class, uneven_images, tiny_backbone, heads
+):
+    images, labels = uneven_images
+    own = np.linspace(1, 2, 12)
+    rows = np.arange(36, 48)
+    TransferClassifier(tiny_backbone, verbose=0, **options).fit(
+        images, labels, validation_data=(images[rows], labels[rows], own)
+    )
+    _, codes, weights = heads[0]["validation"]
+    assert codes.tolist() == (labels[rows] == "light").astype(int).tolist()
+    assert weights == pytest.approx(own * np.array(by_class)[codes])
+
+
+def test_the_head_of_a_schedule_is_judged_on_weighed_images(uneven_images, tiny_backbone):
+    images, labels = uneven_images
+    weights = np.where(np.arange(48) % 2, 1.0, 1e-6)
+    schedule = [Phase("logistic"), Phase("head", epochs=1, learning_rate=1e-9)]
+    options = {"schedule": schedule, "augmentation": None, "verbose": 0, "class_weight": "balanced"}
+    classifier = TransferClassifier(tiny_backbone, **options).fit(
+        images, labels, validation_data=(images, labels, weights)
+    )
+    first, second = zip(*(classifier.history_[name] for name in ("val_loss", "val_accuracy")), strict=True)
+    assert first == pytest.approx(second, rel=1e-4)
+    even = classifier.predict_proba(images[1::2]), labels[1::2]
+    losses = -np.log(even[0][np.arange(24), (even[1] == "light").astype(int)])
+    by_class = np.where(even[1] == "light", 5, 1)
+    assert second[0] == pytest.approx(np.average(losses, weights=by_class), rel=1e-3)
+
+
+def test_shares_of_soft_labels_reach_the_head_weighed(uneven_images, tiny_backbone, heads):
+    images, _ = uneven_images
+    shares = np.random.default_rng(0).dirichlet([1, 1], 48).astype("float32")
+    TransferClassifier(tiny_backbone, verbose=0, class_weight={1: 4}).fit(images, shares)
+    found = heads[0]["weights"][:, None] * heads[0]["targets"]
+    assert found == pytest.approx(shares * [1, 4], rel=1e-5)
+
+
+def test_logit_adjustment_divides_by_what_the_classes_weigh(uneven_images, tiny_backbone):
+    images, labels = uneven_images
+    weights = np.where(labels == "light", 2.0, 1.0)
+    weights[:10] = 3
+    plain, adjusted = (
+        TransferClassifier(tiny_backbone, balance=balance, verbose=0)
+        .fit(images, labels, sample_weight=weights)
+        .predict_proba(images)
+        for balance in (None, "logit_adjustment")
+    )
+    expected = plain / [60 / 76, 16 / 76]
+    assert adjusted == pytest.approx(expected / expected.sum(axis=1, keepdims=True), abs=1e-4)
+
+
+def test_smote_chooses_on_the_images_it_is_given(uneven, quiet, monkeypatch):
+    pytest.importorskip("imblearn")
+    (x, y), (other_x, other_y) = uneven
+    calls = []
+
+    def fit(dense, features, labels, **options):
+        calls.append((np.bincount(labels), options))
+        return fit_logistic_head(dense, features, labels, **options)
+
+    monkeypatch.setattr("transferkit.training.balancing.fit_logistic_head", fit)
+    own = np.linspace(1, 2, len(other_y))
+    fit_head_by_smote(build_dense(LOGISTIC, 6, 2), x, y, validation=(other_x, other_y, own), console=quiet)
+    ((counts, options),) = calls
+    assert counts.tolist() == [300, 300]
+    features, labels, weights = options["validation"]
+    assert features is other_x
+    assert labels is other_y
+    assert weights == pytest.approx(own / np.array([300, 15])[other_y])
+
+
+def test_smote_takes_validation_data_of_the_user(uneven_images, tiny_backbone, monkeypatch):
+    pytest.importorskip("imblearn")
+    images, labels = uneven_images
+    seen = []
+
+    def fit(*args, validation=None, **options):
+        seen.append(validation)
+        return fit_head_by_smote(*args, validation=validation, **options)
+
+    monkeypatch.setattr("transferkit.training.fitting.fit_head_by_smote", fit)
+    classifier = TransferClassifier(tiny_backbone, balance="smote", verbose=0)
+    classifier.fit(images, labels, validation_data=(images[30:], labels[30:], np.arange(1, 19)))
+    classifier.fit(images, labels)
+    (_, codes, weights), nothing = seen
+    assert codes.tolist() == [0] * 10 + [1] * 8
+    assert weights.tolist() == list(range(1, 19))
+    assert nothing is None
+
+
+def test_smote_looks_at_images_as_they_are_only(uneven_images, tiny_backbone):
+    pytest.importorskip("imblearn")
+    images, labels = uneven_images
+    plain, varied = (
+        TransferClassifier(tiny_backbone, balance="smote", verbose=0, **options).fit(images, labels)
+        for options in ({}, {"augmentation": "light", "views": 2})
+    )
+    assert np.array_equal(plain.predict_proba(images), varied.predict_proba(images))
+
+
+def test_smote_refuses_what_it_cannot_honour(uneven_images, tiny_backbone, monkeypatch):
+    pytest.importorskip("imblearn")
+    images, labels = uneven_images
+    monkeypatch.setattr("transferkit.training.fronts.Fronts.features", None)  # nothing is computed before
+    classifier = TransferClassifier(tiny_backbone, balance="smote", verbose=0)
+    with pytest.raises(ValueError, match="no weight that SMOTE knows.*`sample_weight`.*Received: weights from 1 to 2"):
+        classifier.fit(images, labels, sample_weight=np.linspace(1, 2, 48))
+    shares = np.tile([0.7, 0.3], (48, 1))
+    with pytest.raises(ValueError, match="between images of one class.*Received: soft labels"):
+        classifier.fit(images, np.where((labels == "dark")[:, None], shares, shares[:, ::-1]))
+
+
+def test_smote_takes_equal_weights_and_one_hot_labels_as_what_they_are(uneven_images, tiny_backbone):
+    pytest.importorskip("imblearn")
+    images, labels = uneven_images
+    codes = (labels == "light").astype(int)
+    fitted = [
+        TransferClassifier(tiny_backbone, balance="smote", verbose=0).fit(images, y, sample_weight=weight)
+        for y, weight in ((codes, None), (codes, np.full(48, 2.0)), (np.eye(2)[codes], None))
+    ]
+    one, *others = (classifier.predict_proba(images) for classifier in fitted)
+    assert all(np.array_equal(one, other) for other in others)

@@ -45,15 +45,22 @@ def test_the_head_gives_the_probabilities_of_the_solver(data, dense, quiet):
     assert np.asarray(dense(data[0])) == pytest.approx(np.exp(log_softmax(logits, axis=1)), abs=1e-6)
 
 
-def test_it_is_epoch_zero_of_a_record_judged_as_keras_would(data, dense, quiet):
-    training, validation = (data[0][:40], data[1][:40]), (data[0][40:], data[1][40:])
-    fit_logistic_head(dense, *training, console=quiet)
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_it_is_epoch_zero_of_a_record_judged_as_keras_would(data, dense, quiet, is_weighted):
+    weights = np.linspace(0, 3, 60).astype("float32")
+    parts = slice(None, 40), slice(40, None)
+    training, validation = ((*(a[part] for a in data), weights[part] if is_weighted else None) for part in parts)
+    fit_logistic_head(dense, *training[:2], console=quiet)
     record = record_of_head(dense, training, validation, ["the weights"], "linear")
-    dense.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"], run_eagerly=True)
+    dense.compile(
+        loss="sparse_categorical_crossentropy",
+        weighted_metrics=["sparse_categorical_crossentropy", "accuracy"],
+        run_eagerly=True,
+    )
     row = {name: values[0] for name, values in record.history.items()}
-    for prefix, (x, y) in (("", training), ("val_", validation)):
-        expected = dense.evaluate(x, y, verbose=0, return_dict=True)
-        assert row[f"{prefix}loss"] == pytest.approx(expected["loss"], rel=1e-4)
+    for prefix, (x, y, sample_weight) in (("", training), ("val_", validation)):
+        expected = dense.evaluate(x, y, sample_weight=sample_weight, verbose=0, return_dict=True)
+        assert row[f"{prefix}loss"] == pytest.approx(expected["sparse_categorical_crossentropy"], rel=1e-4)
         assert row[f"{prefix}accuracy"] == pytest.approx(expected["accuracy"])
     assert (row["epoch"], row["phase"], row["learning_rate"], row["seconds"]) == (0, "linear", None, 0)
     assert (record.best_epoch, record.best_loss, record.best_weights) == (0, row["val_loss"], ["the weights"])
@@ -63,6 +70,6 @@ def test_it_is_epoch_zero_of_a_record_judged_as_keras_would(data, dense, quiet):
 def test_certainty_beyond_what_floats_hold_is_judged_all_the_same(dense):
     dense.get_layer("probabilities").set_weights([np.eye(6, 3) * 1e4, np.zeros(3)])
     features = np.eye(6, dtype="float32")[:3]
-    record = record_of_head(dense, (features, np.arange(3)), (features, np.array([1, 1, 2])), [], "linear")
+    record = record_of_head(dense, (features, np.arange(3), None), (features, np.array([1, 1, 2]), None), [], "linear")
     assert record.history["loss"] == [0.0]
     assert record.history["val_loss"] == pytest.approx([1e4 / 3])

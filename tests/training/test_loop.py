@@ -1,6 +1,6 @@
 import csv
 import random
-import warnings
+from dataclasses import replace
 from itertools import pairwise
 
 import keras
@@ -13,18 +13,9 @@ from transferkit.models.features import join, run_model
 from transferkit.models.heads import Head
 from transferkit.models.precision import computing_in
 from transferkit.training.heads import fit_logistic_head, record_of_head
+from transferkit.training.loop import _accuracy_of_guessing
 from transferkit.training.phases import Phase
 from transferkit.training.rates import ReduceOnPlateau, StepDecay
-
-
-@pytest.fixture
-def eagerly():
-    """Trains without tracing, which would take longer than the few steps themselves."""
-    tf.config.run_functions_eagerly(True)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Even though the `tf.config.experimental_run_functions_eagerly`", UserWarning)
-        yield
-    tf.config.run_functions_eagerly(False)
 
 
 class Diary(keras.callbacks.Callback):
@@ -545,13 +536,59 @@ def test_any_optimizer_trains(optimizer, make_bench, eagerly):
 
 def test_class_weights_weigh_the_loss(make_bench, eagerly):
     weights = np.array([0.5, 1.0, 4.0], "float32")
-    bench = make_bench(batch_size=24, weights=weights[make_bench().material.training.labels])
+    bench = make_bench(batch_size=24, class_weights=weights)
     logs = bench.train(Phase("all", epochs=1, learning_rate=1e-9)).history
     source = bench.material.training
     probabilities = bench.parts.whole.predict(source.images, verbose=0)
     losses = -np.log(probabilities[np.arange(24), source.labels])
     assert logs["loss"][0] == pytest.approx((weights[source.labels] * losses).mean(), rel=1e-4)
-    assert logs["val_loss"][0] == pytest.approx(bench.validation_loss()[0], rel=1e-4)
+    held_out = bench.material.validation
+    probabilities = bench.parts.whole.predict(held_out.images, verbose=0)
+    losses = -np.log(probabilities[np.arange(12), held_out.labels])
+    assert logs["val_loss"][0] == pytest.approx(np.average(losses, weights=weights[held_out.labels]), rel=1e-4)
+
+
+@pytest.mark.parametrize("is_multilabel", [False, True])
+@pytest.mark.parametrize("cache", ["memory", False])
+def test_held_out_images_weigh_in_what_epochs_and_interpolation_are_judged_by(
+    make_bench, eagerly, cache, is_multilabel
+):
+    material = make_bench().material
+    training, validation = (
+        replace(source, targets=np.eye(3, dtype="float32")[source.labels], is_multilabel=is_multilabel)
+        for source in (material.training, material.validation)
+    )
+    images = validation.images.copy()
+    images[::2] = np.random.default_rng(1).integers(0, 255, images[::2].shape)  # a judge who knows nothing
+    doubtful, half = replace(validation, images=images), np.arange(1, 12, 2)
+    found, expected, plain = (
+        judged_by(make_bench(training=training, validation=source, batch_size=5), cache)
+        for source in (
+            replace(doubtful, weights=np.tile([0, 3], 6).astype("float32")),
+            doubtful.take(half),
+            doubtful,
+        )
+    )
+    for name in ("val_loss", "val_accuracy"):
+        assert found.history[name] == pytest.approx(expected.history[name], rel=1e-4)
+        assert found.history[name] != pytest.approx(plain.history[name], rel=1e-4)
+    assert found.best_loss == pytest.approx(expected.best_loss, rel=1e-3)
+    assert found.best_loss != pytest.approx(plain.best_loss, rel=1e-3)
+
+
+def judged_by(bench, cache):
+    return bench.train(Phase("head", epochs=2, learning_rate=0.1, interpolate=True), cache=cache)
+
+
+def test_what_guessing_would_score_is_weighed(make_bench):
+    material = make_bench(class_weights=np.array([1, 1, 2], "float32")).material
+    assert _accuracy_of_guessing(material.targets()) == 0.5
+    labels = np.array([[1, 0, 0], [1, 1, 0], [1, 0, 1], [0, 0, 1]] * 6, "float32")
+    training = replace(
+        material.training, targets=labels, is_multilabel=True, weights=np.tile([1, 1, 1, 5], 6).astype("float32")
+    )
+    targets = make_bench(training=training).material.targets()
+    assert _accuracy_of_guessing(targets) == pytest.approx((5 / 8 + 7 / 8 + 6 / 8) / 3)
 
 
 # ---- the same again ----
@@ -594,7 +631,7 @@ def test_dropout_of_a_backbone_that_has_no_seed_gets_one(make_bench, eagerly):
 def test_half_precision_trains_float32_weights(precision, make_bench, eagerly):
     # Gradients of the backbone are so small that float16 knows none of them, unless the loss is scaled.
     smallness = 1e-8 if precision == "float16" else 1.0
-    bench, dtypes = make_bench(weights=np.full(24, smallness, "float32")), []
+    bench, dtypes = make_bench(class_weights=np.full(3, smallness, "float32")), []
     before, everywhere = bench.weights(), keras.config.dtype_policy()
     look = AtEpochs(end={0: lambda model: dtypes.extend(layer.compute_dtype for layer in model._flatten_layers())})
     phase = Phase("all", epochs=2, learning_rate=0.1 / smallness)

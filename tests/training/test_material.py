@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -39,7 +41,7 @@ def test_steps_and_classes_follow_from_the_images(material):
 
 def test_activations_come_with_the_targets_of_the_phase(make_bench, activations):
     weights = np.array([1, 2, 3], "float32")
-    material = make_bench(batch_size=10, weights=weights[make_bench().material.training.labels]).material
+    material = make_bench(batch_size=10, class_weights=weights).material
     with material.activations_for(Phase("head", label_smoothing=0.3), activations, 0) as (training, validation):
         found, held_out = arrays(training)[:3], arrays(validation)
     assert [len(batch[0]) for batch in found] == [10, 10, 4]
@@ -49,8 +51,10 @@ def test_activations_come_with_the_targets_of_the_phase(make_bench, activations)
     codes = material.training.labels[rows]
     assert np.concatenate([labels for _, labels, _ in found]) == pytest.approx(0.7 * np.eye(3)[codes] + 0.1)
     assert np.concatenate([found_weights for *_, found_weights in found]).ravel() == pytest.approx(weights[codes])
-    assert np.array_equal(np.concatenate([batch for batch, _ in held_out]), activations.validation)
-    assert np.array_equal(np.concatenate([labels for _, labels in held_out]), np.eye(3)[material.validation.labels])
+    images, labels, found_weights = (np.concatenate(part) for part in zip(*held_out, strict=True))
+    assert np.array_equal(images, activations.validation)
+    assert np.array_equal(labels, np.eye(3)[material.validation.labels])
+    assert np.array_equal(found_weights.ravel(), weights[material.validation.labels])
 
 
 def test_views_take_turns_and_activations_come_in_the_order_of_the_images(material, activations):
@@ -66,8 +70,7 @@ def test_views_take_turns_and_activations_come_in_the_order_of_the_images(materi
 
 def test_images_are_augmented_and_mixed_for_training_only(make_bench):
     weights = np.array([1, 2, 3], "float32")
-    by_image = weights[make_bench().material.training.labels]
-    material = make_bench(batch_size=10, weights=by_image, augmenter_for=lambda phase: Brighten()).material
+    material = make_bench(batch_size=10, class_weights=weights, augmenter_for=lambda phase: Brighten()).material
     with material.images_for(Phase("all", epochs=2, label_smoothing=0.3), 0) as (training, validation):
         found, held_out = arrays(training), arrays(validation)
     assert [len(batch[0]) for batch in found] == [10, 10, 4] * 2
@@ -76,10 +79,23 @@ def test_images_are_augmented_and_mixed_for_training_only(make_bench):
     assert images.min() >= 1000
     assert labels == pytest.approx(0.7 * np.eye(3)[codes] + 0.1)
     assert found_weights.ravel() == pytest.approx(weights[codes])
-    assert [len(batch) for batch in held_out] == [2, 2]
-    images, labels = (np.concatenate(part) for part in zip(*held_out, strict=True))
+    assert [len(batch) for batch in held_out] == [3, 3]
+    images, labels, found_weights = (np.concatenate(part) for part in zip(*held_out, strict=True))
     assert np.array_equal(images, material.validation.images)
     assert np.array_equal(labels, np.eye(3)[material.validation.labels])
+    assert np.array_equal(found_weights.ravel(), weights[material.validation.labels])
+
+
+def test_soft_labels_and_weights_of_held_out_images_reach_the_batches(make_bench):
+    shares = np.random.default_rng(0).dirichlet(np.ones(3), 24).astype("float32")
+    own, by_class = np.linspace(1, 2, 24).astype("float32"), np.array([1, 2, 3], "float32")
+    plain = make_bench().material
+    training = replace(plain.training, targets=shares, weights=own)
+    validation = replace(plain.validation, targets=shares[:12], weights=own[:12])
+    material = make_bench(training=training, validation=validation, class_weights=by_class).material
+    for targets, count in ((material.targets(), 24), (material.held_out_targets, 12)):
+        rows = targets.weighted(np.arange(count))
+        assert rows[:, :-1] == pytest.approx(own[:count, None] * shares[:count] * by_class, rel=1e-5)
 
 
 def test_a_phase_goes_on_with_the_epochs_of_the_one_before(material):

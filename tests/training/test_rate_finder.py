@@ -1,6 +1,13 @@
-import numpy as np
+from dataclasses import replace
 
-from transferkit.training.rate_finder import RateCurve, _suggest
+import keras
+import numpy as np
+import pytest
+
+from transferkit import TransferClassifier
+from transferkit.training.loop import Options
+from transferkit.training.phases import Phase
+from transferkit.training.rate_finder import RateCurve, _suggest, find_rate
 
 
 def test_the_suggestion_is_a_tenth_of_the_rate_where_the_loss_explodes():
@@ -20,3 +27,96 @@ def test_a_curve_is_drawn_on_a_logarithmic_axis():
     assert ax.get_xscale() == "log"
     assert np.array_equal(ax.lines[0].get_ydata(), np.arange(6.0))
     assert curve.plot(ax) is ax
+
+
+def find(bench, phase, options=None, **limits):
+    limits = {"smallest": 1e-6, "largest": 1e-3, "steps": 3} | limits
+    stages = bench.settings().stages
+    return find_rate(
+        phase, bench.parts, bench.material, stages, options or Options("sgd"), console=bench.console, **limits
+    )
+
+
+@pytest.mark.parametrize("is_multilabel", [False, True])
+@pytest.mark.parametrize("focus", [0.0, 2.0])
+def test_the_loss_is_the_one_that_is_trained(make_bench, eagerly, focus, is_multilabel):
+    shares = np.eye(3, dtype="float32")
+    training = make_bench().material.training
+    weights = (1 + training.labels).astype("float32")
+    training = replace(training, targets=shares[training.labels], is_multilabel=is_multilabel, weights=weights)
+    bench = make_bench(batch_size=24, training=training)
+    if is_multilabel:
+        bench.parts.dense.get_layer("probabilities").activation = keras.activations.sigmoid
+    probabilities = bench.parts.whole.predict(training.images, verbose=0)
+    curve = find(bench, Phase("head"), Options("sgd", focus=focus, is_multilabel=is_multilabel), largest=1.1e-6)
+    wanted = np.where(training.targets > 0, probabilities, 1 - probabilities)
+    losses = -np.log(wanted) * (1 - wanted) ** focus
+    losses = losses.mean(axis=1) if is_multilabel else losses[training.targets > 0]
+    assert curve.losses[0] == pytest.approx(np.mean(losses * weights), rel=1e-3)
+
+
+def test_deeper_layers_are_tested_at_the_rates_that_they_would_train_at(make_bench, eagerly):
+    moved = []
+    for decay in (1.0, 0.5):
+        bench = make_bench(batch_norm=False, batch_size=24)
+        before = bench.weights()
+        find(bench, Phase("all", layer_decay=decay), smallest=1e-5, largest=1.1e-5)
+        moved.append({path: np.abs(value - before[path]).max() for path, value in bench.weights().items()})
+    for name, depth in (("probabilities", 0), ("conv3", 1), ("conv2", 2), ("conv1", 3)):
+        (path,) = (path for path in before if path.endswith(f"{name}/kernel"))
+        assert moved[1][path] == pytest.approx(moved[0][path] * 0.5**depth, rel=0.05)
+
+
+def test_rates_grow_by_the_same_factor_and_only_what_the_phase_names_trains(make_bench, eagerly):
+    rates = []
+
+    class Watched(keras.optimizers.SGD):
+        def apply(self, grads, trainable_variables=None):
+            rates.append(float(self.learning_rate))
+            super().apply(grads, trainable_variables)
+
+    bench = make_bench()
+    before = bench.weights()
+    curve = find(bench, Phase("stage3"), Options(Watched()), smallest=1e-4, largest=1e-1, steps=4)
+    assert rates == pytest.approx([1e-4, 1e-3, 1e-2, 1e-1])
+    assert curve.learning_rates == pytest.approx(rates)
+    changed = {path for path, value in bench.weights().items() if not np.array_equal(value, before[path])}
+    assert changed
+    assert all("3" in path or "probabilities" in path for path in changed)
+    assert not any("moving" in path for path in changed)
+
+
+def test_losses_are_smoothed_without_a_pull_to_zero(make_bench, eagerly):
+    bench = make_bench(batch_size=24)
+    curve = find(bench, Phase("head"), smallest=1e-9, largest=1.1e-9, steps=12)
+    probabilities = bench.parts.whole.predict(bench.material.training.images, verbose=0)
+    loss = -np.log(probabilities[np.arange(24), bench.material.training.labels]).mean()
+    assert curve.losses == pytest.approx(np.full(12, loss), rel=1e-4)
+    assert not curve.exploded
+    assert "did not explode up to a rate of 1.1e-09" in bench.said[-1]
+
+
+def test_it_ends_where_the_loss_explodes(make_bench, eagerly):
+    bench = make_bench(batch_norm=False)
+    curve = find(bench, Phase("all"), smallest=1e-3, largest=1e6, steps=60)
+    assert curve.exploded
+    assert len(curve.losses) < 60
+    assert len(curve.learning_rates) == len(curve.losses)
+    assert np.isfinite(curve.losses).all()
+
+
+def test_a_loss_that_is_not_finite_is_explained(make_bench, eagerly):
+    bench = make_bench()
+    bench.parts.dense.get_layer("probabilities").bias.assign([np.nan] * 3)
+    with pytest.raises(ValueError, match="The loss is not finite from the start"):
+        find(bench, Phase("head"))
+
+
+def test_the_rate_is_sought_for_the_focal_loss_where_that_is_trained(tiny_backbone, images, labels):
+    first = [
+        TransferClassifier(tiny_backbone, balance=balance, verbose=0, batch_size=24)
+        .find_learning_rate(images, labels, train="head", steps=10, smallest=1e-9, largest=2e-9)
+        .losses[0]
+        for balance in (None, "focal")
+    ]
+    assert first[1] < 0.7 * first[0]

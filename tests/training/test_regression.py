@@ -21,13 +21,14 @@ def images(workers):
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 300)
     x = np.tile(0.5 * np.eye(3, 20)[labels], (2, 1)) + rng.normal(size=(600, 20))
-    rows = standardise((x * np.arange(1, 21)).astype("float32"), workers)
-    return Images(rows, labels, rng.uniform(0.5, 2, 300).astype("float32"), 2)
+    weights = rng.uniform(0.5, 2, 300).astype("float32")
+    rows = standardise((x * np.arange(1, 21)).astype("float32"), np.tile(weights, 2), workers)
+    return Images(rows, labels, weights, 2)
 
 
 @pytest.fixture(params=["rotated", "streamed"])
 def task(request, images, workers):
-    axes = principal_axes(images.rows, workers)
+    axes = principal_axes(images.rows, images.row_weights, workers)
     rotated = request.param == "rotated"
     design = rotate(images.rows, axes, workers) if rotated else StreamedRows(images.rows, axes)
     return Task(design, images, 3, workers)

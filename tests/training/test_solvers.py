@@ -61,15 +61,22 @@ def objective(path, x, y, class_weights=None):
     """What was minimised at the strength that was chosen."""
     temperature = path.temperature[path.strengths.index(path.strength)]
     log_probabilities = log_softmax(x @ (path.kernel * temperature) + path.bias * temperature, axis=1)
-    weights = None if class_weights is None else class_weights[y]
+    weights = np.ones(len(y)) if class_weights is None else class_weights[y]
     loss = -np.average(log_probabilities[np.arange(len(y)), y], weights=weights)
-    return loss + path.strength / 2 * np.square(path.kernel * temperature * x.std(axis=0)[:, None]).sum()
+    scale = standard(x, weights)[1]
+    return loss + path.strength / 2 * np.square(path.kernel * temperature * scale[:, None]).sum()
+
+
+def standard(x, weights):
+    """Mean and scale of features, weighted."""
+    mean = np.average(x, axis=0, weights=weights)
+    return mean, np.sqrt(np.average(np.square(x - mean), axis=0, weights=weights))
 
 
 def scikit_learn(x, y, strength, class_weights=None):
     """Weights of the same problem, solved by scikit-learn on standardised features."""
-    mean, scale = x.mean(axis=0), x.std(axis=0)
     weights = np.ones(4) if class_weights is None else class_weights
+    mean, scale = standard(x, weights[y])
     model = LogisticRegression(
         C=1 / (strength * weights[y].sum()), class_weight=dict(enumerate(weights)), tol=1e-8, max_iter=5000
     ).fit((x - mean) / scale, y)
@@ -143,6 +150,78 @@ def test_equal_weights_of_any_size_are_none(data):
         softmax(x @ plain.kernel + plain.bias, axis=1), abs=1e-3
     )
     assert path.val_loss == pytest.approx(plain.val_loss, rel=1e-3)
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+@pytest.mark.parametrize("has_validation", [False, True])
+def test_an_image_without_weight_is_not_there(data, has_validation, copies):
+    x, y = data
+    rng = np.random.default_rng(0)
+    x = np.concatenate([x, x + rng.normal(size=x.shape).astype("float32")])[: copies * len(x)]
+    weights = rng.integers(0, 2, len(y)).astype("float32")
+    outliers = x + 1000 * (np.tile(weights, copies) == 0)[:, None].astype("float32")
+    options = {"copies": copies, "validation": (x[:50], y[:50], weights[:50]) if has_validation else None}
+    found = fit_logistic_path(outliers, y, 4, weights=weights, **options)
+    kept = np.flatnonzero(weights)
+    rows = np.concatenate([kept, kept + len(y)])[: copies * len(kept)]
+    if has_validation:
+        options["validation"] = x[:50][weights[:50] > 0], y[:50][weights[:50] > 0], None
+    expected = fit_logistic_path(x[rows], y[kept], 4, **options)
+    assert found.strengths == expected.strengths
+    assert found.val_loss == pytest.approx(expected.val_loss, rel=1e-5)
+    assert found.temperature == pytest.approx(expected.temperature, rel=1e-3)
+    assert found.kernel == pytest.approx(expected.kernel, rel=1e-3, abs=1e-5)
+
+
+def test_an_image_of_twice_the_weight_is_there_twice(data):
+    x, y = data
+    weights = np.tile([1, 1, 2], len(y))[: len(y)]
+    twice = np.repeat(np.arange(len(y)), weights)
+    held_out = np.arange(0, len(y), 2)
+    validation = x[held_out], y[held_out], weights[held_out].astype("float32")
+    found = fit_logistic_path(x, y, 4, weights=weights.astype("float32"), validation=validation)
+    held_out = np.repeat(held_out, weights[held_out])
+    expected = fit_logistic_path(x[twice], y[twice], 4, validation=(x[held_out], y[held_out], None))
+    assert found.strength == expected.strength
+    assert found.val_loss == pytest.approx(expected.val_loss, rel=1e-3)
+    assert softmax(x @ found.kernel + found.bias, axis=1) == pytest.approx(
+        softmax(x @ expected.kernel + expected.bias, axis=1), abs=5e-3
+    )
+
+
+def test_folds_of_images_that_are_all_there_twice_are_those_of_images_that_weigh_twice(data):
+    x, y = data
+    groups, twice = np.arange(len(y)), np.repeat(np.arange(len(y)), 2)
+    found = fit_logistic_path(x, y, 4, weights=np.full(len(y), 2, "float32"), groups=groups)
+    expected = fit_logistic_path(x[twice], y[twice], 4, weights=np.full(2 * len(y), 0.5, "float32"), groups=twice)
+    assert found.strength == expected.strength
+    assert found.val_accuracy == pytest.approx(expected.val_accuracy)
+
+
+def test_all_the_weight_in_few_images_leaves_numbers(data):
+    x, y = data
+    first = np.concatenate([np.flatnonzero(y == code)[:3] for code in range(4)])
+    weights = np.zeros(len(y), "float32")
+    weights[first] = 1
+    path = fit_logistic_path(x, y, 4, weights=weights)
+    assert np.isfinite(path.kernel).all()
+    assert np.isfinite(path.val_loss).all()
+    expected = fit_logistic_path(x[np.sort(first)], y[np.sort(first)], 4)
+    assert path.strength == expected.strength
+
+
+def test_of_labels_that_are_judged_the_places_among_all_images_are_told():
+    rng = np.random.default_rng(0)
+    targets = np.eye(3, dtype="float32")[rng.permutation(42) % 3][:40]
+    x = (targets @ rng.normal(size=(3, 6)) + rng.normal(size=(40, 6))).astype("float32")
+    weights = np.tile([0, 1], 20).astype("float32")
+    options = {"targets": targets, "is_multilabel": True, "weights": weights}
+    rows, logits = fit_logistic_path(x, targets.argmax(axis=1), 3, **options).judged
+    assert np.array_equal(rows, np.arange(1, 40, 2))
+    expected = fit_logistic_path(
+        x[1::2], targets[1::2].argmax(axis=1), 3, targets=targets[1::2], is_multilabel=True
+    ).judged  # fmt: skip
+    assert logits == pytest.approx(expected[1], abs=1e-3)
 
 
 def test_the_strength_with_the_lowest_held_out_loss_is_chosen(data):

@@ -1,6 +1,7 @@
 """What is done about classes of different sizes: weights of images, and what the classes are worth after training."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -60,7 +61,14 @@ def choose_balance(balance, labels):
     return balance, None
 
 
-def class_weights(class_weight, labels, class_names):
+def class_sizes(source):
+    """Returns the number of images of each class, `(num_classes,)`: of soft labels, the sum of their shares in it."""
+    if source.targets is None:
+        return np.bincount(source.labels, minlength=len(source.class_names))
+    return source.targets.sum(axis=0, dtype="float64")
+
+
+def class_weights(class_weight, sizes, class_names):
     """Turns what the user asked for into one weight for each class.
 
     Args:
@@ -69,7 +77,7 @@ def class_weights(class_weight, labels, class_names):
             rare classes but treats all classes of more than some thousand images alike (Cui et al., CVPR 2019); or a
             dict from class name to weight, 1 for classes that it does not name. The mean over the images is 1 for the
             first two.
-        labels: `(n,)` integer codes.
+        sizes: `(num_classes,)`, from `class_sizes`.
         class_names: Names of the classes.
 
     Returns:
@@ -83,40 +91,51 @@ def class_weights(class_weight, labels, class_names):
         return None
     names = np.asarray(class_names).tolist()
     if isinstance(class_weight, str):
-        counts = np.maximum(np.bincount(labels, minlength=len(names)), 1)
+        counts = np.where(sizes > 0, sizes, 1)
         weights = 1 / counts if class_weight == "balanced" else 1 / (1 - _BETA**counts)
-        return (weights / weights[labels].mean()).astype("float32")
+        return (weights / np.average(weights, weights=sizes)).astype("float32")
     unknown = [name for name in class_weight if name not in names]
     if unknown:
         raise ValueError(f"`class_weight` names classes that are not in the data: {unknown}. The classes are: {names}.")
     return np.array([class_weight.get(name, 1.0) for name in names], "float32")
 
 
-def image_weights(class_weight, source, training=None):
-    """Returns the weight of each image in the loss, `(n,)` float32: that of its class times its own; or `None`.
+def weigh(source, by_class):
+    """Makes weights of classes part of those of images.
+
+    The log loss of an image with soft labels is a sum over the classes, of which each part gets the weight of its
+    class: that is the loss of other shares, with the sum of what they weigh as the weight of the image.
 
     Args:
-        class_weight: See `class_weights`.
         source: A labelled `Source`.
-        training: The `Source` whose classes `class_weight` is about. Default: the same.
+        by_class: `(num_classes,)` float32 weights of the classes, or `None`.
+
+    Returns:
+        The `Source` with other weights and, if it has soft labels, other targets.
     """
-    training = training or source
-    by_class = class_weights(class_weight, training.labels, training.class_names)
     if by_class is None:
-        return source.weights
-    return by_class[source.labels] if source.weights is None else by_class[source.labels] * source.weights
+        return source
+    targets = source.targets
+    if targets is None:
+        weights = by_class[source.labels]
+    else:
+        shares = targets * by_class
+        weights = shares.sum(axis=1)
+        targets = shares / weights[:, None]
+    return replace(
+        source, targets=targets, weights=weights if source.weights is None else weights * source.weights
+    )  # fmt: skip
 
 
-def log_prior(labels, num_classes, weights=None):
-    """Returns the logarithm of the share of each class, `(num_classes,)` float32.
+def log_prior(source):
+    """Returns the logarithm of the share of each class in the weights of images, `(num_classes,)` float32.
 
     A class without images counts as one with a single image.
-
-    Args:
-        labels: `(n,)` integer codes.
-        num_classes: Number of classes.
-        weights: `(n,)` weights of the images, or `None`.
     """
-    counts = np.bincount(labels, weights, num_classes)
-    counts = np.where(np.bincount(labels, minlength=num_classes) > 0, counts, 1)
+    weights = np.ones(len(source)) if source.weights is None else source.weights.astype("float64")
+    if source.targets is None:
+        counts = np.bincount(source.labels, weights, len(source.class_names))
+    else:
+        counts = weights @ source.targets
+    counts = np.where(counts > 0, counts, 1)
     return np.log(counts / counts.sum()).astype("float32")

@@ -78,6 +78,7 @@ def training_sources(
             steps=steps[1], steps_name="validation_steps", channels=channels, task=task_of(training),
         )  # fmt: skip
     sources = {"training": training} if validation is None else {"training": training, "validation": validation}
+    sources = {name: _of_weight(source, name, console) for name, source in sources.items()}
     sources = _checked(sources, console, on_bad_image, on_leak, image_size, channels)
     training = sources["training"]
     for note in check_classes(training):
@@ -86,6 +87,19 @@ def training_sources(
         f"{plural(len(training), 'image')} of {len(training.class_names)} classes: {listing(training.class_names)}"
     )
     return training, sources.get("validation")
+
+
+def _of_weight(source, name, console):
+    """Leaves images of weight 0 out: where nothing else is left to train or to choose on, that is an error."""
+    if source.weights is None or source.weights.all():
+        return source
+    kept = np.flatnonzero(source.weights)
+    if not len(kept):
+        raise ValueError(
+            f"All {plural(len(source), f'{name} image')} have weight 0. Give some of them another `sample_weight`."
+        )
+    console.note(f"Left out {plural(len(source) - len(kept), f'{name} image')} of weight 0.")
+    return source.take(kept)
 
 
 def task_of(source):

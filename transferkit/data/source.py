@@ -88,6 +88,7 @@ class Source:
         groups: `(n,)` what each image belongs to, such as a patient or a scene: images of one group are not on
             different sides of a split. `None`: each image is a group of its own.
         parts: `(n,)` of `"training"`, `"validation"` and `"test"`, or `None`: how the user has divided the images.
+        places: `(n,)` where each image was in what the user gave, or `None`: all are where they were.
         notes: What was ignored on the way, in words, for the user to see.
         augmentation: An `ImageDataGenerator` that the images came with, or `None`.
     """
@@ -100,6 +101,7 @@ class Source:
     weights: np.ndarray | None = field(default=None, repr=False)
     groups: np.ndarray | None = field(default=None, repr=False)
     parts: np.ndarray | None = field(default=None, repr=False)
+    places: np.ndarray | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
     augmentation: Any = None
 
@@ -121,7 +123,8 @@ class Source:
     def name(self, index):
         """What to call image `index` in a message."""
         image = None if isinstance(self.images, Column) else self.images[index]
-        return str(image) if isinstance(image, str | os.PathLike) else f"image {index}"
+        place = index if self.places is None else self.places[index]
+        return str(image) if isinstance(image, str | os.PathLike) else f"image {place}"
 
     def take(self, indices):
         """Returns the part of this source at `indices`, in that order."""
@@ -136,4 +139,5 @@ class Source:
             images = [self.images[i] for i in indices]
         columns = {name: getattr(self, name) for name in ("labels", "targets", "weights", "groups", "parts")}
         taken = {name: None if column is None else column[indices] for name, column in columns.items()}
-        return replace(self, images=images, **taken)
+        places = indices if self.places is None else self.places[indices]
+        return replace(self, images=images, places=places, **taken)

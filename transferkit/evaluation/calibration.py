@@ -18,13 +18,14 @@ def logits_of(probabilities, labels):
     return logits - np.log(np.maximum(1 - probabilities.astype("float64"), 1e-16)).astype("float32")
 
 
-def log_loss(logits, labels):
-    """Returns the mean log loss in nats of logits `(n, num_classes)`."""
+def log_loss(logits, labels, weights=None):
+    """Returns the mean log loss in nats of logits `(n, num_classes)`, of images with weights `(n,)` or `None`."""
     if labels.ndim == 2:
-        return float(np.mean(np.logaddexp(0, logits) - labels * logits))
+        losses = np.mean(np.logaddexp(0, logits) - labels * logits, axis=1)
+        return float(np.average(losses, weights=weights))
     logits = logits - logits.max(axis=1, keepdims=True)
     own = logits[np.arange(len(labels)), labels]
-    return float((np.log(np.exp(logits).sum(axis=1)) - own).mean())
+    return float(np.average(np.log(np.exp(logits).sum(axis=1)) - own, weights=weights))
 
 
 def accuracy_of(logits, labels, weights=None):
@@ -33,21 +34,27 @@ def accuracy_of(logits, labels, weights=None):
     return float(np.average(right.mean(axis=1) if right.ndim == 2 else right, weights=weights))
 
 
-def judge_at_best_temperature(logits, labels, weights=None):
+def judge_at_best_temperature(logits, labels, weights=None, is_judged=None):
     """Finds the temperature at which the log loss is least (Guo et al., ICML 2017).
 
     A few held-out images that are all right would have probabilities of 1. So a class of `m` images expects only
-    `(m + 1) / (m + 2)` for itself and shares the rest among the others (Platt, 1999).
+    `(m + 1) / (m + 2)` for itself and shares the rest among the others (Platt, 1999). An image of the weight that is
+    usual in its class counts as one of these, one of twice that weight as two: weights of classes, which are the same
+    for all images of one, make it neither larger nor smaller.
 
     Args:
         logits: `(n, num_classes)` float32, up to a constant in each row for codes; log probabilities will do.
         labels: `(n,)` integer codes, or `(n, num_classes)`.
         weights: `(n,)` weights of the images, or `None`.
+        is_judged: `(n,)` bool: the images that are judged; the others only count for the sizes of the classes. `None`:
+            all.
 
     Returns:
         `(log_loss, accuracy, temperature)`: the first in nats, at the last, which logits are to be divided by.
     """
-    losses_at = _independent_losses(logits, labels) if labels.ndim == 2 else _losses(logits, labels)
+    counted = np.ones(len(labels)) if weights is None else weights
+    losses_at = (_independent_losses if labels.ndim == 2 else _losses)(logits, labels, counted)
+    weights = weights if is_judged is None else counted * is_judged
 
     def log_loss(log_sharpness):
         return float(np.average(losses_at(np.float32(np.exp(log_sharpness))), weights=weights))
@@ -56,18 +63,30 @@ def judge_at_best_temperature(logits, labels, weights=None):
     return float(found.fun), accuracy_of(logits, labels, weights), float(np.exp(-found.x))
 
 
-def _losses(logits, labels):
+def _losses(logits, labels, weights):
     """Returns the function from a sharpness to the loss of each image."""
     logits = logits - logits.max(axis=1, keepdims=True)
-    rest = 1 / (np.bincount(labels, minlength=logits.shape[1]) + 2)[labels]
+    rest = 1 / (_class_sizes(labels, weights, logits.shape[1]) + 2)[labels]
     others = logits.shape[1] - 1
     own = logits[np.arange(len(labels)), labels]
     expected = own * (1 - rest - rest / others) + logits.sum(axis=1) * (rest / others)
     return lambda sharpness: np.log(np.exp(logits * sharpness).sum(axis=1)) - expected * sharpness
 
 
-def _independent_losses(logits, labels):
+def _class_sizes(labels, weights, num_classes):
+    """Size of each class, in images of the weight that is usual in it: the lower median of those above 0."""
+    is_counted = weights > 0
+    labels, weights = labels[is_counted], weights[is_counted].astype("float64")
+    counts, totals = np.bincount(labels, minlength=num_classes), np.bincount(labels, weights, num_classes)
+    occurs, in_order = counts > 0, weights[np.lexsort((weights, labels))]
+    usual = in_order[(np.cumsum(counts) - counts + (counts - 1) // 2)[occurs]]
+    totals[occurs] /= usual
+    return totals
+
+
+def _independent_losses(logits, labels, weights):
     """The same where each label is a question of its own."""
-    positives = labels.sum(axis=0)
-    expected = np.where(labels > 0, (positives + 1) / (positives + 2), 1 / (len(labels) - positives + 2))
+    (size,) = _class_sizes(np.zeros(len(labels), int), weights, 1)
+    positives = size / weights.sum() * (labels * weights[:, None]).sum(axis=0)
+    expected = np.where(labels > 0, (positives + 1) / (positives + 2), 1 / (size - positives + 2))
     return lambda sharpness: (np.logaddexp(0, logits * sharpness) - expected * logits * sharpness).mean(axis=1)

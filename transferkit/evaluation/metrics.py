@@ -25,6 +25,25 @@ def accuracy_interval(num_correct, num_images, confidence=0.95):
     return float(interval.low), float(interval.high)
 
 
+def weighted_accuracy(labels, probabilities, weights, thresholds=None):
+    """Share of images of which all labels are right, each by its weight.
+
+    Args:
+        labels: True codes `(n,)` or, of any number for each image, `(n, num_classes)` of 0 and 1.
+        probabilities: `(n, num_classes)`.
+        weights: `(n,)`.
+        thresholds: `(num_classes,)` probability from which on a label is given, for any number of them.
+
+    Returns:
+        A number in `[0, 1]`.
+    """
+    if labels.ndim == 2:
+        is_right = ((probabilities >= thresholds) == (labels > 0)).all(axis=1)
+    else:
+        is_right = probabilities.argmax(axis=1) == labels
+    return float(np.average(is_right, weights=weights))
+
+
 def class_metrics(labels, predictions, num_classes):
     """Precision, recall, F1 and support of each class, and the confusion matrix.
 

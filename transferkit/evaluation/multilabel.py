@@ -8,23 +8,25 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, pre
 _FEWEST = 5  # images with a label, and without it, that it takes to choose its threshold
 
 
-def choose_thresholds(targets, probabilities):
+def choose_thresholds(targets, probabilities, weights=None):
     """Chooses for each label the probability from which on it has the best F1.
 
     Args:
         targets: `(n, num_classes)` of 0 and 1.
         probabilities: `(n, num_classes)` for images that were not trained on.
+        weights: `(n,)` weights of the images, or `None`.
 
     Returns:
         `(num_classes,)` float32. 0.5 for labels that fewer than five of the images have, or lack.
     """
-    return np.array([_best_threshold(*column) for column in zip(targets.T, probabilities.T, strict=True)], "float32")
+    columns = zip(targets.T, probabilities.T, strict=True)
+    return np.array([_best_threshold(*column, weights) for column in columns], "float32")
 
 
-def _best_threshold(labels, probabilities):
+def _best_threshold(labels, probabilities, weights):
     if min(labels.sum(), len(labels) - labels.sum()) < _FEWEST:
         return 0.5
-    precision, recall, thresholds = precision_recall_curve(labels, probabilities)
+    precision, recall, thresholds = precision_recall_curve(labels, probabilities, sample_weight=weights)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     best = int(f1[:-1].argmax())
     # Half way to the next lower probability: what lies between the two was not seen.

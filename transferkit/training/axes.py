@@ -57,18 +57,26 @@ class Standardised:
         return kernel.astype("float32"), (weights[:, -1] - self.mean @ kernel).astype("float32")
 
 
-def standardise(features, workers):
-    """Makes `Standardised` of features by their own mean and scale, in one pass over them."""
+def standardise(features, weights, workers):
+    """Makes `Standardised` of features by their own mean and scale, in one pass over them.
+
+    Args:
+        features: `(n, num_features)`.
+        weights: `(n,)` float32 weights of the rows: one of weight 2 counts as two.
+        workers: `Workers`.
+    """
     shift = np.mean(features[: min(32, len(features))], axis=0, dtype="float64").astype("float32")
 
     def add(rows):
         block = np.subtract(features[rows], shift, dtype="float32")
-        return block.sum(axis=0, dtype="float64"), np.einsum("ij,ij->j", block, block).astype("float64")
+        weighted = block * weights[rows, None]
+        return weighted.sum(axis=0, dtype="float64"), np.einsum("ij,ij->j", weighted, block).astype("float64")
 
     total, squares = workers.sum(add, *features.shape)
-    deviation = total / len(features)
+    count = weights.sum(dtype="float64")
+    deviation = total / count
     mean = shift + deviation
-    scale = np.sqrt(np.maximum(squares / len(features) - deviation**2, 0))
+    scale = np.sqrt(np.maximum(squares / count - deviation**2, 0))
     scale[scale <= 1e-6 * np.abs(mean)] = np.inf  # a constant feature says nothing: its weights become 0
     return Standardised(features, mean.astype("float32"), scale.astype("float32"))
 
@@ -88,17 +96,18 @@ class Axes:
     rest: float
 
 
-def principal_axes(rows, workers):
-    """Finds the `Axes` of `Standardised` features."""
+def principal_axes(rows, weights, workers):
+    """Finds the `Axes` of `Standardised` features, of which each row has its weight in `weights` `(n,)` float32."""
     count, width = rows.shape
+    roots = np.sqrt(weights / weights.mean(dtype="float64")).astype("float32")[:, None]
     if count < width:
-        standardised = workers.collect(rows.__getitem__, count, width, width)
-        variances, left = np.linalg.eigh((standardised @ standardised.T).astype("float64") / count)
+        weighted = workers.collect(lambda part: rows[part] * roots[part], count, width, width)
+        variances, left = np.linalg.eigh((weighted @ weighted.T).astype("float64") / count)
         keep = variances > 1e-7 * variances[-1]
         variances, left = variances[keep], left[:, keep]
-        directions = standardised.T @ (left / np.sqrt(count * variances)).astype("float32")
+        directions = weighted.T @ (left / np.sqrt(count * variances)).astype("float32")
     else:
-        variances, directions = np.linalg.eigh(_covariance(rows, workers))
+        variances, directions = np.linalg.eigh(_covariance(rows, roots, workers))
         keep = variances > 1e-7 * variances[-1]
         variances, directions = variances[keep], directions[:, keep]
     rest = np.isfinite(rows.scale).sum() - variances.sum()
@@ -106,9 +115,10 @@ def principal_axes(rows, workers):
     return Axes(directions.astype("float32"), variances.astype("float32"), float(rest))
 
 
-def _covariance(rows, workers):
+def _covariance(rows, roots, workers):
     def add(part):
         block = rows[part]
+        block *= roots[part]
         return (block.T @ block,)
 
     count, width = rows.shape

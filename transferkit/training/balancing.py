@@ -20,11 +20,11 @@ def adjust_logits(parts, source):
         parts: `Parts` of the classifier. Its head is changed.
         source: `Source` that it was trained on.
     """
-    shift_logits(parts.head, -log_prior(source.labels, len(source.class_names), source.weights))
+    shift_logits(parts.head, -log_prior(source))
 
 
-def check_smote(balance, phases):
-    """Raises an error if SMOTE was asked for and cannot be had."""
+def check_smote(balance, phases, source):
+    """Raises an error if SMOTE was asked for and cannot be had for these phases and images."""
     if balance != "smote":
         return
     if [phase.train for phase in phases] != ["logistic"]:
@@ -32,20 +32,33 @@ def check_smote(balance, phases):
             "SMOTE makes up features, not images, so that it needs the logistic head on a frozen backbone: "
             "schedule='linear' and head='logistic'. Received: balance='smote'."
         )
+    if source.weights is not None and np.ptp(source.weights) > 0:
+        raise ValueError(
+            "What lies between two images has no weight that SMOTE knows: leave out `sample_weight`, or try "
+            f"balance='oversample'. Received: weights from {source.weights.min():g} to {source.weights.max():g}."
+        )
+    if source.targets is not None and not np.isin(source.targets, (0, 1)).all():
+        raise ValueError(
+            "SMOTE makes up features between images of one class, so that each image needs one: give labels instead of "
+            "shares, or try balance='oversample'. Received: soft labels."
+        )
     _import_smote()
 
 
-def fit_head_by_smote(dense, features, labels, *, groups=None, seed=0, console, **options):
+def fit_head_by_smote(dense, features, labels, *, groups=None, validation=None, seed=0, console, **options):
     """Fits the logistic head to features of which all classes have the same number (SMOTE; Chawla et al., JAIR 2002).
 
-    What is made up lies between images, so it must not be made of images that judge: the strength of the penalty is
-    chosen on a part that is set aside before, and the head is fitted again to what is made of all images.
+    What is made up lies between images, so it must not be made of images that judge. Without others to judge by, the
+    strength of the penalty is chosen on a part that is set aside before, and the head is fitted again to what is made
+    of all images.
 
     Args:
         dense: `keras.Model` that `build_dense(LOGISTIC, ...)` made. Changed in place.
         features: `(n, num_features)` float32.
         labels: `(n,)` integer codes.
         groups: `(n,)` integer codes of groups, or `None`.
+        validation: `(features, labels, weights)` of other images to choose the strength on, or `None`; all classes
+            count alike there, as in training. `weights` may be `None`.
         seed: Seed of the split and of what is made up.
         console: Told about the progress.
         **options: Further arguments of `fit_logistic_head`.
@@ -54,9 +67,16 @@ def fit_head_by_smote(dense, features, labels, *, groups=None, seed=0, console, 
         The history, as of `fit_logistic_head`.
     """
     features = np.asarray(features)
+    by_class = (1 / np.maximum(np.bincount(labels, minlength=dense.output_shape[-1]), 1)).astype("float32")
+    if validation is not None:
+        others, their_labels, own = validation
+        weights = by_class[their_labels] if own is None else by_class[their_labels] * own
+        return fit_logistic_head(
+            dense, *_make_even(features, labels, seed), validation=(others, their_labels, weights), seed=seed,
+            console=console, **options,
+        )  # fmt: skip
     rows, held_out = stratified_split(labels, 0.2, seed, groups)
-    weights = 1 / np.bincount(labels)[labels[held_out]].astype("float32")
-    validation = features[held_out], labels[held_out], weights
+    validation = features[held_out], labels[held_out], by_class[labels[held_out]]
     history = fit_logistic_head(
         dense, *_make_even(features[rows], labels[rows], seed), validation=validation, seed=seed, console=console,
         **options,

@@ -10,7 +10,7 @@ from scipy.special import expit
 from transferkit._utils.console import Console
 from transferkit._utils.memory import free_memory
 from transferkit._utils.text import plural
-from transferkit.data.balance import FOCUS, choose_balance, image_weights
+from transferkit.data.balance import choose_balance, class_sizes, class_weights, weigh
 from transferkit.data.datasets import read_into_memory, validation_batches
 from transferkit.data.sampling import Sampling
 from transferkit.data.source import Source
@@ -64,7 +64,7 @@ def train_classifier(parts, phases, source, validation, settings, console):
     """
     settings = _for_labels_of(source, settings)
     fronts = Fronts(parts, settings, console, len(source) + (0 if validation is None else len(validation)))
-    check_smote(settings.balance, phases)
+    check_smote(settings.balance, phases, source)
     balance, note = choose_balance(settings.balance, source.labels)
     settings = replace(settings, balance=balance)
     if note and settings.class_weight is None:
@@ -127,9 +127,13 @@ def _train(parts, phases, source, validation, settings, console, fronts):
     return Outcome(history, split, training.thresholds())
 
 
-def _labels_of(source):
-    """Labels as heads are judged by: codes or, of any number for each image, targets."""
-    return source.targets if source.is_multilabel else source.labels
+def _judged_by(source):
+    """What heads are judged by: labels, which are codes or, of any number for each image, targets; and weights."""
+    return (source.targets if source.is_multilabel else source.labels), source.weights
+
+
+def _weights_of_classes(class_weight, source):
+    return class_weights(class_weight, class_sizes(source), source.class_names)
 
 
 def _split(training, validation):
@@ -162,7 +166,7 @@ def find_learning_rate(parts, phase, source, settings, console, *, solve_head, *
     if solve_head:
         _Training(parts, source, None, settings, console, fronts).solve_head()
     material = training.material()
-    return find_rate(phase, parts, material, settings.stages, settings.options.optimizer, console=console, **limits)
+    return find_rate(phase, parts, material, settings.stages, settings.options, console=console, **limits)
 
 
 @dataclass
@@ -185,9 +189,9 @@ class _Training:
         return training, self.fronts.features(self.validation, "Computing features (validation)")
 
     @cached_property
-    def weights(self):
-        """Weight of each training image in the loss, or `None`."""
-        return image_weights(self.settings.class_weight, self.source)
+    def class_weights(self):
+        """Weight of each class in what an optimizer trains, or `None`."""
+        return _weights_of_classes(self.settings.class_weight, self.source)
 
     @cached_property
     def sampling(self):
@@ -199,9 +203,11 @@ class _Training:
         """Fits the logistic head and returns its history."""
         settings = self.settings
         if settings.balance == "smote":
+            features, held_out = self.features
+            validation = None if held_out is None else (held_out, *_judged_by(self.validation))
             return fit_head_by_smote(
-                self.parts.dense, self.features[0], self.source.labels, groups=self.source.groups, seed=settings.seed,
-                console=self.console,
+                self.parts.dense, features[: len(self.source)], self.source.labels, groups=self.source.groups,
+                validation=validation, seed=settings.seed, console=self.console,
             )  # fmt: skip
         if settings.balance == "undersample":
             return self._fit_head(np.sort(self.sampling.rows(0)), None, cross_validate)
@@ -213,15 +219,16 @@ class _Training:
         settings, source, (features, held_out) = self.settings, self.source.take(rows), self.features
         copies, validation = settings.logistic_views, None
         # Every class weighs in validation what it weighs in training, where its share may be another one.
+        by_class = _weights_of_classes(class_weight, source)
         if held_out is not None and not (cross_validate and np.bincount(source.labels).max() >= 2):
-            weights = image_weights(class_weight, self.validation, source)
-            validation = held_out, _labels_of(self.validation), weights
+            validation = held_out, *_judged_by(weigh(self.validation, by_class))
+        source = weigh(source, by_class)
         if len(source) < len(self.source):
             features = features[(rows + len(self.source) * np.arange(copies)[:, None]).ravel()]
         return fit_logistic_head(
             self.parts.dense, features, source.labels, targets=source.targets, is_multilabel=source.is_multilabel,
-            weights=image_weights(class_weight, source), groups=source.groups, validation=validation, copies=copies,
-            focus=FOCUS if settings.balance == "focal" else 0.0, seed=settings.seed, console=self.console,
+            weights=source.weights, groups=source.groups, validation=validation, copies=copies,
+            focus=settings.options.focus, seed=settings.seed, console=self.console,
             keep=lambda path: self._keep_judged(path, source if validation is None else self.validation),
         )  # fmt: skip
 
@@ -229,14 +236,14 @@ class _Training:
         """Remembers what the head says of labels that it was not fitted to."""
         if source.is_multilabel:
             rows, logits = path.judged
-            self._judged = source.targets[rows], expit(logits)
+            self._judged = source.targets[rows], expit(logits), None if source.weights is None else source.weights[rows]
 
     def thresholds(self):
         """Chooses the probabilities from which on labels are given, on images that were not trained on, or `None`."""
         if not self.source.is_multilabel:
             return None
         if self._is_trained:
-            self._judged = self.validation.targets, self._probabilities()
+            self._judged = self.validation.targets, self._probabilities(), self.validation.weights
         return choose_thresholds(*self._judged)
 
     def _probabilities(self):
@@ -259,11 +266,11 @@ class _Training:
         if phases[0].train != "logistic":
             return None
         self.solve_head(cross_validate=True)
-        training, held_out = self.features
-        return record_of_head(
-            self.parts.dense, (training, _labels_of(self.source)), (held_out, _labels_of(self.validation)),
-            capture(self.parts.models), phases[0].title,
-        )  # fmt: skip
+        judged = [
+            (features, *_judged_by(weigh(source, self.class_weights)))
+            for features, source in zip(self.features, (self.source, self.validation), strict=True)
+        ]
+        return record_of_head(self.parts.dense, *judged, capture(self.parts.models), phases[0].title)
 
     def run(self, phases, record):
         """Runs the phases that an optimizer trains. Returns their `Record`."""
@@ -285,7 +292,7 @@ class _Training:
         settings = self.settings
         return Material(
             self.source, self.validation, settings.image_format, settings.batch_size, settings.seed,
-            weights=self.weights, sampling=self.sampling, augmenter_for=settings.augmenter_for,
+            class_weights=self.class_weights, sampling=self.sampling, augmenter_for=settings.augmenter_for,
         )  # fmt: skip
 
     def _in_memory(self, material, phases):

@@ -59,8 +59,9 @@ def record_of_head(dense, training, validation, weights, title):
 
     Args:
         dense: The fitted `keras.Model`.
-        training: `(features, labels)` that it was fitted to; labels as for `transferkit.evaluation.calibration`.
-        validation: `(features, labels)` that later epochs will be compared on.
+        training: `(features, labels)` or `(features, labels, weights)` that it was fitted to; labels as for
+            `transferkit.evaluation.calibration`, weights `(n,)` or `None`.
+        validation: The same of what later epochs will be compared on.
         weights: Weights of the classifier now, as `transferkit.models.weights.capture` gives them.
         title: Name of the phase.
 
@@ -75,8 +76,8 @@ def record_of_head(dense, training, validation, weights, title):
     return record
 
 
-def _judge(dense, features, labels):
+def _judge(dense, features, labels, weights=None):
     kernel, bias = dense.get_layer("probabilities").get_weights()
     blocks = range(0, len(labels), _BLOCK)  # features may be larger than memory
     logits = np.concatenate([features[start : min(start + _BLOCK, len(labels))] @ kernel for start in blocks]) + bias
-    return log_loss(logits, labels), accuracy_of(logits, labels)
+    return log_loss(logits, labels, weights), accuracy_of(logits, labels, weights)

@@ -31,7 +31,7 @@ class Interpolated:
     weights: list[np.ndarray] = field(repr=False)
 
 
-def interpolate(start, end, parts, probabilities, labels, console):
+def interpolate(start, end, parts, probabilities, labels, console, weights=None):
     """Chooses a place between two sets of weights by their log loss at the best temperature on validation data.
 
     Wortsman et al. (CVPR 2022): the weights between a pretrained and a fine-tuned network are often better, and more
@@ -44,6 +44,7 @@ def interpolate(start, end, parts, probabilities, labels, console):
         probabilities: Function that returns `(n, num_classes)` for the validation images with the present weights.
         labels: Their `(n,)` codes or, of any number of labels for each image, `(n, num_classes)` 0 and 1.
         console: Told about the progress.
+        weights: `(n,)` weights of these images, or `None`.
 
     Returns:
         An `Interpolated`.
@@ -53,8 +54,8 @@ def interpolate(start, end, parts, probabilities, labels, console):
         for share in SHARES:
             restore(parts.models, blend(start, end, share))
             logits = logits_of(probabilities(), labels)
-            judged = judge_at_best_temperature(logits, labels)
-            trials.append((*judged, log_loss(logits / judged[-1], labels)))
+            judged = judge_at_best_temperature(logits, labels, weights)
+            trials.append((*judged, log_loss(logits / judged[-1], labels, weights)))
             advance(1)
     losses = [loss for loss, *_ in trials]
     best = int(np.argmin(losses))

@@ -54,7 +54,7 @@ class Options:
 
     @property
     def metrics(self):
-        """What is measured besides: the accuracy and the log loss."""
+        """What is measured besides, each image by its weight: the accuracy and the log loss."""
         if self.is_multilabel:
             return [keras.metrics.BinaryAccuracy(name="accuracy"), keras.metrics.BinaryCrossentropy(name=LOG_LOSS)]
         return ["accuracy", keras.metrics.CategoricalCrossentropy(name=LOG_LOSS)]
@@ -123,7 +123,7 @@ class _Run:
 
     def prepare(self):
         """Builds what all phases need: their views of the network, and one optimizer for all."""
-        guessing = _accuracy_of_guessing(self.material.training)
+        guessing = _accuracy_of_guessing(self.material.targets())
         self.commentator = Commentator(self.console.note, guessing, len(self.material.validation))
         network, stages, adapters, steps, self.depths = self.parts.network, self.stages, {}, [], {}
         _seed_dropout(network, self.material.seed)
@@ -199,7 +199,8 @@ class _Run:
                 validation = self.material.validation
                 labels = validation.targets if validation.is_multilabel else validation.labels
                 probabilities = self._probabilities(view, once)
-                found = interpolate(before, self.latest, self.parts, probabilities, labels, self.console)
+                weights = self.material.held_out_targets.weights
+                found = interpolate(before, self.latest, self.parts, probabilities, labels, self.console, weights)
                 self.latest = found.weights
                 record.keep(found.log_loss, epoch if found.share else epoch_before, found.weights)
         return not monitor.has_diverged and (monitor.has_converged or not model.stop_training)
@@ -230,7 +231,7 @@ class _Run:
     def _build_model(self, view, once):
         model = build_trainee(self.parts, view, begin=_beginning(once))
         # Without XLA: the last batch of an epoch has another size, and on CPUs XLA is far slower.
-        model.compile(self.outer, self.options.loss, metrics=self.options.metrics, jit_compile=False)
+        model.compile(self.outer, self.options.loss, weighted_metrics=self.options.metrics, jit_compile=False)
         _create_metrics(model)
         return model
 
@@ -320,12 +321,13 @@ class _Run:
             ) from error
 
 
-def _accuracy_of_guessing(source):
+def _accuracy_of_guessing(targets):
     """Accuracy of one who knows how frequent the classes are, and nothing of the images."""
-    if source.is_multilabel:
-        shares = source.targets.mean(axis=0)
+    weights = np.ones(len(targets.codes)) if targets.weights is None else targets.weights
+    if targets.is_multilabel:
+        shares = np.average(targets.matrix, axis=0, weights=weights)
         return float(np.maximum(shares, 1 - shares).mean())
-    return float(np.bincount(source.labels).max() / len(source.labels))
+    return float(np.bincount(targets.codes, weights).max() / weights.sum())
 
 
 def _beginning(once):

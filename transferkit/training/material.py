@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from transferkit.data.balance import weigh
 from transferkit.data.datasets import Targets, activation_batches, training_batches, validation_batches
 from transferkit.data.resizing import ImageFormat
 from transferkit.data.sampling import Sampling
@@ -36,7 +37,8 @@ class Material:
     Attributes:
         training: `Source` of the images to learn from.
         validation: `Source` of those that choose epochs.
-        weights: `(n,)` float32 weights of the training images in the loss, or `None`.
+        class_weights: `(num_classes,)` float32 weights of the classes, or `None`. Images of both sources weigh what
+            their class does times what they weigh themselves: what is learnt is what is chosen by.
         sampling: `Sampling` of the training images, or `None`: each of them once in every epoch.
         image_format: The `ImageFormat` they are brought into.
         batch_size: Images a step.
@@ -49,7 +51,7 @@ class Material:
     image_format: ImageFormat
     batch_size: int
     seed: int
-    weights: np.ndarray | None = None
+    class_weights: np.ndarray | None = None
     sampling: Sampling | None = None
     augmenter_for: Callable[[Phase], object] = lambda phase: None
 
@@ -66,12 +68,12 @@ class Material:
 
     def targets(self, label_smoothing=0.0):
         """Targets of the training images."""
-        return _targets_of(self.training, self.weights, label_smoothing)
+        return _targets_of(weigh(self.training, self.class_weights), label_smoothing)
 
     @property
     def held_out_targets(self):
         """Targets of the validation images."""
-        return _targets_of(self.validation)
+        return _targets_of(weigh(self.validation, self.class_weights))
 
     @contextmanager
     def activations_for(self, phase, activations, first_epoch):
@@ -100,7 +102,7 @@ class Material:
             yield stack.enter_context(training), stack.enter_context(validation)
 
 
-def _targets_of(source, weights=None, label_smoothing=0.0):
+def _targets_of(source, label_smoothing=0.0):
     return Targets(
-        source.labels, len(source.class_names), weights, label_smoothing, source.targets, source.is_multilabel
+        source.labels, len(source.class_names), source.weights, label_smoothing, source.targets, source.is_multilabel
     )

@@ -51,7 +51,7 @@ class RateCurve:
         return ax
 
 
-def find_rate(phase, parts, material, stages, optimizer, *, smallest, largest, steps, console):
+def find_rate(phase, parts, material, stages, options, *, smallest, largest, steps, console):
     """Trains for some steps at growing rates. The classifier is of no use afterwards: give it one of its own.
 
     Args:
@@ -59,7 +59,7 @@ def find_rate(phase, parts, material, stages, optimizer, *, smallest, largest, s
         parts: `Parts` of a classifier. Changed in place.
         material: The `Material`.
         stages: Stages of the backbone.
-        optimizer: Name or `keras.optimizers.Optimizer`; a copy is used.
+        options: `Options`: loss and optimizer, of which a copy is used, are those of training.
         smallest: Rate of the first step.
         largest: Rate of the last step; the test ends sooner where the loss explodes.
         steps: Number of steps.
@@ -75,12 +75,11 @@ def find_rate(phase, parts, material, stages, optimizer, *, smallest, largest, s
     view = build_view(parts.network, selection, adapt_batch_norm=phase.batch_norm == "adapt")
     parts.head.trainable = selection.head
     model = build_trainee(parts, view)
-    tuned, _, _ = build_optimizer(optimizer)
+    tuned, _, _ = build_optimizer(options.optimizer)
     tuned.prepare(model.trainable_variables)
     depths = depths_below_head(parts.network, stages, view.adapters)
     tuned.begin_phase(lambda variable: Tuning(phase.layer_decay ** depths.get(id(variable), 0)))
-    loss = "binary_crossentropy" if material.training.is_multilabel else "categorical_crossentropy"
-    model.compile(tuned, loss, jit_compile=False)
+    model.compile(tuned, options.loss, jit_compile=False)
     rates = np.geomspace(smallest, largest, steps)
     with material.images_for(phase, 0, epochs=math.ceil(steps / material.steps_per_epoch)) as (batches, _):
         losses = _losses(model, batches, rates, console)

@@ -25,16 +25,25 @@ class Images:
     targets: np.ndarray | None = None
 
     @property
+    def row_weights(self):
+        """Weights `(copies * n,)` of the rows of features."""
+        return np.tile(self.weights, self.copies)
+
+    @property
     def num_floats(self):
         """Numbers in all features."""
         return len(self.rows) * self.rows.shape[1]
 
     def take(self, indices):
         """Returns some of them, in all their versions."""
-        rows = (indices + len(self.labels) * np.arange(self.copies)[:, None]).ravel()
-        features = self.rows.of(Taken(self.rows.features, rows))
+        features = self.rows.of(Taken(self.rows.features, rows_of(indices, len(self.labels), self.copies)))
         targets = None if self.targets is None else self.targets[indices]
         return Images(features, self.labels[indices], self.weights[indices], self.copies, targets)
+
+
+def rows_of(indices, num_images, copies):
+    """Rows of features that hold all versions of some images."""
+    return (indices + num_images * np.arange(copies)[:, None]).ravel()
 
 
 @dataclass(frozen=True)

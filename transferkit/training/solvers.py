@@ -14,14 +14,14 @@ sample of them is solved first: its axes are good enough for all, and its path s
 """
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from transferkit.evaluation.calibration import judge_at_best_temperature
 from transferkit.training.axes import StreamedRows, Taken, principal_axes, rotate, standardise
-from transferkit.training.regression import Images, Task, compute_logits, solve
+from transferkit.training.regression import Images, Task, compute_logits, rows_of, solve
 from transferkit.training.workers import one_worker_a_core
 
 STRENGTHS = tuple(float(strength) for strength in np.logspace(1, -3.5, 10))
@@ -97,7 +97,8 @@ def fit_logistic_path(features, labels, num_classes, *, targets=None, is_multila
             has. `labels` then only say how images are divided. `None`: the one-hot rows of `labels`.
         is_multilabel: Whether each class is a question of its own. `sigmoid` then stands for `softmax`, and `targets`
             are 0 and 1.
-        weights: `(n,)` float32 weights of the images in the loss, held-out loss and accuracy included, or `None`.
+        weights: `(n,)` float32 weights of the images, or `None`: in the loss, held-out loss and accuracy included, and
+            in what features are standardised by. An image of weight 0 is left out, one of weight 2 counts as two.
         groups: `(n,)` integer codes of what images belong to: no fold holds out a part of a group. `None`: each image
             is a group of its own.
         strengths: L2 strengths to try, from strong to weak.
@@ -115,9 +116,21 @@ def fit_logistic_path(features, labels, num_classes, *, targets=None, is_multila
     Returns:
         A `LogisticPath`; its weights are fitted to all of `features`.
     """
+    if weights is not None and not np.all(weights):
+        kept = np.flatnonzero(weights)
+        path = fit_logistic_path(
+            _versions_of(kept, features, len(labels), copies), labels[kept], num_classes,
+            targets=None if targets is None else targets[kept], is_multilabel=is_multilabel, weights=weights[kept],
+            groups=None if groups is None else groups[kept], strengths=strengths, folds=folds, validation=validation,
+            copies=copies, focus=focus, seed=seed, on_strength=on_strength,
+        )  # fmt: skip
+        if path.judged is None or validation is not None:
+            return path
+        return replace(path, judged=(kept[path.judged[0]], path.judged[1]))
     with one_worker_a_core() as workers:
-        rows = standardise(features, workers)
-        images = Images(rows, labels, _or_ones(weights, labels), copies, targets)
+        weights = _or_ones(weights, labels)
+        rows = standardise(features, np.tile(weights, copies), workers)
+        images = Images(rows, labels, weights, copies, targets)
         if validation is None:
             choice = _ByFolds(folds, seed)
         else:
@@ -126,7 +139,8 @@ def fit_logistic_path(features, labels, num_classes, *, targets=None, is_multila
         share = 1 if isinstance(features, np.ndarray) else _FLOATS_ON_DISK
         if images.num_floats <= _MEMORY_FLOATS // share:
             held_out = choice.hold_out(labels, groups)
-            design, first, guesses = rotate(rows, principal_axes(rows, workers), workers), 0, ()
+            axes = principal_axes(rows, images.row_weights, workers)
+            design, first, guesses = rotate(rows, axes, workers), 0, ()
         else:
             held_out = choice.hold_out(labels, groups, in_turn=False)
             drawn = _draw(images, held_out, _SAMPLE_FLOATS // share, seed)
@@ -165,6 +179,12 @@ def _or_ones(weights, labels):
     return np.ones(len(labels), "float32") if weights is None else np.asarray(weights, "float32")
 
 
+def _versions_of(indices, features, num_images, copies):
+    """Takes all versions of some images."""
+    rows = rows_of(indices, num_images, copies)
+    return features[rows] if isinstance(features, np.ndarray) else Taken(features, rows)
+
+
 def _draw(images, held_out, num_floats, seed):
     """Draws the images of the sample from those that no fold holds out. Returns their indices, in order."""
     candidates = np.flatnonzero(~held_out.any(axis=0))
@@ -179,7 +199,7 @@ def _rehearse(sample, groups, rows, num_classes, choice, strengths, workers, foc
         `(design, first, guesses)`: the rows of all images with the axes of the sample, the position of the first
         strength that is nearly the best for the sample, and the solutions for it and for the weaker ones.
     """
-    axes = principal_axes(sample.rows, workers)
+    axes = principal_axes(sample.rows, sample.row_weights, workers)
     task = Task(rotate(sample.rows, axes, workers), sample, num_classes, workers, focus, is_multilabel)
     tried = _walk(task, choice, choice.hold_out(sample.labels, groups), strengths)
     lowest = min(trial.val_loss for trial in tried)
@@ -257,9 +277,10 @@ class _ByFolds:
         images, is_judged = task.images, held_out.any(axis=0)
         is_counted = is_judged | (is_judged.size * task.num_classes <= _LOGIT_FLOATS)
         logits = _held_out_logits(task, held_out, weights, is_counted)
-        image_weights = images.weights * is_judged
         labels = images.targets if task.is_multilabel else images.labels
-        return judge_at_best_temperature(logits, labels[is_counted], image_weights[is_counted])
+        return judge_at_best_temperature(
+            logits, labels[is_counted], images.weights[is_counted], is_judged[is_counted]
+        )  # fmt: skip
 
     def judged(self, task, held_out, weights):
         """Returns the indices of the images that `judge` judges on, and their logits."""
