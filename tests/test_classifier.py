@@ -460,3 +460,43 @@ def test_random_weights_of_a_backbone_come_from_the_seed(images, labels):
     random.seed(2)
     assert np.array_equal(weights(0), one)
     assert not np.array_equal(weights(1), one)
+
+
+# Few images
+
+
+@pytest.fixture
+def few(images):
+    """Takes images by number; those with the same number are equal."""
+    return lambda *numbers: images[list(numbers)]
+
+
+@pytest.mark.parametrize("options", [{}, {"balance": "undersample"}])
+@pytest.mark.parametrize(("numbers", "names"), [
+    ([0, 1], "ab"), ([0, 1, 2], "aba"), ([0, 0, 1], "aab"), ([0, 0, 1, 2], "aabb"),
+    ([0, 0, 1, 2, 3, 4, 5, 6], "aaaabbbb"),
+])  # fmt: skip
+def test_few_images_and_equal_ones_train_the_logistic_head(make, few, numbers, names, options):
+    classifier = make(**options).fit(few(*numbers), list(names))
+    assert np.isfinite(classifier.predict_proba(few(*numbers))).all()
+
+
+def test_one_image_a_class_is_enough(make, photos, tmp_path):
+    classifier = make().fit(photos[:2], ["daisy", "tulip"])
+    assert classifier.predict(photos[:2]).tolist() == ["daisy", "tulip"]
+    assert classifier.history_["l2"] == [10.0]
+    classifier.save(tmp_path / "few.keras")
+    assert TransferClassifier.load(tmp_path / "few.keras").predict(photos[:2]).tolist() == ["daisy", "tulip"]
+
+
+def test_one_image_a_label_is_enough(make, few):
+    classifier = make().fit(few(0, 1), [{"a"}, {"b"}])
+    assert classifier.predict(few(0, 1)).tolist() == [("a",), ("b",)]
+    assert classifier.thresholds_.tolist() == [0.5, 0.5]
+
+
+def test_a_first_head_of_one_group_is_chosen_on_validation_data(make, few, images, labels):
+    schedule = [Phase("logistic"), Phase("head", epochs=1)]
+    validation = images[6:], labels[6:]
+    classifier = make(schedule=schedule).fit(few(0, 1, 2), labels[:3], groups=[5, 5, 5], validation_data=validation)
+    assert np.isfinite(classifier.history_["val_loss"]).all()

@@ -94,7 +94,7 @@ def _make_even(features, labels, seed):
     smote, repeat = _import_smote()
     counts = np.bincount(labels)
     most = counts.max()
-    neighbours = min(_NEIGHBOURS, counts[counts > 1].min() - 1)
+    neighbours = min(_NEIGHBOURS, counts[counts > 1].min(initial=most) - 1)
     single = dict.fromkeys(np.flatnonzero(counts == 1), most)
     if single:
         features, labels = repeat(sampling_strategy=single, random_state=seed).fit_resample(features, labels)

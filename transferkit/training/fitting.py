@@ -26,6 +26,7 @@ from transferkit.training.loop import run_phases
 from transferkit.training.material import Material
 from transferkit.training.parameters import Settings
 from transferkit.training.rate_finder import find_rate
+from transferkit.training.solvers import can_hold_out
 
 _MEMORY_SHARE = 0.25  # of the free memory that decoded images may take
 _STEPS_WORTH_MEASURING = 200  # training steps from which on it pays to find out which precision is faster
@@ -220,7 +221,7 @@ class _Training:
         copies, validation = settings.logistic_views, None
         # Every class weighs in validation what it weighs in training, where its share may be another one.
         by_class = _weights_of_classes(class_weight, source)
-        if held_out is not None and not (cross_validate and np.bincount(source.labels).max() >= 2):
+        if held_out is not None and not (cross_validate and can_hold_out(source.labels, source.groups)):
             validation = held_out, *_judged_by(weigh(self.validation, by_class))
         source = weigh(source, by_class)
         if len(source) < len(self.source):
