@@ -14,6 +14,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from transferkit import ArchiveError, Head, ImageReadError, Phase, Table, TransferClassifier, backbone_from_model
+from transferkit.training.callbacks import LOGGED
 
 
 @pytest.fixture
@@ -500,3 +501,39 @@ def test_a_first_head_of_one_group_is_chosen_on_validation_data(make, few, image
     validation = images[6:], labels[6:]
     classifier = make(schedule=schedule).fit(few(0, 1, 2), labels[:3], groups=[5, 5, 5], validation_data=validation)
     assert np.isfinite(classifier.history_["val_loss"]).all()
+
+
+# What is known before the first image is computed
+
+
+@pytest.fixture
+def without_computing(monkeypatch):
+    """Lets what computes features fail."""
+
+    def fail(*args, **kwargs):
+        raise AssertionError("computed")
+
+    monkeypatch.setattr("transferkit.training.fronts.Fronts.features", fail)
+
+
+@pytest.mark.parametrize(("options", "arguments", "message"), [
+    ({"class_weight": {"zebra": 3}}, {}, "`class_weight` names classes that are not in the data: .'zebra'."),
+    ({}, {"callbacks": [keras.callbacks.EarlyStopping("val_acc")]}, "'val_acc', which is not logged"),
+    ({}, {"validation_data": 0.2}, "`validation_data` must be"),
+])  # fmt: skip
+def test_what_cannot_end_well_does_not_begin(make, images, labels, without_computing, options, arguments, message):
+    options = {"schedule": "fine_tune", **options}
+    with pytest.raises((ValueError, TypeError), match=message):
+        make(**options).fit(images, labels, **arguments)
+
+
+def test_weights_of_classes_are_checked_before_the_rate_is_sought(make, images, labels, without_computing):
+    with pytest.raises(ValueError, match="`class_weight` names classes"):
+        make(class_weight={"zebra": 3}).find_learning_rate(images, labels)
+
+
+def test_callbacks_find_in_the_logs_what_is_said_to_be_there(make, images, labels):
+    seen = []
+    diary = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(sorted(logs)))
+    make(schedule="head", epochs=1).fit(images, labels, callbacks=[diary])
+    assert seen == [sorted(LOGGED)]

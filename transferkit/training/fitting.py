@@ -61,11 +61,12 @@ def train_classifier(parts, phases, source, validation, settings, console):
         An `Outcome`.
 
     Raises:
-        ValueError: If `class_weight` or `balance` do not go with any number of labels for each image.
+        ValueError: If `class_weight` names classes that are not there, or it or `balance` do not go with any number of
+            labels for each image.
     """
     settings = _for_labels_of(source, settings)
     fronts = Fronts(parts, settings, console, len(source) + (0 if validation is None else len(validation)))
-    check_smote(settings.balance, phases, source)
+    check_smote(settings.balance, phases, source, has_validation=validation is not None)
     balance, note = choose_balance(settings.balance, source.labels)
     settings = replace(settings, balance=balance)
     if note and settings.class_weight is None:
@@ -77,8 +78,9 @@ def train_classifier(parts, phases, source, validation, settings, console):
 
 
 def _for_labels_of(source, settings):
-    """Settings that suit one label for each image, or any number of them."""
+    """Settings that suit one label for each image, or any number of them, checked against the labels that there are."""
     if not source.is_multilabel:
+        _weights_of_classes(settings.class_weight, source)  # an error for classes that are not there
         return settings
     if settings.class_weight is not None or settings.balance not in (None, "focal"):
         raise ValueError(
