@@ -537,3 +537,24 @@ def test_callbacks_find_in_the_logs_what_is_said_to_be_there(make, images, label
     diary = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(sorted(logs)))
     make(schedule="head", epochs=1).fit(images, labels, callbacks=[diary])
     assert seen == [sorted(LOGGED)]
+
+
+# Names that are not UTF-8
+
+
+def test_what_was_learnt_from_names_that_are_not_utf_8_is_saved(make, images, tmp_path):
+    root = tmp_path / "images"
+    try:
+        for name in (b"ros\xe9", b"tulip"):
+            (root / os.fsdecode(name)).mkdir(parents=True)
+        for number, image in enumerate(images[:8]):
+            Image.fromarray(image).save(root / os.fsdecode((b"ros\xe9", b"tulip")[number % 2]) / f"{number}.png")
+    except OSError:  # some file systems take UTF-8 alone
+        pytest.skip("no such names here")
+    classifier = make().fit(root)
+    classifier.split_.to_csv(tmp_path / "split.csv")
+    classifier.save(tmp_path / "it.keras")
+    loaded = TransferClassifier.load(tmp_path / "it.keras")
+    assert loaded.split_ == classifier.split_
+    assert loaded.classes_.tolist() == ["ros\udce9", "tulip"]
+    assert loaded.predict(root).tolist() == classifier.predict(root).tolist()
