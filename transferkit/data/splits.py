@@ -28,8 +28,10 @@ class Split:
 
         It is UTF-8, but for names of files that are not: they have the bytes that they have on disk.
         """
-        options = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
-        with replacing(path) as temporary, open(temporary, "w", **options) as file:
+        with (
+            replacing(path) as temporary,
+            open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+        ):
             writer = csv.writer(file)
             writer.writerow(["path", "split"])
             writer.writerows([name, "training"] for name in self.training)
