@@ -1,8 +1,8 @@
 """VGG16, global average pooling, Dense(256), frozen, with the augmentation of an `ImageDataGenerator`.
 
 transferkit translates the generator's arguments. Its `rescale=1/255` has to go: the model scales its own input. The
-frozen backbone has to see new pixels in every epoch, so here nothing can be computed once: that is the price of
-augmenting for a frozen network.
+frozen backbone is computed once for four versions of each image, the image as it is among them, which take turns in the
+epochs. `views=None` would draw new versions in every epoch and compute all of it anew.
 
     python examples/vgg16_frozen_augmented.py
 """

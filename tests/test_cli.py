@@ -1,8 +1,11 @@
+import io
+import json
 import os
 import re
 import subprocess
 import sys
 from configparser import ConfigParser
+from dataclasses import replace
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
@@ -11,6 +14,7 @@ import numpy as np
 import pytest
 
 import transferkit
+from transferkit.cache.places import Disk
 from transferkit.cache.store import Store
 from transferkit.cli import main
 
@@ -80,10 +84,68 @@ def test_a_folder_that_is_not_there_is_an_error(capsys, tmp_path):
     assert captured.err == f"transferkit: There is no folder '{tmp_path / 'nowhere'}'.\n"
 
 
-def test_a_wrong_setting_is_an_error(folder, capsys, monkeypatch):
-    monkeypatch.setenv("TRANSFERKIT_CACHE_SIZE", "much")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("SIZE", "much"), ("SIZE", "1e300"), ("DIR", "~nobody-of-that-name")],
+)
+def test_a_wrong_setting_is_an_error(folder, capsys, monkeypatch, name, value):
+    monkeypatch.setenv(f"TRANSFERKIT_CACHE_{name}", value)
     assert main(["cache"]) == 2
-    assert re.fullmatch("transferkit: .* TRANSFERKIT_CACHE_SIZE must be .* 'much'.\n", capsys.readouterr().err)
+    assert re.fullmatch(f"transferkit: .* TRANSFERKIT_CACHE_{name} .* '{value}'.\n", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"title": 5, "key": null}', '{"title": ["a"]}', '{"title": {}}', "[" * 100_000]
+)
+def test_a_shelf_whose_description_is_damaged_is_listed(folder, capsys, content):
+    for path in folder.rglob("shelf.json"):
+        path.write_text(content, encoding="ascii")
+    assert main(["cache"]) == 0
+    assert capsys.readouterr().out.count("unknown") == 2
+
+
+def test_a_title_gives_no_orders_to_the_terminal(folder, capsys):
+    title = "\x1b[2Jgone\x07\r\n\u202eback\ud800 " + 1000 * "long"
+    for path in folder.rglob("shelf.json"):
+        path.write_text(json.dumps({"title": title}), encoding="ascii")
+    assert main(["cache"]) == 0
+    shown = capsys.readouterr().out
+    assert "\\x1b[2Jgone\\x07\\r\\n\\u202eback\\ud800 long" in shown
+    assert all(each.isprintable() for each in shown.replace("\n", ""))
+    assert len(shown) < 1000
+
+
+def test_a_terminal_that_knows_few_characters_gets_what_it_knows(folder, monkeypatch):
+    for path in folder.rglob("shelf.json"):
+        path.write_text(json.dumps({"title": "größe"}), encoding="ascii")
+    output = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr(sys, "stdout", output)
+    assert main(["cache"]) == 0
+    output.flush()
+    assert rb"gr\xf6\xdfe" in output.buffer.getvalue()
+
+
+def test_a_time_beyond_all_years_is_unknown(folder, capsys, monkeypatch):
+    entries = Disk.entries
+    monkeypatch.setattr(Disk, "entries", lambda disk: [replace(entry, last_used=1e30) for entry in entries(disk)])
+    assert main(["cache"]) == 0
+    assert capsys.readouterr().out.count("unknown") == 2
+
+
+def test_a_folder_without_a_name_is_not_the_current_one(folder, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
+    with pytest.raises(SystemExit) as exit_:
+        main(["cache", "--clear", "--folder", ""])
+    assert exit_.value.code == 2
+    assert "argument --folder: the name of a folder is empty" in capsys.readouterr().err
+    assert list(folder.rglob("*.npy"))
+
+
+def test_a_folder_that_a_stranger_made_is_refused(folder, capsys, monkeypatch):
+    folder.parent.chmod(0o1777)
+    monkeypatch.setattr("transferkit.cache.folder._owner", lambda path: 4711)
+    assert main(["cache"]) == 2
+    assert re.match(f"transferkit: The cache folder '{folder}' is not used: .* another user", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("arguments", [[], ["cash"], ["cache", "--empty"]])

@@ -100,9 +100,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         optimizer: Name of a Keras optimizer, or a `keras.optimizers.Optimizer`.
         learning_rate: Rate of phases that state none. Default: the optimizer's own if it is an object, else the
             schedule's.
-        augmentation: What is done to training images, anew in every epoch: `"light"`, `"medium"`, `"strong"`, an
-            `Augmentation`, an `ImageDataGenerator`, or Keras layers. `"auto"`: `"light"` while the backbone trains.
-            `None`: nothing.
+        augmentation: What is done to training images, anew in every epoch or, where part of the backbone is frozen, in
+            as many versions as `views` says: `"light"`, `"medium"`, `"strong"`, an `Augmentation`, an
+            `ImageDataGenerator`, or Keras layers. `"auto"`: `"light"` while the backbone trains. `None`: nothing.
         class_weight: Weight of each class in the loss: `"balanced"`, all classes count alike; `"effective_number"`,
             the same for rare classes only (Cui et al., CVPR 2019); a dict from class to weight; or `None`.
         balance: What else is done about classes of different sizes, instead of `class_weight`. `"logit_adjustment"`:
@@ -483,7 +483,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             copies: Augmented versions of each.
 
         Returns:
-            A `matplotlib.figure.Figure`, which notebooks show and `figure.savefig(path)` writes.
+            A `matplotlib.figure.Figure`, which notebooks show as the value of a cell and `figure.savefig(path)` writes.
         """
         _, image_format = self._checked()
         source = as_source(x, channels=self.channels)

@@ -10,6 +10,8 @@ from transferkit._version import __version__
 from transferkit.cache.folder import default_folder, max_bytes
 from transferkit.cache.store import Store
 
+_LONGEST_TITLE = 100
+
 
 def main(argv=None):
     """Runs the command.
@@ -24,7 +26,7 @@ def main(argv=None):
     try:
         arguments.run(arguments)
     except (OSError, ValueError) as error:
-        print(f"transferkit: {error}", file=sys.stderr)
+        _print(f"transferkit: {error}", sys.stderr)
         return 2
     return 0
 
@@ -41,8 +43,14 @@ def _add_cache_command(commands):
     text = "Show or remove the activations of frozen networks that are kept for later runs."
     parser = commands.add_parser("cache", help=text, description=text)
     parser.add_argument("--clear", action="store_true", help="remove all of them")
-    parser.add_argument("--folder", type=Path, help="where they are; default: where transferkit keeps them")
+    parser.add_argument("--folder", type=_folder, help="where they are; default: where transferkit keeps them")
     parser.set_defaults(run=_run_cache)
+
+
+def _folder(text):
+    if not text:  # `Path` would take it for the current directory
+        raise argparse.ArgumentTypeError("the name of a folder is empty")
+    return Path(text)
 
 
 def _run_cache(arguments):
@@ -52,7 +60,7 @@ def _run_cache(arguments):
     if arguments.clear:
         _clear(store)
     else:
-        print(_describe(store))
+        _print(_describe(store))
 
 
 def _clear(store):
@@ -61,7 +69,7 @@ def _clear(store):
         raise OSError(
             f"{human_bytes(left)} in '{store.folder}' could not be removed: they are in use or belong to another user."
         )
-    print(f"Removed {human_bytes(freed)} from {store.folder}")
+    _print(f"Removed {human_bytes(freed)} from {store.folder}")
 
 
 def _describe(store):
@@ -69,13 +77,19 @@ def _describe(store):
     if not shelves:
         return f"Nothing is kept in {store.folder}"
     table = [("activations", "images", "size", "last used")]
-    table += [(shelf.title, f"{shelf.rows:,}", human_bytes(shelf.bytes), _when(shelf.last_used)) for shelf in shelves]
+    table += [
+        (_shown(shelf.title[:_LONGEST_TITLE]), f"{shelf.rows:,}", human_bytes(shelf.bytes), _when(shelf.last_used))
+        for shelf in shelves
+    ]
     total = human_bytes(sum(shelf.bytes for shelf in shelves))
     return "\n".join([*_align(table), "", f"{total} of at most {human_bytes(store.max_bytes)}, in {store.folder}"])
 
 
 def _when(timestamp):
-    return datetime.fromtimestamp(timestamp).strftime("%Y-%m-%d %H:%M")
+    try:
+        return datetime.fromtimestamp(timestamp).strftime("%Y-%m-%d %H:%M")
+    except (OSError, OverflowError, ValueError):  # of a file with a time beyond all years
+        return "unknown"
 
 
 def _align(table):
@@ -85,3 +99,16 @@ def _align(table):
         f"{title:<{widths[0]}}  {images:>{widths[1]}}  {size:>{widths[2]}}  {used}"
         for title, images, size, used in table
     ]
+
+
+def _print(text, file=None):
+    """Prints lines of what is for people, in which there may be names of files."""
+    file = file or sys.stdout
+    encoding = file.encoding or "utf-8"
+    lines = "\n".join(map(_shown, text.split("\n")))
+    print(lines.encode(encoding, "backslashreplace").decode(encoding), file=file)
+
+
+def _shown(text):
+    """Text from a file with nothing in it that gives orders to a terminal."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)

@@ -6,7 +6,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from transferkit.cache.folder import default_folder, free_disk, max_bytes, read_json, update_json
+from transferkit.cache import folder
+from transferkit.cache.folder import (
+    default_folder,
+    free_disk,
+    max_bytes,
+    read_json,
+    refuse_strangers,
+    update_json,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +55,34 @@ def test_who_has_no_home_gets_a_temporary_folder(monkeypatch):
 
     monkeypatch.setattr(Path, "home", no_home)
     monkeypatch.setattr("tempfile.gettempdir", lambda: "/temporary")
-    assert default_folder() == Path("/temporary/transferkit")
+    assert default_folder() == Path(f"/temporary/transferkit-{os.getuid()}")  # which others do not use
+
+
+def test_a_home_that_is_not_known_is_an_error(monkeypatch):
+    monkeypatch.setenv("TRANSFERKIT_CACHE_DIR", "~nobody-of-that-name/cache")
+    with pytest.raises(ValueError, match="TRANSFERKIT_CACHE_DIR begins with a home .* '~nobody-of-that-name/cache'"):
+        default_folder()
+
+
+@pytest.fixture
+def public(tmp_path, monkeypatch):
+    """A folder where everybody can make others, and one in it that somebody else has made."""
+    (tmp_path / "public" / "theirs" / "cache").mkdir(parents=True)
+    (tmp_path / "public").chmod(0o1777)
+    monkeypatch.setattr(folder, "_owner", lambda path: 4711 if "theirs" in str(path) else os.getuid())
+    return tmp_path / "public"
+
+
+@pytest.mark.parametrize("name", ["theirs", "theirs/cache", "theirs/cache/not yet"])
+def test_what_others_made_where_everybody_can_is_refused(public, name):
+    with pytest.raises(PermissionError, match="public/theirs' belongs to another user, and lies where everybody can"):
+        refuse_strangers(public / name)
+
+
+def test_own_folders_and_those_of_others_in_their_own_are_not(public):
+    refuse_strangers(public / "mine")
+    public.chmod(0o755)
+    refuse_strangers(public / "theirs" / "cache")
 
 
 @pytest.mark.parametrize(("text", "expected"), [("", 20 * 10**9), ("3", 3 * 10**9), ("0.5", 5 * 10**8), ("0", 0)])
@@ -60,7 +95,7 @@ def test_the_size_is_twenty_gigabytes_unless_told():
     assert max_bytes() == 20 * 10**9
 
 
-@pytest.mark.parametrize("text", ["20 GB", "-1", "nan", "inf", "much"])
+@pytest.mark.parametrize("text", ["20 GB", "-1", "nan", "inf", "1e300", "much"])
 def test_a_size_that_is_none_is_refused(monkeypatch, text):
     monkeypatch.setenv("TRANSFERKIT_CACHE_SIZE", text)
     with pytest.raises(ValueError, match=f"must be a number of gigabytes, such as 20 or 0.5. Received: '{text}'"):
@@ -87,7 +122,7 @@ def test_values_are_added_to_those_that_are_there(tmp_path):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["speeds.json"]
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\xfe", b"null"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\xfe", b"null", b"[" * 100_000])
 def test_a_damaged_file_counts_as_empty_and_is_replaced(tmp_path, content):
     (tmp_path / "speeds.json").write_bytes(content)
     assert read_json(tmp_path, "speeds.json") == {}

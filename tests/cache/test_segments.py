@@ -3,6 +3,7 @@ import sys
 import numpy as np
 import pytest
 
+from transferkit.cache import segments
 from transferkit.cache.segments import count_rows, read_segment, write_segment
 
 
@@ -80,6 +81,41 @@ def test_a_header_that_makes_no_sense_is_refused(segment, count):
     path.write_bytes(path.read_bytes().replace(b"(12, 2", b"(" + count + b", 2", 1))
     with pytest.raises(ValueError, match=r".+"):
         read_segment(path, (2, 3), "float16")
+
+
+def test_no_byte_can_change_unseen(segment, rows_of):
+    path, prints = segment
+    content = path.read_bytes()
+    for position in range(len(content)):
+        path.write_bytes(content[:position] + bytes([content[position] ^ 4]) + content[position + 1 :])
+        try:
+            read = read_segment(path, (2, 3), "float16")
+        except ValueError:
+            continue
+        if read.is_intact(np.arange(12)):  # as behind the end of a header
+            np.testing.assert_array_equal(read.prints, prints)
+            np.testing.assert_array_equal(read.rows, rows_of(prints))
+
+
+@pytest.mark.parametrize("shape", [(700,), (50, 40, 20)], ids=["many rows a block", "a block a row"])
+def test_only_the_blocks_of_what_is_wanted_are_verified(tmp_path, make_prints, shape):
+    prints, rows = make_prints(130), np.random.default_rng(0).normal(size=(130, *shape)).astype("float32")
+    path = tmp_path / "segment.npy"
+    write_segment(path, [(prints[part], rows[part]) for part in (slice(0, 50), slice(50, 51), slice(51, 130))])
+    content = path.read_bytes()
+    path.write_bytes(content.replace(rows[100].tobytes(), rows[99].tobytes()))
+    read = read_segment(path, shape, "float32")
+    assert read.is_intact(np.array([3, 40, 60, 0]))
+    assert not read.is_intact(np.array([3, 100]))
+    path.write_bytes(content)
+    assert read_segment(path, shape, "float32").is_intact(np.arange(130))
+
+
+def test_a_block_is_hashed_once(segment, monkeypatch):
+    read = read_segment(segment[0], (2, 3), "float16")
+    assert read.is_intact(np.arange(3))
+    monkeypatch.setattr(segments, "_checksum", None)
+    assert read.is_intact(np.arange(12))
 
 
 def test_a_missing_file_is_another_error_than_a_damaged_one(tmp_path):

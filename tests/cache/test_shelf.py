@@ -209,12 +209,41 @@ def test_rows_too_large_for_the_dtype_are_refused_whole(any_store, open_shelf, m
     np.testing.assert_array_equal(open_shelf(any_store, "float32").rows(prints)[:], rows)
 
 
-def test_what_was_not_finite_before_passes(store, open_shelf, make_prints, rows_of):
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_rows_that_are_not_finite_are_refused(any_store, open_shelf, make_prints, rows_of, value):
     rows = rows_of(make_prints(3))
-    rows[0, 0] = np.nan, np.inf, -np.inf
-    with open_shelf(store).writer() as writer:
+    rows[0, 0, 1] = value
+    with (
+        open_shelf(any_store, "float32").writer() as writer,
+        pytest.raises(ValueError, match="`rows` must be finite"),
+    ):
         writer.append(make_prints(3), rows)
-    np.testing.assert_array_equal(open_shelf(store).rows(make_prints(3))[:], rows)
+    assert len(open_shelf(any_store, "float32").missing(make_prints(3))) == 3
+
+
+@pytest.mark.parametrize("scale", [1e-5, 1e-7, 1e-9])
+def test_rows_too_small_for_the_dtype_are_refused_whole(any_store, open_shelf, make_prints, rows_of, scale):
+    prints = make_prints(6)
+    rows = rows_of(prints) / 256 * np.float32(scale)
+    with (
+        open_shelf(any_store).writer() as writer,
+        pytest.raises(FloatingPointError, match="from 6.10352e-05 on in full. Received: rows .* 100% of their columns"),
+    ):
+        writer.append(prints, rows)
+    assert len(open_shelf(any_store).missing(prints)) == 6
+    with open_shelf(any_store, "float32").writer() as writer:
+        writer.append(prints, rows)
+    np.testing.assert_array_equal(open_shelf(any_store, "float32").rows(prints)[:], rows)
+
+
+def test_small_values_beside_large_ones_and_zeros_fit(any_store, open_shelf, make_prints, rows_of):
+    prints = make_prints(6)
+    rows = rows_of(prints)
+    rows[2:] = 1e-7
+    rows[:, 1] = 0
+    with open_shelf(any_store).writer() as writer:
+        writer.append(prints, rows)
+    assert open_shelf(any_store).rows(prints)[:] == pytest.approx(rows, abs=3e-8)
 
 
 def test_integers_and_half_floats_are_converted(store, open_shelf, make_prints):
@@ -328,6 +357,36 @@ def test_a_damaged_segment_is_removed_and_the_rest_is_used(store, open_shelf, fi
         np.testing.assert_array_equal(opened.missing(both), range(5))
     assert not broken.exists()
     fill(opened, make_prints(5))
+    np.testing.assert_array_equal(opened.rows(both)[:], rows_of(both))
+
+
+@pytest.mark.parametrize("damage", ["zeros", "a bit", "NaN", "another order"])
+def test_rows_that_are_not_what_was_written_are_computed_again(
+    store, open_shelf, fill, make_prints, rows_of, damage, recwarn
+):
+    fill(open_shelf(store), make_prints(50))
+    (broken,) = (path for path in files(store) if path.suffix == ".npy")
+    fill(open_shelf(store), make_prints(5, seed=1))
+    content = bytearray(broken.read_bytes())
+    start, row = content.index(rows_of(make_prints(50)).astype("float16").tobytes()), 12
+    if damage == "zeros":
+        content[start + 20 * row : start + 50 * row] = bytes(30 * row)
+    elif damage == "a bit":
+        content[start + 30 * row + 1] ^= 1
+    elif damage == "NaN":
+        content[start + 40 * row : start + 40 * row + 2] = np.float16("nan").tobytes()
+    else:
+        content[start : start + row], content[start + row : start + 2 * row] = (
+            content[start + row : start + 2 * row], content[start : start + row],
+        )  # fmt: skip
+    broken.write_bytes(bytes(content))
+    both = np.concatenate([make_prints(50), make_prints(5, seed=1)])
+    opened = open_shelf(Store(store.folder, 10**9))
+    np.testing.assert_array_equal(opened.missing(both), range(50))
+    (warned,) = recwarn
+    assert "is damaged, so the activations in it are computed again. Its checksums do not fit." in str(warned.message)
+    assert not broken.exists()
+    fill(opened, make_prints(50))
     np.testing.assert_array_equal(opened.rows(both)[:], rows_of(both))
 
 

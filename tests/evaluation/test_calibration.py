@@ -100,6 +100,39 @@ def test_a_few_images_that_are_all_right_do_not_make_it_certain():
     assert loss == pytest.approx(-(2 / 3) * np.log(2 / 3) - (1 / 3) * np.log(1 / 6), abs=1e-3)
 
 
+@pytest.mark.parametrize("is_multilabel", [False, True], ids=["classes", "labels"])
+def test_logits_that_differ_by_rounding_have_temperatures_that_differ_by_rounding(data, is_multilabel):
+    logits, labels = data
+    labels = np.eye(4, dtype=int)[labels] if is_multilabel else labels
+    rng = np.random.default_rng(0)
+    rounded = [logits * (1 + 1e-6 * rng.uniform(-1, 1, logits.shape)).astype("float32") for _ in range(20)]
+    temperatures = [judge_at_best_temperature(each, labels)[2] for each in rounded]
+    assert np.ptp(temperatures) <= 5e-6 * min(temperatures)
+
+
+@pytest.mark.parametrize("is_multilabel", [False, True], ids=["classes", "labels"])
+def test_at_the_temperature_the_loss_is_flat(data, is_multilabel):
+    logits, labels = data[0].astype("float64"), data[1]
+    rows = np.eye(4, dtype=int)[labels]
+    _, _, temperature = judge_at_best_temperature(data[0], rows if is_multilabel else labels)
+    counts = rows.sum(axis=0)
+    if is_multilabel:
+        targets = np.where(rows > 0, (counts + 1) / (counts + 2), 1 / (len(rows) - counts + 2))
+        predicted = 1 / (1 + np.exp(-logits / temperature))
+    else:
+        trust = ((counts + 1) / (counts + 2))[labels, None]
+        targets = np.where(rows > 0, trust, (1 - trust) / 3)
+        predicted = np.exp(log_softmax(logits / temperature, axis=1))
+    assert ((predicted - targets) * logits).mean() == pytest.approx(0, abs=1e-6)
+
+
+def test_equal_logits_have_no_best_temperature_and_any_will_do():
+    logits, labels = np.zeros((6, 3), "float32"), np.arange(6) % 3
+    loss, _, temperature = judge_at_best_temperature(logits, labels)
+    assert loss == pytest.approx(np.log(3))
+    assert np.isfinite(temperature)
+
+
 def test_logits_are_not_changed(data):
     logits, labels = data
     before = logits.copy()

@@ -67,6 +67,10 @@ def test_it_prints_as_a_table():
         "cat        1.000   0.500  0.667  1.000       2      0.500\n"
         "dog        0.667   1.000  0.800  1.000       2      0.500"
     )
+    assert repr(report) == (
+        "MultilabelReport(accuracy=0.500, micro_f1=0.750, macro_f1=0.733, mean_average_precision=1.000, "
+        "num_images=4, num_classes=2)"
+    )
 
 
 def test_weights_of_images_are_numbers_of_them_for_thresholds():

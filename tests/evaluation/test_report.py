@@ -50,6 +50,19 @@ def test_it_prints_as_tables():
         "cat                1   1\n"
         "dog                .   2"
     )
+    assert repr(report) == (
+        "EvaluationReport(accuracy=0.750, accuracy_interval=(0.301, 0.954), balanced_accuracy=0.750, macro_f1=0.733, "
+        "num_images=4, num_classes=2)"
+    )
+
+
+def test_a_notebook_gets_the_same_tables():
+    html = random_report(3)[0]._repr_html_()
+    assert html.count("<table>") == 2
+    assert html.count("<tr>") == 8
+    many = random_report(60, 600)[0]._repr_html_()
+    assert many.count("<table>") == 1
+    assert "<p>most frequent mistakes:</p>" in many
 
 
 def test_many_classes_print_the_worst_ones_and_the_most_frequent_mistakes():

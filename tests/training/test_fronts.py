@@ -12,6 +12,7 @@ from transferkit.data.inputs.convert import as_source
 from transferkit.training.fronts import Fronts, find_front
 from transferkit.training.phases import Phase
 
+KERAS_ARRAYS = pytest.mark.filterwarnings("ignore:__array__")  # that of keras, caught and raised again from elsewhere
 FLIP = Augmentation(horizontal_flip=True, brightness=(0.5, 1.5))
 
 
@@ -33,6 +34,12 @@ class Counter:
     def take(self):
         count, self.images = self.images, 0
         return count
+
+
+@pytest.fixture(autouse=True)
+def no_step_is_slow(monkeypatch):
+    """On a machine that has much to do a step may take the second from which on it leaves a line."""
+    monkeypatch.setattr("transferkit._utils.console._WORTH_A_LINE", float("inf"))
 
 
 @pytest.fixture
@@ -199,6 +206,97 @@ def test_values_too_large_for_float16_are_kept_in_float32(make_bench, tmp_path, 
     computed.take()
     assert np.asarray(features_of(bench, **disk)) == pytest.approx(expected, rel=1e-4, abs=1)
     assert computed.take() == 0
+
+
+@pytest.mark.parametrize("scale", [1e-5, 1e-7])
+def test_values_too_small_for_float16_are_kept_in_float32(make_bench, tmp_path, computed, scale):
+    bench, disk = make_bench(), {"cache": "disk", "cache_dir": tmp_path}
+    for name in ("gamma", "beta"):
+        weight = getattr(bench.parts.network.get_layer("bn3"), name)
+        weight.assign(weight * scale)
+    expected = by_hand(bench, bench.material.training.images)
+    assert np.asarray(features_of(bench, **disk)) == pytest.approx(expected, rel=1e-4, abs=1e-4 * scale)
+    computed.take()
+    assert np.asarray(features_of(bench, **disk)) == pytest.approx(expected, rel=1e-4, abs=1e-4 * scale)
+    assert computed.take() == 0
+
+
+# ---- what must not be found ----
+
+
+def saved(folder, images):
+    paths = [str(folder / f"{number}.png") for number in range(len(images))]
+    for path, pixels in zip(paths, images, strict=True):
+        Image.fromarray(pixels).save(path)
+    return paths
+
+
+@KERAS_ARRAYS
+@pytest.mark.parametrize("cache", ["disk", "memory"])
+def test_a_file_that_changes_after_its_print_is_used_and_kept_as_what_it_is_now(make_bench, tmp_path, computed, cache):
+    bench, disk = make_bench(), {"cache": cache, "cache_dir": tmp_path / "cache"}
+    images = bench.material.training.images
+    source = as_source(saved(tmp_path, images[:5]))
+    fronts = fronts_of(bench, **disk)
+    fronts._prints_of(source)
+    Image.fromarray(images[9]).save(source.images[3])
+    with pytest.warns(UserWarning, match="1 file changed during this run: .*3.png"):
+        features = np.asarray(fronts.features(source, "Computing features"))
+    expected = by_hand(bench, images[[0, 1, 2, 9, 4]])
+    assert features == pytest.approx(expected, abs=5e-3)
+    computed.take()
+    assert np.array_equal(fronts.features(source, "Computing features"), features)
+    assert computed.take() == 0
+    Image.fromarray(images[3]).save(source.images[3])  # what was in it at first has not been seen by the network
+    later = np.asarray(features_of(bench, as_source(list(source.images)), **disk))
+    assert later == pytest.approx(by_hand(bench, images[:5]), abs=5e-3)
+
+
+@KERAS_ARRAYS
+def test_a_file_that_changes_between_views_is_the_same_in_all_that_follow(make_bench, tmp_path):
+    bench = make_bench()
+    images = bench.material.training.images
+    source = as_source(saved(tmp_path, images[:5]))
+    fronts = fronts_of(bench, augmenter=FLIP)
+    fronts._prints_of(source)
+    Image.fromarray(images[9]).save(source.images[3])
+    with pytest.warns(UserWarning, match="1 file changed"):
+        features = fronts.features(source, "Computing features", views=2)
+    assert np.array_equal(features, fronts_of(bench, augmenter=FLIP).features(source, "Computing features", views=2))
+
+
+@KERAS_ARRAYS
+def test_a_file_that_keeps_changing_is_an_error(make_bench, tmp_path, monkeypatch):
+    from transferkit.training import fronts
+
+    bench, read = make_bench(), fronts.fingerprint_images
+    source = as_source(saved(tmp_path, bench.material.training.images[:5]))
+
+    def growing(*arguments):
+        prints = read(*arguments)
+        with open(source.images[2], "ab") as file:
+            file.write(b"more")
+        return prints
+
+    monkeypatch.setattr(fronts, "fingerprint_images", growing)
+    with (
+        pytest.warns(UserWarning, match="1 file changed"),
+        pytest.raises(RuntimeError, match="1 file changed whenever read: .*2.png. Expected files that are complete"),
+    ):
+        features_of(bench, source)
+
+
+@KERAS_ARRAYS
+def test_damaged_files_of_the_cache_are_computed_again(make_bench, tmp_path, computed):
+    bench, disk = make_bench(), {"cache": "disk", "cache_dir": tmp_path}
+    first = np.asarray(features_of(bench, **disk))
+    (segment,) = tmp_path.rglob("*.npy")
+    content = segment.read_bytes()
+    segment.write_bytes(content[:300] + bytes(100) + content[400:])
+    computed.take()
+    with pytest.warns(UserWarning, match="is damaged"):
+        assert np.array_equal(np.asarray(features_of(bench, **disk)), first)
+    assert computed.take() == 24
 
 
 def test_a_run_that_is_interrupted_keeps_what_it_had(make_bench, tmp_path, computed, monkeypatch):
@@ -375,6 +473,15 @@ def test_for_much_work_the_fastest_is_measured_once_and_remembered(make_bench, m
     asked_for = np.asarray(features_of(bench, cache="memory", precision="bfloat16"))
     assert features == pytest.approx(asked_for, abs=1e-3)
     assert not np.array_equal(features, np.asarray(features_of(bench)))
+
+
+def test_damaged_measurements_are_made_again(make_bench, measurement, tmp_path, monkeypatch):
+    from transferkit.training import fronts
+
+    monkeypatch.setattr(fronts, "_WORTH_MEASURING", 1)
+    (tmp_path / "speeds.json").write_text('{"here": "fast", "there": null, "then": Infinity, "once": [1.0]}', "ascii")
+    features_of(make_bench(), cache="disk", cache_dir=tmp_path, **AUTO)
+    assert measurement.count == 1
 
 
 def test_who_names_engine_and_precision_gets_them(make_bench, measurement, monkeypatch):

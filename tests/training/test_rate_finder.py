@@ -27,6 +27,7 @@ def test_a_curve_is_drawn_on_a_logarithmic_axis():
     assert ax.get_xscale() == "log"
     assert np.array_equal(ax.lines[0].get_ydata(), np.arange(6.0))
     assert curve.plot(ax) is ax
+    assert curve._repr_png_().startswith(b"\x89PNG")
 
 
 def find(bench, phase, options=None, **limits):

@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext, redirect_stdout
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from transferkit._utils.notebook import NotebookBar
 from transferkit._utils.text import plural
 
 _WORTH_A_LINE = 1.0  # seconds
@@ -50,23 +51,28 @@ class Console:
             A function to call with the number of units done since its last call.
         """
         start = time.perf_counter()
-        with self._bar(title, total) as advance:
+        with self._bar(title, total) as (advance, leave):
             yield advance
         seconds = time.perf_counter() - start
         if seconds >= _WORTH_A_LINE:
             rate = f" ({total / seconds:,.0f} a second)" if total >= 10 * seconds else ""
-            self.note(f"{title}: {plural(total, unit)} in {_duration(seconds)}{rate}")
+            leave(f"{title}: {plural(total, unit)} in {_duration(seconds)}{rate}")
 
     @contextmanager
     def _bar(self, title, total):
+        """Yields what moves the bar, if there is one, and what leaves a line in its place."""
         if self.is_silent or not self._has_bars:
-            yield lambda count: None
+            yield lambda count: None, self.note
+            return
+        if self._rich.is_jupyter:
+            bar = NotebookBar(title, total, patience=_WORTH_A_LINE)
+            yield bar.advance, lambda text: bar.replace(text) or self.note(text)
             return
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
                    TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())  # fmt: skip
         with Progress(*columns, console=self._rich, transient=True) as progress:
             task = progress.add_task(title, total=total)
-            yield lambda count: progress.advance(task, count)
+            yield lambda count: progress.advance(task, count), self.note
 
 
 def _printable(text):

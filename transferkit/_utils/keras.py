@@ -2,6 +2,10 @@
 
 import logging
 from contextlib import contextmanager
+from threading import Lock
+
+_lock = Lock()
+_depth = 0  # blocks that are running, in all threads
 
 
 def _is_worth_saying(record):
@@ -11,9 +15,17 @@ def _is_worth_saying(record):
 @contextmanager
 def without_retracing_warnings():
     """Drops TensorFlow's warning that a function was traced again: every new model has to be."""
-    logger = logging.getLogger("tensorflow")
-    logger.addFilter(_is_worth_saying)
+    _count(1)
     try:
         yield
     finally:
-        logger.removeFilter(_is_worth_saying)
+        _count(-1)
+
+
+def _count(change):
+    """Counts the running blocks, so that one that ends does not end the silence of another thread."""
+    global _depth
+    with _lock:
+        _depth += change
+        logger = logging.getLogger("tensorflow")
+        (logger.addFilter if _depth else logger.removeFilter)(_is_worth_saying)

@@ -5,11 +5,11 @@ Keras documentation or, where it names none, the repository that published the w
 """
 
 import math
-import warnings
 from functools import partial
 
 import keras
 
+from transferkit._utils.quiet import warnings_filtered
 from transferkit.backbones.backbone import Backbone
 from transferkit.backbones.preprocessing import IMAGENET_STD
 from transferkit.backbones.stages import Stage
@@ -20,9 +20,8 @@ _TENSORFLOW_MODELS = "Keras, from those of Google, github.com/tensorflow/models"
 
 def _build(class_name, input_shape, weights=None):
     """Builds `keras.applications.<class_name>` without its classifier."""
-    with warnings.catch_warnings():
-        # MobileNets remark that sizes without weights of their own get those for 224 pixels, which is what we want.
-        warnings.filterwarnings("ignore", message="`input_shape` is undefined or non-square")
+    # MobileNets remark that sizes without weights of their own get those for 224 pixels, which is what we want.
+    with warnings_filtered(("ignore", Warning, "`input_shape` is undefined or non-square")):
         network = getattr(keras.applications, class_name)
         return network(include_top=False, input_shape=input_shape, weights=weights)
 

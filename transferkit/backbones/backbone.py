@@ -2,13 +2,13 @@
 
 import os
 import re
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import keras
 
+from transferkit._utils.quiet import warnings_filtered
 from transferkit.backbones.channels import with_channels
 from transferkit.backbones.preprocessing import build_preprocessing, check_scaling
 from transferkit.backbones.stages import Stage
@@ -169,9 +169,8 @@ def _existing_file(weights):
 
 def _load_weights(model, path, name):
     try:
-        with warnings.catch_warnings():
-            # Keras warns of weights that stay random, and then refuses such a file anyway.
-            warnings.filterwarnings("ignore", message="Skipping nested container")
+        # Keras warns of weights that stay random, and then refuses such a file anyway.
+        with warnings_filtered(("ignore", Warning, "Skipping nested container")):
             model.load_weights(path)
     except (ValueError, OSError, KeyError) as error:
         raise ValueError(

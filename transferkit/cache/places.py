@@ -122,13 +122,18 @@ class Disk:
         except OSError:  # another process has removed it, or it belongs to another user
             return None
         except ValueError as error:
-            _unlink(path)
-            if name not in self._damaged:
-                self._damaged.add(name)
-                warnings.warn(
-                    f"{str(path)!r} is damaged, so the activations in it are computed again. {error}", stacklevel=2
-                )
+            self.discard(shelf, name, str(error))
             return None
+
+    def discard(self, shelf, name, reason):
+        """Removes a damaged segment, and says so."""
+        path = self._path(shelf, name)
+        _unlink(path)
+        if name not in self._damaged:
+            self._damaged.add(name)
+            warnings.warn(
+                f"{str(path)!r} is damaged, so the activations in it are computed again. {reason}", stacklevel=2
+            )
 
     def touch(self, shelf, name):
         """Notes that a segment was used."""

@@ -6,12 +6,16 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from transferkit._utils.fingerprints import PRINT_BYTES
 from transferkit.cache.index import Index, as_keys
 from transferkit.cache.rows import Rows
+from transferkit.cache.segments import Segment
 
 # A segment is closed once it is so large or so old. What is still open would be lost if the process were killed.
 _SEGMENT_BYTES = 32 << 20
 _SEGMENT_SECONDS = 120
+
+_TOO_SMALL_SHARE = 0.01  # of the columns: networks as they are have fewer by a hundred times
 
 
 class Shelf:
@@ -33,8 +37,7 @@ class Shelf:
         self._store = store
         self._name = name
         self._about = about
-        self._opened = {}  # name → (place, segment). It only grows, so that numbers in an older index stay right
-        self._index = Index([])
+        self._opened = {}, Index([])  # name → (place, segment), and where the prints are in those
         self._lock = threading.Lock()
 
     def missing(self, prints):
@@ -46,7 +49,7 @@ class Shelf:
         Returns:
             Indices into `prints`, in order: the first place of each print that has no row yet.
         """
-        found, _, _ = self._find(prints)
+        found, *_ = self._find(prints)
         indices = np.flatnonzero(~found)
         _, first = np.unique(as_keys(prints)[indices], return_index=True)
         return indices[np.sort(first)]
@@ -82,10 +85,9 @@ class Shelf:
         Raises:
             KeyError: If a print has no row.
         """
-        found, which, positions = self._find(prints)
+        found, which, positions, segments = self._find(prints)
         if not found.all():
             raise KeyError(f"{np.count_nonzero(~found):,} of {len(found):,} prints have no row on this shelf.")
-        segments = [segment for _, segment in self._opened.values()]
         return Rows(segments, which, positions, self.row_shape, owner=self)
 
     def put(self, place, batches):
@@ -95,22 +97,41 @@ class Shelf:
         self._add(place, {name: segment})
 
     def _find(self, prints):
+        """Looks prints up in segments that are intact where they have them."""
         for place in self._store.places:
-            self._add(place, place.open(self._name, self._opened, self.row_shape, self.dtype))
-        found, which, positions = self._index.find(prints)
-        opened = list(self._opened.items())
-        for name, (place, _) in (opened[number] for number in np.unique(which[found])):
+            self._add(place, place.open(self._name, self._opened[0], self.row_shape, self.dtype))
+        while True:
+            opened, index = self._opened
+            found, which, positions = index.find(prints)
+            opened = list(opened.items())
+            used = np.unique(which[found]).tolist()
+            damaged = [n for n in used if not opened[n][1][1].is_intact(positions[found & (which == n)])]
+            if not damaged:
+                break
+            self._discard([(name, place) for name, (place, _) in (opened[n] for n in damaged)])
+        for name, (place, _) in (opened[n] for n in used):
             place.touch(self._name, name)
             self.names_in_use.add(name)
-        return found, which, positions
+        return found, which, positions, [segment for _, (_, segment) in opened]
 
     def _add(self, place, segments):
         with self._lock:  # rows may be written in one thread and looked up in another
-            new = {name: (place, segment) for name, segment in segments.items() if name not in self._opened}
-            if new:
-                opened = self._opened | new
-                index = Index([segment for _, segment in opened.values()])
-                self._opened, self._index = opened, index
+            opened = self._opened[0]
+            self._set(opened | {name: (place, found) for name, found in segments.items() if name not in opened})
+
+    def _discard(self, damaged):
+        """Removes segments that are not what was written. Their names stay, so that they are not opened again."""
+        for name, place in damaged:
+            place.discard(self._name, name, "Its checksums do not fit.")
+        with self._lock:
+            self._set(self._opened[0] | {name: (place, _NOTHING) for name, place in damaged})
+
+    def _set(self, opened):
+        if opened != self._opened[0]:
+            self._opened = opened, Index([segment for _, segment in opened.values()])
+
+
+_NOTHING = Segment(np.empty((0, PRINT_BYTES), np.uint8), np.empty(0, np.float32))
 
 
 class Writer:
@@ -135,8 +156,9 @@ class Writer:
             rows: Rows `(n, *row_shape)`. They are copied.
 
         Raises:
-            ValueError: If the two do not fit together, or not on this shelf.
-            OverflowError: If a finite value is too large for the shelf's dtype. Nothing of this batch is stored then.
+            ValueError: If the two do not fit together, or not on this shelf, or if rows hold NaN or infinite values.
+            ArithmeticError: If values are too large or too small for the shelf's dtype. Nothing of this batch is stored
+                then.
         """
         rows = np.asarray(rows)
         count = len(as_keys(prints))
@@ -175,10 +197,23 @@ class Writer:
 
 def _convert(rows, dtype):
     """Copies rows into another dtype, if that can hold them."""
-    with np.errstate(over="ignore"):
+    if not np.isfinite(rows).all():
+        raise ValueError("`rows` must be finite. Received: rows with NaN or infinite values, which are never stored.")
+    with np.errstate(over="ignore", under="ignore"):
         converted = rows.astype(dtype)
-    is_wrong = ~np.isfinite(converted)
-    if is_wrong.any() and np.isfinite(rows[is_wrong]).any():
-        largest = np.abs(rows[np.isfinite(rows)]).max()
+    if not np.isfinite(converted).all():
+        largest = np.abs(rows).max()
         raise OverflowError(f"{dtype} holds values up to {np.finfo(dtype).max:g}. Received: rows with {largest:g}.")
+    too_small = _share_too_small(rows, converted)
+    if too_small > _TOO_SMALL_SHARE:
+        raise FloatingPointError(
+            f"{dtype} holds values from {np.finfo(dtype).smallest_normal:g} on in full. "
+            f"Received: rows that stay below it in {too_small:.0%} of their columns."
+        )
     return converted
+
+
+def _share_too_small(rows, converted):
+    """Share of the columns that lose digits and hold nothing large beside which that would not matter."""
+    is_small = np.abs(rows).max(axis=0) < np.finfo(converted.dtype).smallest_normal
+    return np.mean(is_small & (converted != rows).any(axis=0))

@@ -6,11 +6,11 @@ import weakref
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
-from pathlib import Path
 
 import numpy as np
 
 from transferkit._utils.fingerprints import fingerprint
+from transferkit.cache.folder import expanded, refuse_strangers
 from transferkit.cache.places import Disk, Memory
 from transferkit.cache.shelf import Shelf
 
@@ -44,10 +44,16 @@ class Store:
             this object lives, and writes nothing.
         max_bytes: What they may take. Whenever something was added, what was used least recently is removed until that
             holds; what this process is using stays, even if it is more than that.
+
+    Raises:
+        ValueError: If `folder` begins with the home of nobody.
+        PermissionError: If it belongs to somebody else and lies where everybody can make one.
     """
 
     def __init__(self, folder, max_bytes):
-        self.folder = None if folder is None else Path(folder).expanduser().absolute()
+        self.folder = None if folder is None else expanded(folder, "The cache folder")
+        if self.folder is not None:
+            refuse_strangers(self.folder)
         self.max_bytes = max_bytes
         self._memory = Memory()
         self._disk = None if self.folder is None else Disk(self.folder)
@@ -139,9 +145,13 @@ def _sum_up(found):
     entry, place = found[0]
     about = place.describe(entry.shelf)
     return ShelfContents(
-        title=about.get("title", "unknown"),
-        key=about.get("key", entry.shelf),
+        title=_text(about.get("title"), "unknown"),
+        key=_text(about.get("key"), entry.shelf),
         rows=sum(place.count(entry) for entry, place in found),
         bytes=sum(entry.num_bytes for entry, _ in found),
         last_used=max(entry.last_used for entry, _ in found),
     )
+
+
+def _text(value, otherwise):
+    return value if isinstance(value, str) else otherwise

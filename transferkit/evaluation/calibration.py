@@ -5,9 +5,13 @@ Labels are integer codes `(n,)` or, where an image can have any number of labels
 
 import numpy as np
 from scipy.optimize import minimize_scalar
+from scipy.special import expit
 
 _LOG_SHARPNESS = (-2.0, 4.0)  # range of the logarithm of 1 / temperature
 _TINY = 1e-30
+_MOST_STEPS = 5
+_CLOSE = 1e-6  # relative step that is the last one: float32 does not know better
+_FLAT = 1e-6  # second derivative by the logarithm of the sharpness, in nats, below which there is no minimum to find
 
 
 def logits_of(probabilities, labels):
@@ -53,24 +57,55 @@ def judge_at_best_temperature(logits, labels, weights=None, is_judged=None):
         `(log_loss, accuracy, temperature)`: the first in nats, at the last, which logits are to be divided by.
     """
     counted = np.ones(len(labels)) if weights is None else weights
-    losses_at = (_independent_losses if labels.ndim == 2 else _losses)(logits, labels, counted)
+    losses_at, slopes_at = (_independent_losses if labels.ndim == 2 else _losses)(logits, labels, counted)
     weights = weights if is_judged is None else counted * is_judged
 
     def log_loss(log_sharpness):
         return float(np.average(losses_at(np.float32(np.exp(log_sharpness))), weights=weights))
 
+    def slope(sharpness):
+        return [float(np.average(values, weights=weights)) for values in slopes_at(np.float32(sharpness))]
+
     found = minimize_scalar(log_loss, bounds=_LOG_SHARPNESS, method="bounded", options={"xatol": 1e-3})
-    return float(found.fun), accuracy_of(logits, labels, weights), float(np.exp(-found.x))
+    sharpness = _refine(float(np.exp(found.x)), slope)
+    return log_loss(np.log(sharpness)), accuracy_of(logits, labels, weights), 1 / sharpness
+
+
+def _refine(sharpness, slope):
+    """Takes Newton's steps from near the minimum of the loss, which is convex, to where its slope is 0.
+
+    Around its minimum a loss in float32 is the same number at many temperatures, so rounding alone would choose one of
+    them. The slope is not flat there: logits that differ by rounding get temperatures that differ by rounding.
+    """
+    low, high = np.exp(_LOG_SHARPNESS)
+    for _ in range(_MOST_STEPS):
+        rise, curvature = slope(sharpness)
+        if not curvature * sharpness**2 > _FLAT:  # any temperature is as good
+            break
+        before, sharpness = sharpness, float(np.clip(sharpness - rise / curvature, low, high))
+        if abs(sharpness - before) <= _CLOSE * sharpness:
+            break
+    return sharpness
 
 
 def _losses(logits, labels, weights):
-    """Returns the function from a sharpness to the loss of each image."""
+    """Returns two functions of the sharpness: the loss of each image, and its first two derivatives."""
     logits = logits - logits.max(axis=1, keepdims=True)
     rest = 1 / (_class_sizes(labels, weights, logits.shape[1]) + 2)[labels]
     others = logits.shape[1] - 1
     own = logits[np.arange(len(labels)), labels]
     expected = own * (1 - rest - rest / others) + logits.sum(axis=1) * (rest / others)
-    return lambda sharpness: np.log(np.exp(logits * sharpness).sum(axis=1)) - expected * sharpness
+
+    def losses_at(sharpness):
+        return np.log(np.exp(logits * sharpness).sum(axis=1)) - expected * sharpness
+
+    def slopes_at(sharpness):
+        powers = np.exp(logits * sharpness)
+        powers /= powers.sum(axis=1, keepdims=True)
+        mean = (powers * logits).sum(axis=1)
+        return mean - expected, (powers * logits**2).sum(axis=1) - mean**2
+
+    return losses_at, slopes_at
 
 
 def _class_sizes(labels, weights, num_classes):
@@ -89,4 +124,12 @@ def _independent_losses(logits, labels, weights):
     (size,) = _class_sizes(np.zeros(len(labels), int), weights, 1)
     positives = size / weights.sum() * (labels * weights[:, None]).sum(axis=0)
     expected = np.where(labels > 0, (positives + 1) / (positives + 2), 1 / (size - positives + 2))
-    return lambda sharpness: (np.logaddexp(0, logits * sharpness) - expected * logits * sharpness).mean(axis=1)
+
+    def losses_at(sharpness):
+        return (np.logaddexp(0, logits * sharpness) - expected * logits * sharpness).mean(axis=1)
+
+    def slopes_at(sharpness):
+        shares = expit(logits * sharpness)
+        return ((shares - expected) * logits).mean(axis=1), (shares * (1 - shares) * logits**2).mean(axis=1)
+
+    return losses_at, slopes_at

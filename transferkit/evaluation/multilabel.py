@@ -1,9 +1,11 @@
 """Images that can have any number of labels: from which probability on each is given, and what is said about that."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from sklearn.metrics import average_precision_score, precision_recall_curve, precision_recall_fscore_support
+
+from transferkit._utils.html import html_paragraphs, html_table
 
 _FEWEST = 5  # images with a label, and without it, that it takes to choose its threshold
 
@@ -34,11 +36,11 @@ def _best_threshold(labels, probabilities, weights):
     return (thresholds[best] + below) / 2
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class MultilabelReport:
     """How well a classifier did on images that can have any number of labels.
 
-    `print(report)` shows a table, `report.to_dict()` gives plain numbers.
+    `print(report)` shows a table, and so does a notebook; `report.to_dict()` gives plain numbers.
 
     Attributes:
         class_names: Labels in order, `(num_classes,)`.
@@ -62,12 +64,12 @@ class MultilabelReport:
     micro_f1: float
     macro_f1: float
     mean_average_precision: float
-    precision: np.ndarray = field(repr=False)
-    recall: np.ndarray = field(repr=False)
-    f1: np.ndarray = field(repr=False)
-    average_precision: np.ndarray = field(repr=False)
-    support: np.ndarray = field(repr=False)
-    thresholds: np.ndarray = field(repr=False)
+    precision: np.ndarray
+    recall: np.ndarray
+    f1: np.ndarray
+    average_precision: np.ndarray
+    support: np.ndarray
+    thresholds: np.ndarray
 
     def to_dict(self):
         """Returns everything as plain Python numbers, strings, lists and dicts, ready for JSON; NaN as `None`."""
@@ -86,21 +88,39 @@ class MultilabelReport:
             ],
         }
 
+    def __repr__(self):
+        return (
+            f"MultilabelReport(accuracy={self.accuracy:.3f}, micro_f1={self.micro_f1:.3f}, "
+            f"macro_f1={self.macro_f1:.3f}, mean_average_precision={self.mean_average_precision:.3f}, "
+            f"num_images={self.num_images}, num_classes={len(self.class_names)})"
+        )
+
     def __str__(self):
-        names = [str(name) for name in self.class_names]
-        width = max(len("label"), *map(len, names))
-        lines = [
+        header, rows = self._label_rows()
+        width = max(len(row[0]) for row in [header, *rows])
+        table = [
+            f"{name:<{width}}  {precision:>9}  {recall:>6}  {f1:>5}  {mean:>5}  {support:>6}  {threshold:>9}"
+            for name, precision, recall, f1, mean, support, threshold in [header, *rows]
+        ]
+        return "\n".join([self._headline(), "", *table])
+
+    def _repr_html_(self):
+        return html_paragraphs([self._headline()]) + html_table(*self._label_rows())
+
+    def _headline(self):
+        return (
             f"micro F1 {self.micro_f1:.3f}, macro F1 {self.macro_f1:.3f}, mAP {self.mean_average_precision:.3f}, "
-            f"all labels right {self.accuracy:.3f}, {self.num_images:,} images",
-            "",
-            f"{'label':<{width}}  precision  recall     F1     AP  images  threshold",
+            f"all labels right {self.accuracy:.3f}, {self.num_images:,} images"
+        )
+
+    def _label_rows(self):
+        """Returns header and rows of the table of labels."""
+        rates = (self.precision, self.recall, self.f1, self.average_precision)
+        rows = [
+            (str(name), *(f"{rate[i]:.3f}" for rate in rates), str(self.support[i]), f"{self.thresholds[i]:.3f}")
+            for i, name in enumerate(self.class_names)
         ]
-        lines += [
-            f"{name:<{width}}  {self.precision[i]:9.3f}  {self.recall[i]:6.3f}  {self.f1[i]:5.3f}  "
-            f"{self.average_precision[i]:5.3f}  {self.support[i]:6d}  {self.thresholds[i]:9.3f}"
-            for i, name in enumerate(names)
-        ]
-        return "\n".join(lines)
+        return ("label", "precision", "recall", "F1", "AP", "images", "threshold"), rows
 
 
 def evaluate_labels(targets, probabilities, thresholds, class_names):

@@ -1,9 +1,10 @@
 """What an evaluation found, for people and for programs."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
+from transferkit._utils.html import html_paragraphs, html_table
 from transferkit.evaluation.metrics import accuracy_interval, class_metrics
 
 _MAX_ROWS = 40
@@ -12,11 +13,11 @@ _MAX_CELL = 10
 _CORNER = "true \\ predicted"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class EvaluationReport:
     """How well a classifier did on labelled images.
 
-    `print(report)` shows tables, `report.to_dict()` gives plain numbers.
+    `print(report)` shows tables, and so does a notebook; `report.to_dict()` gives plain numbers.
 
     Attributes:
         class_names: Classes in order, `(num_classes,)`.
@@ -38,11 +39,11 @@ class EvaluationReport:
     accuracy_interval: tuple[float, float]
     balanced_accuracy: float
     macro_f1: float
-    precision: np.ndarray = field(repr=False)
-    recall: np.ndarray = field(repr=False)
-    f1: np.ndarray = field(repr=False)
-    support: np.ndarray = field(repr=False)
-    confusion_matrix: np.ndarray = field(repr=False)
+    precision: np.ndarray
+    recall: np.ndarray
+    f1: np.ndarray
+    support: np.ndarray
+    confusion_matrix: np.ndarray
 
     @property
     def worst_class(self):
@@ -68,31 +69,60 @@ class EvaluationReport:
             "confusion_matrix": self.confusion_matrix.tolist(),
         }
 
-    def __str__(self):
+    def __repr__(self):
         low, high = self.accuracy_interval
-        lines = [
+        return (
+            f"EvaluationReport(accuracy={self.accuracy:.3f}, accuracy_interval=({low:.3f}, {high:.3f}), "
+            f"balanced_accuracy={self.balanced_accuracy:.3f}, macro_f1={self.macro_f1:.3f}, "
+            f"num_images={self.num_images}, num_classes={len(self.class_names)})"
+        )
+
+    def __str__(self):
+        mistakes = self._matrix_table() if self._has_matrix else self._confusions()
+        return "\n".join([*self._headlines(), "", *self._class_table(), "", *mistakes])
+
+    def _repr_html_(self):
+        header, rows, note = self._class_rows()
+        tables = html_table(header, rows) + html_paragraphs(note)
+        if not self._has_matrix:
+            return html_paragraphs(self._headlines()) + tables + html_paragraphs(self._confusions())
+        names = self.class_names.tolist()
+        counts = [[name, *row] for name, row in zip(names, self.confusion_matrix.tolist(), strict=True)]
+        return html_paragraphs(self._headlines()) + tables + html_table([_CORNER, *names], counts)
+
+    @property
+    def _has_matrix(self):
+        return len(self.class_names) <= _MAX_MATRIX
+
+    def _headlines(self):
+        low, high = self.accuracy_interval
+        return [
             f"accuracy {self.accuracy:.3f} (95 % interval {low:.3f} to {high:.3f}), macro F1 {self.macro_f1:.3f}, "
             f"{self.num_images:,} images",
             f"balanced accuracy {self.balanced_accuracy:.3f}, worst class {self.worst_class[0]!s} with a recall of "
             f"{self.worst_class[1]:.3f}",
-            "",
-            *self._class_table(),
-            "",
-            *(self._matrix_table() if len(self.class_names) <= _MAX_MATRIX else self._confusions()),
         ]
-        return "\n".join(lines)
+
+    def _class_rows(self):
+        """Returns header, rows and a note of what is missing, for the classes that are shown."""
+        is_cut = len(self.f1) > _MAX_ROWS
+        shown = np.argsort(self.f1, kind="stable")[:_MAX_ROWS] if is_cut else range(len(self.f1))
+        rows = [
+            (str(self.class_names[i]), *(f"{column[i]:.3f}" for column in (self.precision, self.recall, self.f1)),
+             str(self.support[i]))
+            for i in shown
+        ]  # fmt: skip
+        note = [f"(the {_MAX_ROWS} classes with the lowest F1, of {len(self.f1)})"] if is_cut else []
+        return ("class", "precision", "recall", "F1", "images"), rows, note
 
     def _class_table(self):
-        shown = np.argsort(self.f1, kind="stable")[:_MAX_ROWS] if len(self.f1) > _MAX_ROWS else range(len(self.f1))
-        names = [str(self.class_names[i]) for i in shown]
-        width = max(len("class"), *map(len, names))
-        header = f"{'class':<{width}}  precision  recall     F1  images"
-        rows = [
-            f"{name:<{width}}  {self.precision[i]:9.3f}  {self.recall[i]:6.3f}  {self.f1[i]:5.3f}  {self.support[i]:6d}"
-            for name, i in zip(names, shown, strict=True)
+        header, rows, note = self._class_rows()
+        width = max(len(row[0]) for row in [header, *rows])
+        lines = [
+            f"{name:<{width}}  {precision:>9}  {recall:>6}  {f1:>5}  {support:>6}"
+            for name, precision, recall, f1, support in [header, *rows]
         ]
-        note = [f"(the {_MAX_ROWS} classes with the lowest F1, of {len(self.f1)})"] if len(self.f1) > _MAX_ROWS else []
-        return [header, *rows, *note]
+        return lines + note
 
     def _matrix_table(self):
         names = [str(name) for name in self.class_names]

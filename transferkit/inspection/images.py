@@ -1,7 +1,8 @@
 """Pictures of pictures: what training really sees."""
 
 import numpy as np
-from matplotlib.figure import Figure
+
+from transferkit._utils.figures import ShownFigure
 
 _CELL = 1.5  # inches
 
@@ -15,10 +16,10 @@ def draw_grid(rows, titles=()):
         titles: Titles of the columns, for as many as there are.
 
     Returns:
-        A `matplotlib.figure.Figure`, which notebooks show and `figure.savefig(path)` writes.
+        A `matplotlib.figure.Figure`, which notebooks show as the value of a cell and `figure.savefig(path)` writes.
     """
     num_columns = max(map(len, rows))
-    figure = Figure(figsize=(_CELL * num_columns, _CELL * len(rows) + 0.3), layout="constrained")
+    figure = ShownFigure(figsize=(_CELL * num_columns, _CELL * len(rows) + 0.3), layout="constrained")
     axes = figure.subplots(len(rows), num_columns, squeeze=False)
     for row, images in zip(axes, rows, strict=True):
         for ax in row:

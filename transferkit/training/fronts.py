@@ -1,6 +1,7 @@
 """The frozen front of a network: run over all images once, and kept."""
 
 import os
+import warnings
 from dataclasses import astuple, dataclass
 from functools import partial
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from transferkit._utils.fingerprints import fingerprint, fingerprint_images
 from transferkit._utils.memory import free_memory
-from transferkit._utils.text import plural
+from transferkit._utils.text import listing, plural
 from transferkit.backbones.stages import split_model
 from transferkit.cache.folder import default_folder, max_bytes, read_json, update_json
 from transferkit.cache.placement import choose_place
@@ -24,11 +25,12 @@ from transferkit.models.signatures import signature_of
 from transferkit.models.speed import choose_front, engines_here, precisions_here
 from transferkit.training.material import Activations
 
-_FORMAT = 1  # of what is kept: another number makes all that was kept before a miss
+_FORMAT = 2  # of what is kept: another number makes all that was kept before a miss
 _FEWEST_EPOCHS = 2
 _WORTH_CUTTING = 0.05  # share of the network that a front must have to be worth keeping its output
 _WORTH_MEASURING = 5e11  # multiply-adds from which on it pays to find out which engine and precision are fastest
 _MEMORY_SHARE = 0.125  # of the free memory that an array of pooled features may take
+_MOST_READINGS = 3  # of files that change while they are read
 _SPEEDS = "speeds.json"
 
 _speeds: dict[str, float] = {}  # what this process has measured
@@ -184,23 +186,45 @@ class Fronts:
         Returns:
             float32 `(n, *cut.row_shape)`, as an array or as something that is indexed like one and reads from disk.
         """
+        for _ in range(_MOST_READINGS):
+            rows, changed = self._find_or_compute(cut, place, source, title, view)
+            if not len(changed):
+                return rows
+            self._read_again(source, changed)
+        raise RuntimeError(
+            f"{plural(len(changed), 'file')} changed whenever read: {listing(map(source.name, changed))}. "
+            "Expected files that are complete. Wait until nothing writes to them any more."
+        )
+
+    def _find_or_compute(self, cut, place, source, title, view):
+        """Returns the rows, or `None`, and indices of the images whose files have changed since their print."""
         prints, engine = self._prints_of(source), self._choose_engine(cut)
         front = self._describe(cut, engine)
         shelves = self._shelves(cut, place, front, prints, view)
         full = next((shelf for shelf in shelves if not len(shelf.missing(prints))), None)
         if full is not None:
             self._console.note(f"{title.replace('Computing', 'Found')}: all {plural(len(source), 'image')} were there.")
-            return self._loaded(full.rows(prints), cut)
+            return self._loaded(full.rows(prints), cut), ()
         for shelf in shelves:
             try:
-                self._fill(shelf, cut, front, prints, source, title, view)
-            except OverflowError:  # too large for float16
+                changed = self._fill(shelf, cut, front, prints, source, title, view)
+            except ArithmeticError:  # too large or too small for float16
                 continue
-            return self._loaded(shelf.rows(prints), cut)
+            return (None, changed) if len(changed) else (self._loaded(shelf.rows(prints), cut), ())
         raise AssertionError("float32 holds what float32 computed")
 
+    def _read_again(self, source, changed):
+        """Takes new prints of files whose content is no longer what it was."""
+        warnings.warn(
+            f"{plural(len(changed), 'file')} changed during this run: {listing(map(source.name, changed))}. "
+            "What was in them last is used.", stacklevel=3,
+        )  # fmt: skip
+        prints = self._prints_of(source).copy()
+        prints[changed] = fingerprint_images([source.images[index] for index in changed], None)
+        self._prints[id(source)] = source, prints
+
     def _shelves(self, cut, place, front, prints, view):
-        """Where the rows may stand: in float16 or, if they are too large for that or in memory, in float32."""
+        """Where the rows may stand: in float16 or, if they do not fit that or are in memory, in float32."""
         key = self._key(front, prints, view)
         part = "features" if cut.is_pooled else f"before {cut.stage}"
         height, width = self._settings.image_format.image_size
@@ -215,24 +239,33 @@ class Fronts:
         return np.asarray(rows) if cut.is_pooled and fits and self._settings.cache != "disk" else rows
 
     def _fill(self, shelf, cut, front, prints, source, title, view):
+        """Computes what is missing. Returns indices of the images whose files have changed since their print was taken.
+
+        Their rows are not kept: they would stand under the print of something else, and be found there for good.
+        """
         missing = shelf.missing(prints)
+        settings, changed = self._settings, []
         if not len(missing):
-            return
-        settings = self._settings
+            return changed
         shape = settings.image_format, settings.batch_size
         with self._console.step(title, len(missing)) as advance, shelf.writer() as writer:
             if view:
                 # Draws belong to the place of an image in the whole: what is there already is computed again.
-                rows, done = prints, source
+                indices, done = np.arange(len(source)), source
                 batches = stream_view(source, *shape, augmenter=settings.augmenter, seed=settings.seed, view=view)
             else:
-                rows, done = prints[missing], source.take(missing)
+                indices, done = missing, source.take(missing)
                 batches = stream_images(done, *shape)
-            start = 0
+            start, paths = 0, [] if done.is_uniform else done.paths
             for outputs in iterate_model(self._compiled(cut, front, done, view), batches, len(done)):
-                writer.append(rows[start : start + len(outputs)], outputs)
+                part = slice(start, start + len(outputs))
+                rows = prints[indices[part]]
+                is_same = _is_same(paths[part], rows)
+                writer.append(rows[is_same], outputs[is_same])
+                changed.extend(indices[part][~is_same])
                 start += len(outputs)
                 advance(len(outputs))
+        return changed
 
     def _compiled(self, cut, front, source, view):
         """The front, compiled for images as `stream_images` or `stream_view` give them."""
@@ -292,7 +325,8 @@ class Fronts:
 
     def _measure(self, cut, candidates):
         settings, models = self._settings, (self._parts.scaling, *self._models(cut))
-        _speeds.update(read_json(self._folder, _SPEEDS))
+        known = read_json(self._folder, _SPEEDS)
+        _speeds.update({key: value for key, value in known.items() if isinstance(value, float) and 0 <= value < np.inf})
         before = len(_speeds)
         shape = (settings.batch_size, *settings.image_format.shape)
         chosen, speeds = choose_front(models, candidates, shape, _speeds)
@@ -302,3 +336,13 @@ class Fronts:
             if settings.cache in ("auto", "disk"):
                 update_json(self._folder, _SPEEDS, _speeds)
         return chosen
+
+
+def _is_same(paths, prints):
+    """Whether files, where images are files, still have the content that their prints were taken of."""
+    is_same = np.ones(len(prints), bool)
+    files = [number for number, path in enumerate(paths) if path is not None]
+    if files:
+        found = fingerprint_images([paths[number] for number in files], None)
+        is_same[files] = (found == prints[files]).all(axis=1)
+    return is_same

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from transferkit._utils.figures import ShownFigure, png_of
 from transferkit._utils.keras import without_retracing_warnings
 from transferkit.models.assembly import build_trainee
 from transferkit.models.freezing import build_view, depths_below_head, select
@@ -17,7 +18,7 @@ _EXPLODED = 4.0  # times the lowest loss so far, where the test ends
 
 @dataclass(frozen=True)
 class RateCurve:
-    """The outcome of a learning-rate range test (Smith, WACV 2017).
+    """The outcome of a learning-rate range test (Smith, WACV 2017). A notebook shows it as a plot.
 
     Attributes:
         learning_rates: Rate of each step, growing.
@@ -38,17 +39,18 @@ class RateCurve:
             ax: Matplotlib axes; default: new ones.
 
         Returns:
-            The axes.
+            The axes; `.figure` is their figure.
         """
         if ax is None:
-            from matplotlib.figure import Figure
-
-            ax = Figure(figsize=(6, 4), layout="constrained").subplots()
+            ax = ShownFigure(figsize=(6, 4), layout="constrained").subplots()
         ax.plot(self.learning_rates, self.losses)
         ax.axvline(self.suggestion, color="tab:red", linestyle="--", label=f"suggestion: {self.suggestion:.1e}")
         ax.set(xscale="log", xlabel="learning rate", ylabel="training loss (smoothed)")
         ax.legend()
         return ax
+
+    def _repr_png_(self):
+        return png_of(self.plot().figure)
 
 
 def find_rate(phase, parts, material, stages, options, *, smallest, largest, steps, console):

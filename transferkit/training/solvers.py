@@ -13,12 +13,12 @@ Features of which memory has no room for a copy are read block by block in every
 sample of them is solved first: its axes are good enough for all, and its path says where to start.
 """
 
-import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
+from transferkit._utils.quiet import warnings_filtered
 from transferkit.evaluation.calibration import judge_at_best_temperature
 from transferkit.training.axes import StreamedRows, Taken, principal_axes, rotate, standardise
 from transferkit.training.regression import Images, Task, compute_logits, rows_of, solve
@@ -301,8 +301,7 @@ class _ByFolds:
         kind = StratifiedKFold if groups is None else StratifiedGroupKFold
         splitter = kind(folds, shuffle=True, random_state=self.seed)
         wanted, masks = folds if in_turn and len(labels) < _CROSS_VALIDATED else 1, []
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "The least populated class", UserWarning)  # only some folds hold it out
+        with warnings_filtered(("ignore", UserWarning, "The least populated class")):  # only some folds hold it out
             for _, rows in splitter.split(np.zeros(len(labels)), labels, groups):
                 mask = np.zeros(len(labels), bool)
                 mask[rows] = ~stands_alone[rows]

@@ -78,6 +78,12 @@ def test_the_report_reads_well_and_can_be_stored(photo_folder, validation_folder
     assert [image["index"] for image in stored["leaks"][4]] == [4, 14]
 
 
+def test_a_report_is_one_line_where_it_is_one_of_many_things(images):
+    report = check_data(images[:12], ["a"] * 11 + ["b"], near_duplicates=False, verbose=0)
+    assert repr(report) == "DataReport(counts={'training': 12}, is_clean=False, rare_classes=1)"
+    assert report._repr_html_() == f"<pre>{report}</pre>"
+
+
 def test_classes_with_few_readable_images_are_named(images):
     report = look(images[:23], ["a"] * 11 + ["b"] * 10 + ["c"] * 2, near_duplicates=False)
     assert report.rare_classes == {"c": 2}

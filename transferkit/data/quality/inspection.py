@@ -2,9 +2,7 @@
 
 import os
 import stat
-import warnings
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -12,6 +10,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from transferkit._utils.fingerprints import PRINT_BYTES, digest_file, digest_pixels
+from transferkit._utils.quiet import warnings_filtered
 from transferkit._utils.text import plural
 from transferkit.data.readers import is_array_file, patience_with, read_array, read_pixels
 from transferkit.exceptions import ImageReadError
@@ -88,13 +87,9 @@ def inspect_images(source, advance=lambda count: None, *, channels=3, has_prints
     return Inspection(tuple(failures), sizes, prints, thumbnails)
 
 
-@contextmanager
 def _bombs_refused():
     """Makes Pillow refuse images beyond `PIL.Image.MAX_IMAGE_PIXELS`, in all threads, and be quiet about the rest."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        yield
+    return warnings_filtered(("error", Image.DecompressionBombWarning), ("ignore", Warning))
 
 
 def _reason_against(look, index):

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from transferkit._utils.html import html_text
 from transferkit._utils.text import listing, plural
 
 _EXAMPLES = 3  # shown of each kind of finding
@@ -34,9 +35,9 @@ class UnreadableImage(NamedTuple):
 Group = tuple[ImageRef, ...]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class DataReport:
-    """What `check_data` found. It prints as a short text; nothing was changed.
+    """What `check_data` found. It prints as a short text, which a notebook shows, too; nothing was changed.
 
     Indices count the images of their part as they were given; those of a folder are sorted by class, then by name.
 
@@ -60,7 +61,7 @@ class DataReport:
     rare_classes: dict[Any, int] = field(default_factory=dict)
     small_images: dict[str, np.ndarray] = field(default_factory=dict)
     class_differences: dict[str, dict[str, list]] = field(default_factory=dict)
-    groups: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
+    groups: dict[str, np.ndarray] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -109,10 +110,20 @@ class DataReport:
             "notes": list(self.notes),
         }
 
+    def __repr__(self):
+        kinds = ("unreadable", "leaks", "label_conflicts", "exact_duplicates", "near_duplicates", "rare_classes")
+        found = {kind: len(getattr(self, kind)) for kind in kinds}
+        found["small_images"] = sum(map(len, self.small_images.values()))
+        shown = "".join(f", {kind}={number}" for kind, number in found.items() if number)
+        return f"DataReport(counts={self.counts}, is_clean={self.is_clean}{shown})"
+
     def __str__(self):
         parts = ", ".join(f"{plural(count, 'image')} of {part}" for part, count in self.counts.items())
         sections = self._sections() or ["Nothing was found."]
         return "\n".join([f"Checked {parts}.", *sections, *(f"Note: {note}" for note in self.notes)])
+
+    def _repr_html_(self):
+        return html_text(str(self))
 
     def _sections(self):
         """One text for each kind of finding."""
