@@ -14,6 +14,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from transferkit import ArchiveError, Head, ImageReadError, Phase, Table, TransferClassifier, backbone_from_model
+from transferkit.training.callbacks import LOGGED
 
 
 @pytest.fixture
@@ -460,3 +461,100 @@ def test_random_weights_of_a_backbone_come_from_the_seed(images, labels):
     random.seed(2)
     assert np.array_equal(weights(0), one)
     assert not np.array_equal(weights(1), one)
+
+
+# Few images
+
+
+@pytest.fixture
+def few(images):
+    """Takes images by number; those with the same number are equal."""
+    return lambda *numbers: images[list(numbers)]
+
+
+@pytest.mark.parametrize("options", [{}, {"balance": "undersample"}])
+@pytest.mark.parametrize(("numbers", "names"), [
+    ([0, 1], "ab"), ([0, 1, 2], "aba"), ([0, 0, 1], "aab"), ([0, 0, 1, 2], "aabb"),
+    ([0, 0, 1, 2, 3, 4, 5, 6], "aaaabbbb"),
+])  # fmt: skip
+def test_few_images_and_equal_ones_train_the_logistic_head(make, few, numbers, names, options):
+    classifier = make(**options).fit(few(*numbers), list(names))
+    assert np.isfinite(classifier.predict_proba(few(*numbers))).all()
+
+
+def test_one_image_a_class_is_enough(make, photos, tmp_path):
+    classifier = make().fit(photos[:2], ["daisy", "tulip"])
+    assert classifier.predict(photos[:2]).tolist() == ["daisy", "tulip"]
+    assert classifier.history_["l2"] == [10.0]
+    classifier.save(tmp_path / "few.keras")
+    assert TransferClassifier.load(tmp_path / "few.keras").predict(photos[:2]).tolist() == ["daisy", "tulip"]
+
+
+def test_one_image_a_label_is_enough(make, few):
+    classifier = make().fit(few(0, 1), [{"a"}, {"b"}])
+    assert classifier.predict(few(0, 1)).tolist() == [("a",), ("b",)]
+    assert classifier.thresholds_.tolist() == [0.5, 0.5]
+
+
+def test_a_first_head_of_one_group_is_chosen_on_validation_data(make, few, images, labels):
+    schedule = [Phase("logistic"), Phase("head", epochs=1)]
+    validation = images[6:], labels[6:]
+    classifier = make(schedule=schedule).fit(few(0, 1, 2), labels[:3], groups=[5, 5, 5], validation_data=validation)
+    assert np.isfinite(classifier.history_["val_loss"]).all()
+
+
+# What is known before the first image is computed
+
+
+@pytest.fixture
+def without_computing(monkeypatch):
+    """Lets what computes features fail."""
+
+    def fail(*args, **kwargs):
+        raise AssertionError("computed")
+
+    monkeypatch.setattr("transferkit.training.fronts.Fronts.features", fail)
+
+
+@pytest.mark.parametrize(("options", "arguments", "message"), [
+    ({"class_weight": {"zebra": 3}}, {}, "`class_weight` names classes that are not in the data: .'zebra'."),
+    ({}, {"callbacks": [keras.callbacks.EarlyStopping("val_acc")]}, "'val_acc', which is not logged"),
+    ({}, {"validation_data": 0.2}, "`validation_data` must be"),
+])  # fmt: skip
+def test_what_cannot_end_well_does_not_begin(make, images, labels, without_computing, options, arguments, message):
+    options = {"schedule": "fine_tune", **options}
+    with pytest.raises((ValueError, TypeError), match=message):
+        make(**options).fit(images, labels, **arguments)
+
+
+def test_weights_of_classes_are_checked_before_the_rate_is_sought(make, images, labels, without_computing):
+    with pytest.raises(ValueError, match="`class_weight` names classes"):
+        make(class_weight={"zebra": 3}).find_learning_rate(images, labels)
+
+
+def test_callbacks_find_in_the_logs_what_is_said_to_be_there(make, images, labels):
+    seen = []
+    diary = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(sorted(logs)))
+    make(schedule="head", epochs=1).fit(images, labels, callbacks=[diary])
+    assert seen == [sorted(LOGGED)]
+
+
+# Names that are not UTF-8
+
+
+def test_what_was_learnt_from_names_that_are_not_utf_8_is_saved(make, images, tmp_path):
+    root = tmp_path / "images"
+    try:
+        for name in (b"ros\xe9", b"tulip"):
+            (root / os.fsdecode(name)).mkdir(parents=True)
+        for number, image in enumerate(images[:8]):
+            Image.fromarray(image).save(root / os.fsdecode((b"ros\xe9", b"tulip")[number % 2]) / f"{number}.png")
+    except OSError:  # some file systems take UTF-8 alone
+        pytest.skip("no such names here")
+    classifier = make().fit(root)
+    classifier.split_.to_csv(tmp_path / "split.csv")
+    classifier.save(tmp_path / "it.keras")
+    loaded = TransferClassifier.load(tmp_path / "it.keras")
+    assert loaded.split_ == classifier.split_
+    assert loaded.classes_.tolist() == ["ros\udce9", "tulip"]
+    assert loaded.predict(root).tolist() == classifier.predict(root).tolist()

@@ -1,3 +1,4 @@
+import io
 import time
 
 import pytest
@@ -73,3 +74,11 @@ def test_a_terminal_gets_a_bar_with_the_time_left(monkeypatch, capsys, every_ste
 def test_an_unknown_level_is_refused():
     with pytest.raises(ValueError, match="`verbose` must be 'auto', 0, 1 or 2. Received: verbose=7"):
         Console(7)
+
+
+@pytest.mark.parametrize(("encoding", "printed"), [("utf-8", "caf\u00e9 \\udce9"), ("ascii", "caf\\xe9 \\udce9")])
+def test_what_standard_output_cannot_write_is_escaped(monkeypatch, encoding, printed):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict")
+    monkeypatch.setattr("sys.stdout", stream)
+    Console(2).note("caf\u00e9 \udce9")
+    assert stream.buffer.getvalue().decode(encoding).strip() == printed

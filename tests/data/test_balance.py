@@ -134,3 +134,9 @@ def test_unknown_and_double_balance_are_refused():
         check_balance("no", None)
     with pytest.raises(ValueError, match="give one of them. Received: balance='crt', class_weight='balanced'"):
         check_balance("crt", "balanced")
+
+
+@pytest.mark.parametrize("weight", ["3", 0, -1, float("nan"), float("inf"), None])
+def test_a_weight_of_a_class_is_a_positive_number(weight):
+    with pytest.raises(ValueError, match="dict from class to a positive weight"):
+        check_class_weight({"cat": weight})

@@ -1,4 +1,5 @@
 import csv
+import os
 
 import numpy as np
 import pytest
@@ -81,3 +82,11 @@ def test_a_split_can_be_written(tmp_path):
         rows = list(csv.reader(file))
     assert rows == [["path", "split"], ["a.jpg", "training"], ["b, c.jpg", "training"], ["d.jpg", "validation"]]
     assert [path.name for path in tmp_path.iterdir()] == ["split.csv"]
+
+
+def test_names_that_are_not_utf_8_are_written_with_their_bytes(tmp_path):
+    name = os.fsdecode(b"caf\xe9.jpg")
+    Split((name, "caf\u00e9.jpg"), ()).to_csv(tmp_path / "split.csv")
+    assert b"caf\xe9.jpg,training" in (tmp_path / "split.csv").read_bytes()
+    with open(tmp_path / "split.csv", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        assert [row[0] for row in csv.reader(file)] == ["path", name, "caf\u00e9.jpg"]

@@ -18,7 +18,7 @@ def model():
 
 @pytest.fixture
 def path(model, tmp_path):
-    write_archive(tmp_path / "model.keras", model, {"class_names": ["é", 1]})
+    write_archive(tmp_path / "model.keras", model, {"class_names": ["é", 1, "ros\udce9"]})
     return tmp_path / "model.keras"
 
 
@@ -34,7 +34,7 @@ def rewrite(path, **changes):
 
 def test_what_was_written_is_read(model, path):
     loaded, settings = read_archive(path)
-    assert settings["class_names"] == ["é", 1]
+    assert settings["class_names"] == ["é", 1, "ros\udce9"]
     assert set(settings["versions"]) == {"transferkit", "keras", "tensorflow", "numpy"}
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), loaded.get_weights(), strict=True))
 

@@ -50,3 +50,10 @@ def test_numpy_scalars_become_plain_numbers():
         TransferClassifier(batch_size=np.int64(8), learning_rate=np.float32(0.5), image_size=np.int64(32))
     )
     assert (back["batch_size"], back["learning_rate"], back["image_size"]) == (8, 0.5, 32)
+
+
+def test_a_backbone_that_was_saved_with_its_classifier_is_still_read():
+    image = keras.Input((8, 8, 3))
+    network = keras.Model(image, keras.layers.Dense(5, "softmax")(keras.layers.GlobalAveragePooling2D()(image)))
+    plain = {"name": "mine", "scaling": "none", "image_size": [8, 8], "stages": []}
+    assert backbone_from_json(plain, network).name == "mine"

@@ -4,7 +4,7 @@ import pytest
 
 from transferkit import Head, Phase, TransferClassifier
 from transferkit.models.heads import LOGISTIC, build_dense
-from transferkit.training.balancing import fit_head_by_smote
+from transferkit.training.balancing import _make_even, fit_head_by_smote
 from transferkit.training.heads import fit_logistic_head
 from transferkit.training.regression import _focal
 from transferkit.training.solvers import fit_logistic_path
@@ -301,3 +301,18 @@ def test_smote_takes_equal_weights_and_one_hot_labels_as_what_they_are(uneven_im
     ]
     one, *others = (classifier.predict_proba(images) for classifier in fitted)
     assert all(np.array_equal(one, other) for other in others)
+
+
+def test_smote_says_before_anything_is_computed_that_nothing_can_be_set_aside(tiny_backbone, images, monkeypatch):
+    pytest.importorskip("imblearn")
+    monkeypatch.setattr("transferkit.training.fronts.Fronts.features", None)
+    with pytest.raises(ValueError, match="Nothing can be set aside for validation: all classes have one image only"):
+        TransferClassifier(tiny_backbone, balance="smote", verbose=0).fit(images[:2], ["a", "b"])
+
+
+@pytest.mark.parametrize("counts", [(1, 1), (2, 1), (3, 1, 1)])
+def test_smote_repeats_single_images(counts):
+    pytest.importorskip("imblearn")
+    labels = np.repeat(np.arange(len(counts)), counts)
+    _, made = _make_even(np.random.default_rng(0).normal(size=(len(labels), 4)).astype("float32"), labels, 0)
+    assert np.bincount(made).tolist() == [max(counts)] * len(counts)

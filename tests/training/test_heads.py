@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
+from transferkit._utils.console import Console
 from transferkit.models.heads import LOGISTIC, build_dense
 from transferkit.training.heads import fit_logistic_head, record_of_head
 from transferkit.training.solvers import fit_logistic_path
@@ -73,3 +74,11 @@ def test_certainty_beyond_what_floats_hold_is_judged_all_the_same(dense):
     record = record_of_head(dense, (features, np.arange(3), None), (features, np.array([1, 1, 2]), None), [], "linear")
     assert record.history["loss"] == [0.0]
     assert record.history["val_loss"] == pytest.approx([1e4 / 3])
+
+
+def test_it_says_that_nothing_could_be_held_out(dense, capsys):
+    features, labels = np.eye(3, 6, dtype="float32"), np.arange(3)
+    history = fit_logistic_head(dense, features, labels, console=Console(2))
+    assert "The strongest is taken, 10, and probabilities are not calibrated" in capsys.readouterr().out
+    assert history["l2"] == [10.0]
+    assert np.asarray(dense(features)).argmax(axis=1).tolist() == [0, 1, 2]

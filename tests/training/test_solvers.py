@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_info
 
-from transferkit.training.solvers import fit_logistic_path
+from transferkit.training.solvers import STRENGTHS, _ByFolds, can_hold_out, fit_logistic_path
 
 
 @pytest.fixture(scope="module", params=["more rows than columns", "more columns than rows"])
@@ -569,3 +569,64 @@ def test_features_that_are_not_in_memory_are_copied_less(many, bounds):
     bounds(MEMORY_FLOATS=4 * x.size)
     fit_logistic_path(lazy := Lazy(x, most=len(x)), y, 4, strengths=(0.1,))
     assert not any(isinstance(rows, np.ndarray) for rows in lazy.reads)
+
+
+# ---- few images ----
+
+
+def features_of(labels, seed=0):
+    labels = np.array(labels)
+    return np.random.default_rng(seed).normal(size=(len(labels), 6)).astype("float32") + 3 * labels[:, None], labels
+
+
+@pytest.mark.parametrize(("labels", "groups"), [
+    ([0, 1], None), ([0, 1, 2], None), ([0, 0, 1], [7, 7, 8]), ([0, 0, 1, 1], [5, 5, 5, 5]),
+    ([0, 1, 0, 1], [0, 1, 0, 1]),
+])  # fmt: skip
+def test_where_nothing_can_be_held_out_the_strongest_strength_is_taken(labels, groups):
+    x, y = features_of(labels)
+    groups = None if groups is None else np.array(groups)
+    assert not can_hold_out(y, groups)
+    path = fit_logistic_path(x, y, y.max() + 1, groups=groups)
+    assert path.strength == path.strengths[0] == STRENGTHS[0]
+    assert np.isnan([*path.val_loss, *path.val_accuracy]).all()
+    alone = fit_logistic_path(x, y, y.max() + 1, validation=(x, y, None), strengths=STRENGTHS[:1])
+    assert path.kernel == pytest.approx(alone.kernel * alone.temperature[0], abs=1e-3)
+    assert path.temperature == (1.0,)
+
+
+@pytest.mark.parametrize("is_read_in_blocks", [False, True])
+def test_few_images_that_are_read_in_blocks_need_no_folds_either(bounds, is_read_in_blocks):
+    x, y = features_of([0, 1, 2])
+    if is_read_in_blocks:
+        bounds(MEMORY_FLOATS=1)
+    weights = fit_logistic_path(x, y, 3).kernel
+    bounds(MEMORY_FLOATS=1 << 20)
+    assert weights == pytest.approx(fit_logistic_path(x, y, 3).kernel, rel=1e-3, abs=1e-4)
+
+
+def test_a_sample_of_one_image_a_class_does_not_end_the_path(bounds):
+    x, y = features_of(np.arange(40) % 20)
+    bounds(MEMORY_FLOATS=1, SAMPLE_FLOATS=6 * 3)
+    assert np.isfinite(fit_logistic_path(x, y, 20).val_loss).all()
+
+
+@pytest.mark.parametrize(("labels", "groups", "folds"), [
+    ([0, 0, 0, 0, 1, 1, 1, 1], [0, 0, 1, 2, 3, 4, 5, 6], 4),  # two of eight images are equal
+    ([0, 0, 1, 1], [0, 0, 1, 2], 2), ([0, 0, 1, 1], [0, 1, 2, 0], 2),
+    ([0, 0, 1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 2, 2, 3, 3], 4),
+])  # fmt: skip
+def test_few_images_in_groups_have_as_many_folds_as_they_can(labels, groups, folds):
+    labels, groups = np.array(labels), np.array(groups)
+    held_out = _ByFolds(5, 0).hold_out(labels, groups)
+    assert 1 <= len(held_out) <= folds
+    assert held_out.any(axis=1).all()
+    for mask in held_out:
+        assert np.intersect1d(groups[mask], groups[~mask]).size == 0
+    x, y = features_of(labels)
+    assert np.isfinite(fit_logistic_path(x, y, 2, groups=groups).val_loss).all()
+
+
+def test_a_class_in_one_group_of_its_own_judges_no_strength():
+    labels, groups = np.array([0] * 8 + [1] * 2), np.array([*range(8), 9, 9])
+    assert not _ByFolds(5, 0).hold_out(labels, groups)[:, 8:].any()

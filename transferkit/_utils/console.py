@@ -37,7 +37,7 @@ class Console:
         if self.is_silent:
             logger.info(text)
         else:
-            print(text, file=sys.stdout, flush=True)
+            print(_printable(text), file=sys.stdout, flush=True)
 
     def hush(self):
         """Keeps what others print from standard output, in silence only."""
@@ -81,6 +81,12 @@ class Console:
         with Progress(*columns, console=self._rich, transient=True) as progress:
             task = progress.add_task(title, total=total)
             yield lambda count: progress.advance(task, count), self.note
+
+
+def _printable(text):
+    """Text without what standard output cannot write, such as names of files that are not UTF-8."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _duration(seconds):

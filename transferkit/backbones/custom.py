@@ -7,6 +7,7 @@ import keras
 
 from transferkit.backbones.applications import APPLICATIONS
 from transferkit.backbones.backbone import Backbone, name_key
+from transferkit.backbones.classifiers import refuse_classifier
 from transferkit.backbones.efficientnet_lite import EFFICIENTNET_LITE0
 from transferkit.backbones.stages import find_stages
 
@@ -26,9 +27,16 @@ def backbone_from_model(model, *, scaling=None, image_size=None, stages=None):
         A `Backbone`. Its `build(weights="imagenet")` and `build(weights=None)` both keep the weights of `model`.
 
     Raises:
-        ValueError: If `model` is not functional, does not take one image of two or more channels, or is a
-            `keras.applications` model built with `include_preprocessing=False` and no `scaling` is given.
+        ValueError: If `model` is not functional, does not take one image of two or more channels, ends in a classifier,
+            or is a `keras.applications` model built with `include_preprocessing=False` and no `scaling` is given.
     """
+    backbone = describe_model(model, scaling=scaling, image_size=image_size, stages=stages)
+    refuse_classifier(model)
+    return backbone
+
+
+def describe_model(model, *, scaling=None, image_size=None, stages=None):
+    """Does what `backbone_from_model` does for a model of any end, such as one that was saved before."""
     if isinstance(model, keras.Sequential) and model.built:
         model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
     _check_model(model)

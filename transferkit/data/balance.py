@@ -18,11 +18,15 @@ def check_class_weight(class_weight):
     """Raises `ValueError` unless it is `None`, the name of a weighting or a dict of positive weights."""
     if class_weight is None or (isinstance(class_weight, str) and class_weight in _WEIGHTINGS):
         return
-    if not isinstance(class_weight, Mapping) or not all(weight > 0 for weight in class_weight.values()):
+    if not isinstance(class_weight, Mapping) or not all(map(_is_weight, class_weight.values())):
         raise ValueError(
             "`class_weight` must be None, 'balanced', 'effective_number' or a dict from class to a positive weight. "
             f"Received: class_weight={class_weight!r}."
         )
+
+
+def _is_weight(value):
+    return isinstance(value, int | float | np.number) and 0 < value < np.inf
 
 
 def check_balance(balance, class_weight):

@@ -1,5 +1,6 @@
 """From what `fit` and `evaluate` are given to sources that can be worked with: read, checked, and talked about."""
 
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -67,16 +68,17 @@ def training_sources(
         ImageReadError: If images cannot be read.
         LeakError: If training images are duplicates of validation images, and `on_leak` forbids it.
     """
+    their_x, their_y, weights = _unpack(validation_data)  # before a stream is read, which may take long
     training = _labelled(x, y, console, steps=steps[0], channels=channels, **columns)
     validation = None
     if training.parts is not None:
         training, validation = _divide(training, validation_data is not None, console)
     if validation_data is not None:
-        their_x, their_y, weights = _unpack(validation_data)
-        validation = _labelled(
-            their_x, their_y, console, "validation", class_names=training.class_names, sample_weight=weights,
-            steps=steps[1], steps_name="validation_steps", channels=channels, task=task_of(training),
-        )  # fmt: skip
+        with _named_in_errors("validation_data"):
+            validation = _labelled(
+                their_x, their_y, console, "validation", class_names=training.class_names, sample_weight=weights,
+                steps=steps[1], steps_name="validation_steps", channels=channels, task=task_of(training),
+            )  # fmt: skip
     sources = {"training": training} if validation is None else {"training": training, "validation": validation}
     sources = {name: _of_weight(source, name, console) for name, source in sources.items()}
     sources = _checked(sources, console, on_bad_image, on_leak, image_size, channels)
@@ -132,14 +134,33 @@ def _checked(sources, console, on_bad_image, on_leak, image_size, channels):
 
 
 def _unpack(validation_data):
+    """Returns what `validation_data` consists of: `(x, y, sample_weight)`, with `None` for what is not there."""
+    expected = "`validation_data` must be what `x` can be, or a tuple (x, y) or (x, y, sample_weight). "
     if isinstance(validation_data, tuple):
         if len(validation_data) not in (2, 3):
-            raise ValueError(
-                "`validation_data` must be what `x` can be, or a tuple (x, y) or (x, y, sample_weight). "
-                f"Received: a tuple of {len(validation_data)}."
-            )
+            raise ValueError(f"{expected}Received: a tuple of {len(validation_data)}.")
         return *validation_data, *[None] * (3 - len(validation_data))
+    if isinstance(validation_data, int | float):
+        raise TypeError(
+            f"{expected}Received: {validation_data!r}. For a share of the training images use `validation_split`."
+        )
+    if isinstance(validation_data, list) and len(validation_data) in (2, 3):
+        images, labels = validation_data[:2]
+        # A list of two or three images would be without labels, which some kinds of images bring along.
+        if getattr(images, "ndim", 0) == 4 or (isinstance(images, list) and isinstance(labels, list | np.ndarray)):
+            raise TypeError(f"{expected}Received: a list of {len(validation_data)}. Make it a tuple.")
     return validation_data, None, None
+
+
+@contextmanager
+def _named_in_errors(name):
+    """Says in errors about images and labels which argument they are about, since they know `x` and `y` alone."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        if type(error) not in (ValueError, TypeError):
+            raise
+        raise type(error)(f"In `{name}`: {error}") from error
 
 
 def _divide(source, has_validation, console):

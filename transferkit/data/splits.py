@@ -24,8 +24,14 @@ class Split:
     validation: tuple[str, ...] = field(repr=False)
 
     def to_csv(self, path: str | os.PathLike) -> None:
-        """Writes a table with the columns `path` and `split`, which is `training` or `validation`."""
-        with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        """Writes a table with the columns `path` and `split`, which is `training` or `validation`.
+
+        It is UTF-8, but for names of files that are not: they have the bytes that they have on disk.
+        """
+        with (
+            replacing(path) as temporary,
+            open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+        ):
             writer = csv.writer(file)
             writer.writerow(["path", "split"])
             writer.writerows([name, "training"] for name in self.training)

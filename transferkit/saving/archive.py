@@ -40,7 +40,8 @@ def write_archive(path, model, settings):
         with replacing(path) as temporary:
             model.save(temporary)
             with zipfile.ZipFile(temporary, "a", zipfile.ZIP_DEFLATED) as archive:
-                archive.writestr(MEMBER, text)
+                # Of names that are not UTF-8 Python keeps the bytes as lone surrogates, for which JSON has an escape.
+                archive.writestr(MEMBER, text.encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise OSError(error.errno, f"Could not write {str(path)!r}: {error.strerror or error}") from error
 

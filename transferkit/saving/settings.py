@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
-from transferkit.backbones.custom import backbone_from_model
+from transferkit.backbones.custom import describe_model
 from transferkit.backbones.registry import get_backbone, list_backbones
 from transferkit.backbones.stages import Stage
 from transferkit.data.augmentation import Augmentation, as_augmentation
@@ -90,5 +90,5 @@ def backbone_from_json(plain, network):
     if plain["name"] in list_backbones() and backbone_to_json(get_backbone(plain["name"])) == plain:
         return plain["name"]
     stages = [Stage(**stage) for stage in plain["stages"]]
-    backbone = backbone_from_model(network, scaling=plain["scaling"], image_size=plain["image_size"], stages=stages)
+    backbone = describe_model(network, scaling=plain["scaling"], image_size=plain["image_size"], stages=stages)
     return dataclasses.replace(backbone, name=plain["name"])

@@ -7,6 +7,7 @@ from transferkit.data.splits import stratified_split
 from transferkit.models.heads import shift_logits
 from transferkit.training.heads import fit_logistic_head
 
+_HELD_OUT = 0.2  # share of the images that choose the strength where none are given for that
 _NEIGHBOURS = 5  # of an image, between which and itself SMOTE makes features up
 
 
@@ -23,7 +24,7 @@ def adjust_logits(parts, source):
     shift_logits(parts.head, -log_prior(source))
 
 
-def check_smote(balance, phases, source):
+def check_smote(balance, phases, source, has_validation=False):
     """Raises an error if SMOTE was asked for and cannot be had for these phases and images."""
     if balance != "smote":
         return
@@ -42,6 +43,8 @@ def check_smote(balance, phases, source):
             "SMOTE makes up features between images of one class, so that each image needs one: give labels instead of "
             "shares, or try balance='oversample'. Received: soft labels."
         )
+    if not has_validation:
+        stratified_split(source.labels, _HELD_OUT, 0, source.groups)  # an error where nothing can be set aside
     _import_smote()
 
 
@@ -75,7 +78,7 @@ def fit_head_by_smote(dense, features, labels, *, groups=None, validation=None, 
             dense, *_make_even(features, labels, seed), validation=(others, their_labels, weights), seed=seed,
             console=console, **options,
         )  # fmt: skip
-    rows, held_out = stratified_split(labels, 0.2, seed, groups)
+    rows, held_out = stratified_split(labels, _HELD_OUT, seed, groups)
     validation = features[held_out], labels[held_out], by_class[labels[held_out]]
     history = fit_logistic_head(
         dense, *_make_even(features[rows], labels[rows], seed), validation=validation, seed=seed, console=console,
@@ -94,7 +97,7 @@ def _make_even(features, labels, seed):
     smote, repeat = _import_smote()
     counts = np.bincount(labels)
     most = counts.max()
-    neighbours = min(_NEIGHBOURS, counts[counts > 1].min() - 1)
+    neighbours = min(_NEIGHBOURS, counts[counts > 1].min(initial=most) - 1)
     single = dict.fromkeys(np.flatnonzero(counts == 1), most)
     if single:
         features, labels = repeat(sampling_strategy=single, random_state=seed).fit_resample(features, labels)

@@ -11,6 +11,8 @@ import numpy as np
 from transferkit._utils.text import plural
 
 LOG_LOSS = "log_loss"  # the metric that `PhaseMonitor` compares
+LOGGED = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
+"""What callbacks of the user find in the logs of an epoch."""
 
 _COLUMNS = ("epoch", "phase", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
 _EPOCHS_AT_CHANCE = 3

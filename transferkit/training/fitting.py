@@ -28,6 +28,7 @@ from transferkit.training.loop import run_phases
 from transferkit.training.material import Material
 from transferkit.training.parameters import Settings
 from transferkit.training.rate_finder import find_rate
+from transferkit.training.solvers import can_hold_out
 
 _MEMORY_SHARE = 0.25  # of the free memory that decoded images may take
 _STEPS_WORTH_MEASURING = 200  # training steps from which on it pays to find out which precision is faster
@@ -64,11 +65,12 @@ def train_classifier(parts, phases, source, validation, settings, console):
         An `Outcome`.
 
     Raises:
-        ValueError: If `class_weight` or `balance` do not go with any number of labels for each image.
+        ValueError: If `class_weight` names classes that are not there, or it or `balance` do not go with any number of
+            labels for each image.
     """
     settings = _for_labels_of(source, settings)
     fronts = Fronts(parts, settings, console, len(source) + (0 if validation is None else len(validation)))
-    check_smote(settings.balance, phases, source)
+    check_smote(settings.balance, phases, source, has_validation=validation is not None)
     balance, note = choose_balance(settings.balance, source.labels)
     settings = replace(settings, balance=balance)
     if note and settings.class_weight is None:
@@ -80,8 +82,9 @@ def train_classifier(parts, phases, source, validation, settings, console):
 
 
 def _for_labels_of(source, settings):
-    """Settings that suit one label for each image, or any number of them."""
+    """Settings that suit one label for each image, or any number of them, checked against the labels that there are."""
     if not source.is_multilabel:
+        _weights_of_classes(settings.class_weight, source)  # an error for classes that are not there
         return settings
     if settings.class_weight is not None or settings.balance not in (None, "focal"):
         raise ValueError(
@@ -235,7 +238,7 @@ class _Training:
         copies, validation = settings.logistic_views, None
         # Every class weighs in validation what it weighs in training, where its share may be another one.
         by_class = _weights_of_classes(class_weight, source)
-        if held_out is not None and not (cross_validate and np.bincount(source.labels).max() >= 2):
+        if held_out is not None and not (cross_validate and can_hold_out(source.labels, source.groups)):
             validation = held_out, *_judged_by(weigh(self.validation, by_class))
         source = weigh(source, by_class)
         if len(source) < len(self.source):

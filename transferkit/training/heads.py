@@ -41,6 +41,12 @@ def fit_logistic_head(
             groups=groups, validation=validation, strengths=strengths, copies=copies, focus=focus, seed=seed,
             on_strength=advance,
         )  # fmt: skip
+    if np.isnan(path.val_loss[0]):
+        console.note(
+            "No image could be held out to choose the L2 strength on, since each class has one image or one group. The "
+            f"strongest is taken, {path.strength:g}, and probabilities are not calibrated. More images, or "
+            "`validation_data`, are the remedy."
+        )
     keep(path)
     found = path.temperature[path.strengths.index(path.strength)]  # is part of the weights
     sharpness = 1.0 if temperature is None else found / temperature

@@ -88,6 +88,9 @@ def fit_logistic_path(features, labels, num_classes, *, targets=None, is_multila
     once, block by block. The path then starts at the first strength that is nearly the best for a sample, and one fold
     is held out, however few images there are.
 
+    Where no fold can hold anything out (one image a class, or one group), strengths cannot be compared: the strongest
+    one is taken, at a temperature of 1, and its held-out loss and accuracy are NaN.
+
     Args:
         features: `(copies * n, num_features)` float32. An array, or anything that has a length and a shape and returns
             arrays for slices and for arrays of integers, such as `np.memmap`.
@@ -102,7 +105,8 @@ def fit_logistic_path(features, labels, num_classes, *, targets=None, is_multila
         groups: `(n,)` integer codes of what images belong to: no fold holds out a part of a group. `None`: each image
             is a group of its own.
         strengths: L2 strengths to try, from strong to weak.
-        folds: Number of stratified folds of the cross-validation; fewer if every class has fewer images.
+        folds: Number of stratified folds of the cross-validation; fewer if every class has fewer images, or there are
+            fewer groups.
         validation: `(features, labels, weights)` to choose the strength on instead of cross-validation; `weights` may
             be `None`, and labels are targets where each class is a question of its own.
         copies: Number of versions of each image. The first `n` rows are the images as they are, the next `n` rows
@@ -200,8 +204,11 @@ def _rehearse(sample, groups, rows, num_classes, choice, strengths, workers, foc
         strength that is nearly the best for the sample, and the solutions for it and for the weaker ones.
     """
     axes = principal_axes(sample.rows, sample.row_weights, workers)
+    held_out = choice.hold_out(sample.labels, groups)
+    if not len(held_out):  # so few images say nothing about strengths
+        return StreamedRows(rows, axes), 0, ()
     task = Task(rotate(sample.rows, axes, workers), sample, num_classes, workers, focus, is_multilabel)
-    tried = _walk(task, choice, choice.hold_out(sample.labels, groups), strengths)
+    tried = _walk(task, choice, held_out, strengths)
     lowest = min(trial.val_loss for trial in tried)
     first = next(i for i, trial in enumerate(tried) if trial.val_loss <= (1 + _PROMISING) * lowest)
     return StreamedRows(rows, axes), first, [task.design.standardised(trial.weights) for trial in tried[first:]]
@@ -211,10 +218,13 @@ def _walk(task, choice, held_out, strengths, guesses=(), on_strength=lambda coun
     """Tries strengths, from strong to weak, until weaker ones are worse. Returns a list of `_Trial`.
 
     Each solution is sought one step from the last one: the step between the guesses for the two strengths, if there are
-    such, or else the step before. Every fold makes steps of its own, or it would see what it holds out.
+    such, or else the step before. Every fold makes steps of its own, or it would see what it holds out. Without folds
+    nothing can be compared, and the strongest one is all that is tried.
     """
     start = guesses[0] if guesses else np.zeros((1, task.num_classes, task.design.rows.shape[1] + 1), "float32")
     weights = np.repeat(start, len(held_out), axis=0)
+    if not len(held_out):
+        return [_Trial(strengths[0], start, weights, np.nan, np.nan, 1.0)]
     step = np.zeros_like(weights)
     tried = []
     for i, strength in enumerate(strengths):
@@ -240,6 +250,33 @@ def _best(tried):
     return best
 
 
+def can_hold_out(labels, groups=None):
+    """Whether some images can be held out to compare strengths on: see `fit_logistic_path` for the arguments."""
+    return _most_folds(labels, groups) > 0
+
+
+def _most_folds(labels, groups):
+    """Into how many folds images can be divided, 0 if none of them could hold anything out."""
+    most = int(np.bincount(labels).max())
+    most = most if groups is None else min(most, len(np.unique(groups)))
+    return most if most >= 2 and not _stands_alone(labels, groups).all() else 0
+
+
+def _stands_alone(labels, groups):
+    """Whether an image is all that there is of its class, or belongs to the one group that is: bool `(n,)`.
+
+    Held out, it would say nothing about a strength, since its class was never seen.
+    """
+    is_single = (np.bincount(labels) == 1)[labels]
+    if groups is None:
+        return is_single
+    pairs = np.unique(np.column_stack([groups, labels]), axis=0)
+    _, places, num_classes = np.unique(pairs[:, 0], return_inverse=True, return_counts=True)
+    num_groups = np.bincount(pairs[:, 1])[pairs[:, 1]]
+    alone = pairs[(num_groups == 1) & (num_classes[places] == 1), 0]
+    return is_single | np.isin(groups, alone)
+
+
 @dataclass(frozen=True)
 class _ByFolds:
     """Compares strengths on folds of the images that are fitted to."""
@@ -248,24 +285,30 @@ class _ByFolds:
     seed: int
 
     def hold_out(self, labels, groups=None, in_turn=True):
-        """Returns bool `(folds, n)`: what each fold holds out.
+        """Returns bool `(folds, n)`: what each fold holds out. There are no folds where none could hold anything out.
 
-        A class of two or more is in every training part, unless all of it belongs to one group.
+        A class of two or more is in every training part, unless it shares the only group that it belongs to.
 
         Args:
             labels: `(n,)` integer codes.
             groups: `(n,)` integer codes of groups, none of which is divided, or `None`.
             in_turn: Whether few images are held out in turn. Else, and of many, there is one fold.
         """
-        most = np.bincount(labels).max() if groups is None else len(np.unique(groups))
-        folds = max(2, min(max(self.folds, len(labels) // _HELD_OUT), int(most)))
+        most, stands_alone = _most_folds(labels, groups), _stands_alone(labels, groups)
+        if not most:
+            return np.zeros((0, len(labels)), bool)
+        folds = max(2, min(max(self.folds, len(labels) // _HELD_OUT), most))
         kind = StratifiedKFold if groups is None else StratifiedGroupKFold
         splitter = kind(folds, shuffle=True, random_state=self.seed)
-        masks = np.zeros((folds if in_turn and len(labels) < _CROSS_VALIDATED else 1, len(labels)), bool)
+        wanted, masks = folds if in_turn and len(labels) < _CROSS_VALIDATED else 1, []
         with warnings_filtered(("ignore", UserWarning, "The least populated class")):  # only some folds hold it out
-            for mask, (_, held_out) in zip(masks, splitter.split(np.zeros(len(labels)), labels, groups), strict=False):
-                mask[held_out] = True
-        return masks & (np.bincount(labels) > 1)[labels]  # what was never seen says nothing about a strength
+            for _, rows in splitter.split(np.zeros(len(labels)), labels, groups):
+                mask = np.zeros(len(labels), bool)
+                mask[rows] = ~stands_alone[rows]
+                masks += [mask] if mask.any() else []
+                if len(masks) == wanted:
+                    break
+        return np.array(masks)
 
     def judge(self, task, held_out, weights):
         """Judges the weights of each fold on the images it did not see, as they are, all folds together.
