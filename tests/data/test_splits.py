@@ -1,4 +1,5 @@
 import csv
+import os
 
 import numpy as np
 import pytest
@@ -81,3 +82,11 @@ def test_a_split_can_be_written(tmp_path):
         rows = list(csv.reader(file))
     assert rows == [["path", "split"], ["a.jpg", "training"], ["b, c.jpg", "training"], ["d.jpg", "validation"]]
     assert [path.name for path in tmp_path.iterdir()] == ["split.csv"]
+
+
+def test_a_path_that_is_not_utf_8_is_written_in_its_bytes(tmp_path):
+    names = ("é.jpg", os.fsdecode(b"caf\xe9/1.jpg"))
+    Split(names, ()).to_csv(tmp_path / "split.csv")
+    assert b"\r\ncaf\xe9/1.jpg,training\r\n" in (tmp_path / "split.csv").read_bytes()
+    with open(tmp_path / "split.csv", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        assert [row["path"] for row in csv.DictReader(file)] == list(names)

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import sys
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,8 +25,12 @@ class Split:
     validation: tuple[str, ...] = field(repr=False)
 
     def to_csv(self, path: str | os.PathLike) -> None:
-        """Writes a table with the columns `path` and `split`, which is `training` or `validation`."""
-        with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        """Writes a table with the columns `path` and `split`, which is `training` or `validation`.
+
+        It is UTF-8; a path that is not is written in the bytes that it has on disk.
+        """
+        errors = sys.getfilesystemencodeerrors()
+        with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8", errors=errors) as file:
             writer = csv.writer(file)
             writer.writerow(["path", "split"])
             writer.writerows([name, "training"] for name in self.training)
