@@ -496,7 +496,11 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         """Writes the classifier into one `.keras` file that plain Keras opens, too.
 
         `keras.saving.load_model(path)` gives `model_`; `TransferClassifier.load(path)` gives all. An existing file is
-        replaced only once the new one is complete.
+        replaced only once the new one is complete, and its permissions stay.
+
+        The file holds what belongs to the model and nothing about who trained it where: no `engine`, `cache`,
+        `cache_dir`, `strategy` and `verbose`, of a weights file the name alone, and in `split_` paths relative to the
+        folder that all images lie in.
 
         Args:
             path: File name that ends in `.keras`.
@@ -512,7 +516,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             "parameters": parameters_to_json(self.get_params(deep=False)),
             "history": self.history_,
             "phases": to_json(self.phases_),
-            "split": dataclasses.asdict(self.split_),
+            "split": dataclasses.asdict(self.split_.without_root()),
             "task": self.task_,
             "thresholds": None if self.thresholds_ is None else self.thresholds_.tolist(),
         }

@@ -25,6 +25,20 @@ def test_parameters_survive_json():
     assert TransferClassifier(**back).get_params()["head"] == given["head"]
 
 
+def test_what_is_about_the_machine_stays_there():
+    given = {"engine": "keras", "cache": "disk", "cache_dir": "/home/me/cache", "verbose": 2, "strategy": object()}
+    classifier = TransferClassifier(**given, weights="/home/me/w.h5", precision="float32")
+    plain = parameters_to_json(classifier.get_params(deep=False))
+    assert not set(plain) & set(given)
+    assert plain["weights"] == "w.h5"
+    assert plain["precision"] == "float32"  # decides what is computed, on any machine
+
+
+def test_what_an_older_file_says_about_its_machine_is_ignored():
+    older = {"cache_dir": "/home/me/cache", "engine": "openvino", "cache": "disk", "verbose": 0, "seed": 3}
+    assert parameters_from_json(older) == {"seed": 3}
+
+
 def test_an_optimizer_survives_json():
     back = round_trip(TransferClassifier(optimizer=keras.optimizers.SGD(0.3, momentum=0.5)))
     assert isinstance(back["optimizer"], keras.optimizers.SGD)
