@@ -263,6 +263,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         """
         console = Console(self.verbose)
         backbone, image_format = self._checked()
+        backbone.check_is_fresh()
         check_callbacks(callbacks)
         source, validation_source = training_sources(
             x, y, validation_data, (steps_per_epoch, validation_steps), console,
@@ -457,6 +458,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         if train is not None:
             check_stage_names([train if isinstance(train, Phase) else Phase(train)], backbone.stages)
         is_fitted = hasattr(self, "model_")
+        if not is_fitted:
+            backbone.check_is_fresh()
         source = labelled_source(
             x, y, self.on_bad_image, console, "training", class_names=self.classes_ if is_fitted else None,
             channels=self.channels, task=self.task_ if is_fitted else self.task,
@@ -526,6 +529,10 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
     def load(cls, path: str | os.PathLike) -> Self:
         """Reads a classifier that `save` wrote.
 
+        It predicts as the saved one did, and has its parameters. A `backbone` of the user that was fine-tuned is there
+        in its fine-tuned state only, so that another `fit` asks for the one from before: weights that have seen the
+        images would be a head start that no score shows. Registered backbones start anew from their `weights`.
+
         Args:
             path: The file.
 
@@ -536,7 +543,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         with python_random_kept():
             model, settings = read_archive(path)
         _, network, _ = parts_of(model)
-        backbone = backbone_from_json(settings["backbone"], network)
+        phases = from_json(settings["phases"])
+        backbone = backbone_from_json(settings["backbone"], network, phases)
         classifier = cls(backbone, **parameters_from_json(settings["parameters"]))
         classifier.model_ = model
         classifier.classes_ = np.asarray(settings["class_names"])
@@ -546,7 +554,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             classifier.image_size_, INTERPOLATION, settings["resize"], settings["background"], settings["channels"]
         )
         classifier.history_ = settings["history"]
-        classifier.phases_ = from_json(settings["phases"])
+        classifier.phases_ = phases
         split = settings.get("split", {"training": (), "validation": ()})  # files of 0.1 have none
         classifier.split_ = Split(**{name: tuple(names) for name, names in split.items()})
         classifier.task_ = settings.get("task", "multiclass")

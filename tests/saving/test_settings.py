@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from transferkit import Head, TransferClassifier
+from transferkit import Head, Phase, TransferClassifier
 from transferkit.backbones.registry import get_backbone
 from transferkit.saving.settings import backbone_from_json, backbone_to_json, parameters_from_json, parameters_to_json
 
@@ -57,6 +57,16 @@ def test_any_other_is_made_of_the_saved_network(tiny_backbone):
     assert backbone_to_json(back) == plain
     x = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 3))
     assert np.array_equal(back.build()(x), network(x))
+
+
+@pytest.mark.parametrize(("trained", "is_fine_tuned"), [
+    (["logistic"], False), (["head"], False), ([["head"]], False), ([], False),
+    (["logistic", "all"], True), (["lora"], True), (["batch_norm"], True), ([["stage2", "head"]], True),
+])  # fmt: skip
+def test_it_is_marked_if_a_phase_has_changed_it(tiny_backbone, trained, is_fine_tuned):
+    plain = backbone_to_json(tiny_backbone)
+    back = backbone_from_json(plain, tiny_backbone.build(), [Phase(train) for train in trained])
+    assert back.is_fine_tuned == is_fine_tuned
 
 
 def test_numpy_scalars_become_plain_numbers():

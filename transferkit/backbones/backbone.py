@@ -37,6 +37,7 @@ class Backbone:
         weights_file: File that Keras keeps the weights in, without the classifier.
         weights_hash: Its MD5 or SHA-256 as Keras publishes it, or `None` where it publishes none.
         channels: Number of channels of the images it takes. One for RGB, which all others are, can be adapted.
+        is_fine_tuned: Whether its weights have been trained on images of some classifier already; see `check_is_fresh`.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Backbone:
     weights_file: str | None = None
     weights_hash: str | None = None
     channels: int = 3
+    is_fine_tuned: bool = False
 
     def __post_init__(self):
         check_scaling(self.scaling)
@@ -63,6 +65,20 @@ class Backbone:
             raise ValueError(
                 f"`image_size` is too small for backbone {self.name!r}. Received: {tuple(image_size)}. "
                 f"Expected at least {self.min_image_size} pixels on each side."
+            )
+
+    def check_is_fresh(self):
+        """Raises `ValueError` if training would begin with weights that may have seen the images already.
+
+        That is the case for a backbone of the user that comes out of the file of a fine-tuned classifier: the file has
+        the network as it is now and not as it was before.
+        """
+        if self.is_fine_tuned:
+            raise ValueError(
+                f"Backbone {self.name!r} comes from the file of a classifier that fine-tuned it, and has the weights "
+                "after that only: they have seen images, so that neither training nor cross-validation would start "
+                "anew. Give `backbone` the network from before, as in `set_params(backbone=...)`. To go on from these "
+                "weights all the same, give `dataclasses.replace(clf.backbone_, is_fine_tuned=False)`."
             )
 
     def build_preprocessing(self, image_size=None, **options):

@@ -95,10 +95,20 @@ def backbone_to_json(backbone):
     }
 
 
-def backbone_from_json(plain, network):
-    """Returns the name of a registered backbone; for others a `Backbone` made of `network`, the saved one."""
+def backbone_from_json(plain, network, phases=()):
+    """Finds the backbone that `backbone_to_json` described.
+
+    Args:
+        plain: What that gave.
+        network: The saved network, which backbones that are not registered are made of.
+        phases: What the classifier was trained by.
+
+    Returns:
+        The name of a registered backbone; for others a `Backbone`, marked if the phases have changed its weights.
+    """
     if plain["name"] in list_backbones() and backbone_to_json(get_backbone(plain["name"])) == plain:
         return plain["name"]
     stages = [Stage(**stage) for stage in plain["stages"]]
     backbone = backbone_from_model(network, scaling=plain["scaling"], image_size=plain["image_size"], stages=stages)
-    return dataclasses.replace(backbone, name=plain["name"])
+    is_fine_tuned = not all(phase.trains_head_only for phase in phases)
+    return dataclasses.replace(backbone, name=plain["name"], is_fine_tuned=is_fine_tuned)
