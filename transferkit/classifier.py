@@ -4,7 +4,7 @@ import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import keras
 import numpy as np
@@ -17,12 +17,15 @@ from transferkit._utils.random import python_random_kept, python_random_seeded
 from transferkit.backbones.backbone import Backbone
 from transferkit.backbones.preprocessing import INTERPOLATION
 from transferkit.backbones.registry import get_backbone
+from transferkit.data.balance import Balance, Weighting
 from transferkit.data.datasets import augmented_draws, resized_images
 from transferkit.data.inputs.convert import as_source
 from transferkit.data.intake import labelled_source, task_of, training_sources
 from transferkit.data.quality.inspection import find_unreadable, keep_readable
-from transferkit.data.resizing import ImageFormat
+from transferkit.data.quality.leaks import OnLeak
+from transferkit.data.resizing import ImageFormat, ResizeMode
 from transferkit.data.splits import Split
+from transferkit.data.targets import Task
 from transferkit.evaluation.metrics import weighted_accuracy
 from transferkit.evaluation.multilabel import MultilabelReport, evaluate_labels
 from transferkit.evaluation.report import EvaluationReport, evaluate_probabilities
@@ -30,6 +33,8 @@ from transferkit.exceptions import ImageReadError
 from transferkit.inspection.images import draw_grid
 from transferkit.models.assembly import build_parts, parts_of
 from transferkit.models.heads import LOGISTIC, Head
+from transferkit.models.inference import Engine
+from transferkit.models.precision import Precision
 from transferkit.models.prediction import Predictor
 from transferkit.saving.archive import read_archive, write_archive
 from transferkit.saving.settings import (
@@ -50,7 +55,7 @@ from transferkit.training.parameters import (
     make_settings,
     plan_phases,
 )
-from transferkit.training.phases import Phase
+from transferkit.training.phases import Phase, Recipe
 from transferkit.training.rate_finder import RateCurve
 from transferkit.training.summary import summarise
 
@@ -164,31 +169,31 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         *,
         weights: str | os.PathLike | None = "imagenet",
         image_size: int | tuple[int, int] | None = None,
-        resize: str = "stretch",
+        resize: ResizeMode = "stretch",
         background: str = "white",
         channels: int = 3,
-        head: str | Head = "logistic",
-        task: str = "auto",
-        schedule: str | Sequence[Phase] = "linear",
+        head: Literal["logistic"] | Head = "logistic",
+        task: Task = "auto",
+        schedule: Recipe | Sequence[Phase] = "linear",
         epochs: int | None = None,
         batch_size: int = 32,
         gradient_accumulation_steps: int | None = None,
         optimizer: str | keras.optimizers.Optimizer = "adam",
         learning_rate: float | keras.optimizers.schedules.LearningRateSchedule | None = None,
         augmentation: Any = "auto",
-        class_weight: str | Mapping | None = None,
-        balance: str | None = None,
+        class_weight: Weighting | Mapping | None = None,
+        balance: Literal["auto"] | Balance | None = None,
         validation_split: float = 0.2,
-        precision: str = "auto",
-        engine: str = "auto",
-        cache: str | bool = "auto",
+        precision: Literal["auto"] | Precision = "auto",
+        engine: Literal["auto"] | Engine = "auto",
+        cache: Literal["auto", "memory", "disk", False] = "auto",
         cache_dir: str | os.PathLike | None = None,
-        views: str | int | None = "auto",
+        views: Literal["auto"] | int | None = "auto",
         strategy: Any = None,
-        on_bad_image: str = "raise",
-        on_leak: str = "warn",
+        on_bad_image: Literal["raise", "skip"] = "raise",
+        on_leak: OnLeak = "warn",
         seed: int = 0,
-        verbose: str | int = "auto",
+        verbose: Literal["auto", 0, 1, 2] = "auto",
     ):
         self.backbone = backbone
         self.weights = weights

@@ -5,12 +5,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import keras
 
 from transferkit._utils.quiet import warnings_filtered
 from transferkit.backbones.channels import with_channels
-from transferkit.backbones.preprocessing import build_preprocessing, check_scaling
+from transferkit.backbones.preprocessing import Scaling, build_preprocessing, check_scaling
 from transferkit.backbones.stages import Stage
 from transferkit.exceptions import WeightsUnavailableError
 
@@ -43,7 +44,7 @@ class Backbone:
     name: str
     builder: Callable[..., keras.Model] = field(repr=False)
     image_size: tuple[int, int]
-    scaling: str
+    scaling: Scaling
     stages: tuple[Stage, ...] = field(repr=False)
     min_image_size: int = 32
     num_parameters: int | None = None
@@ -59,7 +60,7 @@ class Backbone:
     def __post_init__(self):
         check_scaling(self.scaling)
 
-    def check_image_size(self, image_size):
+    def check_image_size(self, image_size: tuple[int, int]) -> None:
         """Raises `ValueError` if images of `image_size` are too small for this network."""
         if min(image_size) < self.min_image_size:
             raise ValueError(
@@ -67,7 +68,7 @@ class Backbone:
                 f"Expected at least {self.min_image_size} pixels on each side."
             )
 
-    def check_is_fresh(self):
+    def check_is_fresh(self) -> None:
         """Raises `ValueError` if training would begin with weights that may have seen the images already.
 
         That is the case for a backbone of the user that comes out of the file of a fine-tuned classifier: the file has
@@ -81,7 +82,7 @@ class Backbone:
                 "weights all the same, give `dataclasses.replace(clf.backbone_, is_fine_tuned=False)`."
             )
 
-    def build_preprocessing(self, image_size=None, **options):
+    def build_preprocessing(self, image_size: tuple[int, int] | None = None, **options: Any) -> keras.Model:
         """Builds the model from raw pixels of any size to what this network expects.
 
         Args:
@@ -91,11 +92,16 @@ class Backbone:
         """
         return build_preprocessing(self.scaling, image_size or self.image_size, **options)
 
-    def build_scaling(self, channels=3):
+    def build_scaling(self, channels: int = 3) -> keras.Model:
         """Builds the same for images that have the right size already: scaling alone, without resizing."""
         return build_preprocessing(self.scaling, None, channels=channels)
 
-    def build(self, image_size=None, weights="imagenet", channels=None):
+    def build(
+        self,
+        image_size: tuple[int, int] | None = None,
+        weights: str | os.PathLike | None = "imagenet",
+        channels: int | None = None,
+    ) -> keras.Model:
         """Builds the network, without its classifier and without input scaling.
 
         Args:
@@ -127,7 +133,7 @@ class Backbone:
             model = with_channels(model, channels)
         return self._rename(model)
 
-    def check_channels(self, channels):
+    def check_channels(self, channels: int | None) -> None:
         """Raises `ValueError` if this network cannot take images of `channels` channels."""
         if self.channels != 3 and channels not in (None, self.channels):
             raise ValueError(
