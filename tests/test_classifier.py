@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import zipfile
 from dataclasses import replace
 
 import keras
@@ -248,6 +249,37 @@ def test_a_loaded_classifier_predicts_the_same(fitted_classifier, images, labels
     assert loaded.classes_.tolist() == fitted_classifier.classes_.tolist()
     assert loaded.history_ == fitted_classifier.history_
     assert loaded.fit(images, labels).score(images, labels) > 0.9
+
+
+def test_a_saved_file_does_not_tell_where_it_was_made(make, image_folder, image_paths, labels, tmp_path):
+    classifier = make(cache="disk", cache_dir=tmp_path / "cache", engine="keras")
+    classifier.fit(image_paths[:18], labels[:18], validation_data=(image_paths[18:], labels[18:]))
+    classifier.save(tmp_path / "x.keras")
+    with zipfile.ZipFile(tmp_path / "x.keras") as archive:
+        content = b"".join(archive.read(name) for name in archive.namelist())
+    for private in (image_folder, tmp_path, "cache_dir"):
+        assert str(private).encode() not in content
+    split = TransferClassifier.load(tmp_path / "x.keras").split_
+    assert classifier.split_.training == tuple(image_paths[:18])
+    assert [str(image_folder / name) for name in split.training + split.validation] == image_paths
+
+
+def test_names_that_are_not_utf_8_can_be_trained_on_saved_and_listed(make, images, labels, tmp_path):
+    odd = {"red": os.fsdecode(b"r\xe9d")}
+    try:
+        os.mkdir(tmp_path / odd["red"])
+    except OSError:
+        pytest.skip("the file system takes UTF-8 names only")
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        (tmp_path / odd.get(label, label)).mkdir(exist_ok=True)
+        Image.fromarray(image).save(tmp_path / odd.get(label, label) / f"{number}.png")
+    classifier = make().fit(tmp_path)
+    classifier.save(tmp_path / "x.keras")
+    classifier.split_.to_csv(tmp_path / "split.csv")
+    again = TransferClassifier.load(tmp_path / "x.keras")
+    assert again.classes_.tolist() == classifier.classes_.tolist() == ["blue", "green", odd["red"]]
+    assert f"{odd['red']}/2.png" in again.split_.training
+    assert os.fsencode(tmp_path / odd["red"] / "2.png") + b",training" in (tmp_path / "split.csv").read_bytes()
 
 
 @pytest.mark.parametrize("names", [[7, 30], ["ä", "b"], [False, True]])

@@ -1,10 +1,12 @@
 """The classifier with schedules that train the backbone, as a user sees it."""
 
 import random
+from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.metrics import log_loss
 from tensorflow.keras.preprocessing.image import ImageDataGenerator
 
@@ -55,6 +57,27 @@ def test_a_fine_tuned_classifier_survives_saving(fine_tuned, images, tmp_path):
     assert again.history_ == fine_tuned.history_
     plain = keras.saving.load_model(tmp_path / "a.keras")
     assert np.allclose(plain(images), fine_tuned.predict_proba(images), atol=1e-6)
+
+
+def test_a_network_of_the_user_is_not_trained_anew_from_weights_that_have_seen_the_images(
+    tiny_backbone, images, labels, tmp_path
+):
+    tuned = TransferClassifier(tiny_backbone, schedule="all", epochs=1, learning_rate=0.01, **FAST).fit(images, labels)
+    tuned.save(tmp_path / "a.keras")
+    again = TransferClassifier.load(tmp_path / "a.keras").set_params(schedule="linear", verbose=0)
+    again.save(tmp_path / "b.keras")
+    for stale in (again, clone(again), TransferClassifier.load(tmp_path / "b.keras")):
+        with pytest.raises(ValueError, match=r"comes from the file of .*Give `backbone` the network from before"):
+            stale.fit(images, labels)
+    with pytest.raises(ValueError, match="neither training nor cross-validation would start anew"):
+        clone(again).find_learning_rate(images, labels)
+    first = TransferClassifier(tiny_backbone, verbose=0).fit(images, labels).predict_proba(images)
+    renewed = clone(again).set_params(backbone=tiny_backbone).fit(images, labels)
+    assert np.allclose(renewed.predict_proba(images), first, atol=1e-5)
+    onwards = clone(again).set_params(backbone=replace(again.backbone_, is_fine_tuned=False)).fit(images, labels)
+    assert not np.allclose(onwards.predict_proba(images), first, atol=1e-3)
+    networks = [clf.model_.get_layer("backbone").get_weights() for clf in (onwards, tuned)]
+    assert all(np.array_equal(a, b) for a, b in zip(*networks, strict=True))
 
 
 def test_a_lora_phase_leaves_an_ordinary_file(tiny_backbone, images, labels, tmp_path, in_fresh_process):

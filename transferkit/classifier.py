@@ -4,7 +4,7 @@ import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import keras
 import numpy as np
@@ -17,13 +17,16 @@ from transferkit._utils.random import python_random_kept, python_random_seeded
 from transferkit.backbones.backbone import Backbone
 from transferkit.backbones.preprocessing import INTERPOLATION
 from transferkit.backbones.registry import get_backbone
+from transferkit.data.balance import Balance, Weighting
 from transferkit.data.checks import check_classes
 from transferkit.data.datasets import augmented_draws, resized_images
 from transferkit.data.inputs.convert import as_source
 from transferkit.data.intake import labelled_source, task_of, training_sources
 from transferkit.data.quality.inspection import find_unreadable, keep_readable, without_broken
-from transferkit.data.resizing import ImageFormat
+from transferkit.data.quality.leaks import OnLeak
+from transferkit.data.resizing import ImageFormat, ResizeMode
 from transferkit.data.splits import Split
+from transferkit.data.targets import Task
 from transferkit.evaluation.metrics import weighted_accuracy
 from transferkit.evaluation.multilabel import MultilabelReport, evaluate_labels
 from transferkit.evaluation.report import EvaluationReport, evaluate_probabilities
@@ -31,6 +34,8 @@ from transferkit.exceptions import ImageReadError
 from transferkit.inspection.images import draw_grid
 from transferkit.models.assembly import build_parts, parts_of
 from transferkit.models.heads import LOGISTIC, Head
+from transferkit.models.inference import Engine
+from transferkit.models.precision import Precision
 from transferkit.models.prediction import Predictor
 from transferkit.saving.archive import read_archive, write_archive
 from transferkit.saving.settings import (
@@ -51,7 +56,7 @@ from transferkit.training.parameters import (
     make_settings,
     plan_phases,
 )
-from transferkit.training.phases import Phase
+from transferkit.training.phases import Phase, Recipe
 from transferkit.training.rate_finder import RateCurve
 from transferkit.training.summary import summarise
 
@@ -167,31 +172,31 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         *,
         weights: str | os.PathLike | None = "imagenet",
         image_size: int | tuple[int, int] | None = None,
-        resize: str = "stretch",
+        resize: ResizeMode = "stretch",
         background: str = "white",
         channels: int = 3,
-        head: str | Head = "logistic",
-        task: str = "auto",
-        schedule: str | Sequence[Phase] = "linear",
+        head: Literal["logistic"] | Head = "logistic",
+        task: Task = "auto",
+        schedule: Recipe | Sequence[Phase] = "linear",
         epochs: int | None = None,
         batch_size: int = 32,
         gradient_accumulation_steps: int | None = None,
         optimizer: str | keras.optimizers.Optimizer = "adam",
         learning_rate: float | keras.optimizers.schedules.LearningRateSchedule | None = None,
         augmentation: Any = "auto",
-        class_weight: str | Mapping | None = None,
-        balance: str | None = None,
+        class_weight: Weighting | Mapping | None = None,
+        balance: Literal["auto"] | Balance | None = None,
         validation_split: float = 0.2,
-        precision: str = "auto",
-        engine: str = "auto",
-        cache: str | bool = "auto",
+        precision: Literal["auto"] | Precision = "auto",
+        engine: Literal["auto"] | Engine = "auto",
+        cache: Literal["auto", "memory", "disk", False] = "auto",
         cache_dir: str | os.PathLike | None = None,
-        views: str | int | None = "auto",
+        views: Literal["auto"] | int | None = "auto",
         strategy: Any = None,
-        on_bad_image: str = "raise",
-        on_leak: str = "warn",
+        on_bad_image: Literal["raise", "skip"] = "raise",
+        on_leak: OnLeak = "warn",
         seed: int = 0,
-        verbose: str | int = "auto",
+        verbose: Literal["auto", 0, 1, 2] = "auto",
     ):
         self.backbone = backbone
         self.weights = weights
@@ -270,6 +275,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         """
         console = Console(self.verbose)
         backbone, image_format = self._checked()
+        backbone.check_is_fresh()
         check_callbacks(callbacks)
         source, validation_source = training_sources(
             x, y, validation_data, (steps_per_epoch, validation_steps), console,
@@ -472,6 +478,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         if train is not None:
             check_stage_names([train if isinstance(train, Phase) else Phase(train)], backbone.stages)
         is_fitted = hasattr(self, "model_")
+        if not is_fitted:
+            backbone.check_is_fresh()
         source = labelled_source(
             x, y, self.on_bad_image, console, "training", class_names=self.classes_ if is_fitted else None,
             channels=self.channels, task=self.task_ if is_fitted else self.task,
@@ -511,7 +519,11 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         """Writes the classifier into one `.keras` file that plain Keras opens, too.
 
         `keras.saving.load_model(path)` gives `model_`; `TransferClassifier.load(path)` gives all. An existing file is
-        replaced only once the new one is complete.
+        replaced only once the new one is complete, and its permissions stay.
+
+        The file holds what belongs to the model and nothing about who trained it where: no `engine`, `cache`,
+        `cache_dir`, `strategy` and `verbose`, of a weights file the name alone, and in `split_` paths relative to the
+        folder that all images lie in.
 
         Args:
             path: File name that ends in `.keras`.
@@ -527,7 +539,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             "parameters": parameters_to_json(self.get_params(deep=False)),
             "history": self.history_,
             "phases": to_json(self.phases_),
-            "split": dataclasses.asdict(self.split_),
+            "split": dataclasses.asdict(self.split_.without_root()),
             "task": self.task_,
             "thresholds": None if self.thresholds_ is None else self.thresholds_.tolist(),
         }
@@ -536,6 +548,10 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
     @classmethod
     def load(cls, path: str | os.PathLike) -> Self:
         """Reads a classifier that `save` wrote.
+
+        It predicts as the saved one did, and has its parameters. A `backbone` of the user that was fine-tuned is there
+        in its fine-tuned state only, so that another `fit` asks for the one from before: weights that have seen the
+        images would be a head start that no score shows. Registered backbones start anew from their `weights`.
 
         Args:
             path: The file.
@@ -547,7 +563,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         with python_random_kept():
             model, settings = read_archive(path)
         _, network, _ = parts_of(model)
-        backbone = backbone_from_json(settings["backbone"], network)
+        phases = from_json(settings["phases"])
+        backbone = backbone_from_json(settings["backbone"], network, phases)
         classifier = cls(backbone, **parameters_from_json(settings["parameters"]))
         classifier.model_ = model
         classifier.classes_ = np.asarray(settings["class_names"])
@@ -557,7 +574,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             classifier.image_size_, INTERPOLATION, settings["resize"], settings["background"], settings["channels"]
         )
         classifier.history_ = settings["history"]
-        classifier.phases_ = from_json(settings["phases"])
+        classifier.phases_ = phases
         split = settings.get("split", {"training": (), "validation": ()})  # files of 0.1 have none
         classifier.split_ = Split(**{name: tuple(names) for name, names in split.items()})
         classifier.task_ = settings.get("task", "multiclass")

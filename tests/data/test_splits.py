@@ -84,9 +84,38 @@ def test_a_split_can_be_written(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["split.csv"]
 
 
-def test_names_that_are_not_utf_8_are_written_with_their_bytes(tmp_path):
-    name = os.fsdecode(b"caf\xe9.jpg")
-    Split((name, "caf\u00e9.jpg"), ()).to_csv(tmp_path / "split.csv")
-    assert b"caf\xe9.jpg,training" in (tmp_path / "split.csv").read_bytes()
+@pytest.mark.skipif(os.name != "posix", reason="paths of POSIX")
+@pytest.mark.parametrize(("training", "validation", "expected"), [
+    (["/home/me/pets/train/cat/1.jpg", "/home/me/pets/train/dog/1.jpg"], ["/home/me/pets/val/cat/1.jpg"],
+     ["train/cat/1.jpg", "train/dog/1.jpg", "val/cat/1.jpg"]),
+    (["/home/me/pets/cat/1.jpg"], [], ["1.jpg"]),
+    (["pets/cat/1.jpg", "./pets/dog/../dog/2.jpg"], [], ["cat/1.jpg", "dog/2.jpg"]),
+    (["1.jpg", "image 3"], ["image 12", "cat/image 12"], ["1.jpg", "image 3", "image 12", "cat/image 12"]),
+    (["/home/me/a/1.jpg"], ["/mnt/b/1.jpg"], ["~/a/1.jpg", "mnt/b/1.jpg"]),
+    (["/home/me/a/1.jpg"], ["/home/you/1.jpg"], ["~/a/1.jpg", "you/1.jpg"]),
+    (["/home/me/1.jpg"], ["/home/me/a/1.jpg"], ["1.jpg", "a/1.jpg"]),
+    (["/home/me/a/1.jpg"], ["../b/2.jpg"], ["a/1.jpg", "b/2.jpg"]),
+    (["/home/mean/1.jpg"], ["/mnt/1.jpg"], ["home/mean/1.jpg", "mnt/1.jpg"]),
+    (["image 0"], [], ["image 0"]),
+])  # fmt: skip
+def test_paths_without_their_root_tell_images_apart_and_nothing_else(monkeypatch, training, validation, expected):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setattr(os, "getcwd", lambda: "/home/me/work")
+    found = Split(tuple(training), tuple(validation)).without_root()
+    assert list(found.training + found.validation) == expected
+    assert len(found.training) == len(training)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="paths of POSIX")
+@pytest.mark.parametrize("home", ["/", ""])
+def test_a_home_that_is_no_folder_of_its_own_hides_nothing(monkeypatch, home):
+    monkeypatch.setenv("HOME", home)
+    assert Split(("/a/1.jpg",), ("/b/1.jpg",)).without_root() == Split(("a/1.jpg",), ("b/1.jpg",))
+
+
+def test_a_path_that_is_not_utf_8_is_written_in_its_bytes(tmp_path):
+    names = ("é.jpg", os.fsdecode(b"caf\xe9/1.jpg"))
+    Split(names, ()).to_csv(tmp_path / "split.csv")
+    assert b"\r\ncaf\xe9/1.jpg,training\r\n" in (tmp_path / "split.csv").read_bytes()
     with open(tmp_path / "split.csv", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        assert [row[0] for row in csv.reader(file)] == ["path", name, "caf\u00e9.jpg"]
+        assert [row["path"] for row in csv.DictReader(file)] == list(names)

@@ -39,6 +39,14 @@ def test_what_was_written_is_read(model, path):
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), loaded.get_weights(), strict=True))
 
 
+def test_names_that_are_not_utf_8_are_kept(model, tmp_path):
+    names = ["日", os.fsdecode(b"caf\xe9/\xff\xfe.png"), "back\\slash"]
+    write_archive(tmp_path / "model.keras", model, {"class_names": names})
+    assert read_archive(tmp_path / "model.keras")[1]["class_names"] == names
+    with zipfile.ZipFile(tmp_path / "model.keras") as archive:
+        assert "日" in archive.read(MEMBER).decode("utf-8")
+
+
 def test_plain_keras_opens_it(model, path):
     loaded = keras.saving.load_model(path, safe_mode=True)
     assert np.array_equal(loaded.get_weights()[0], model.get_weights()[0])

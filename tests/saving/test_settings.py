@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from transferkit import Head, TransferClassifier
+from transferkit import Head, Phase, TransferClassifier
 from transferkit.backbones.registry import get_backbone
 from transferkit.saving.settings import backbone_from_json, backbone_to_json, parameters_from_json, parameters_to_json
 
@@ -23,6 +23,20 @@ def test_parameters_survive_json():
     assert back["weights"] == "w.h5"
     assert back["seed"] == 3
     assert TransferClassifier(**back).get_params()["head"] == given["head"]
+
+
+def test_what_is_about_the_machine_stays_there():
+    given = {"engine": "keras", "cache": "disk", "cache_dir": "/home/me/cache", "verbose": 2, "strategy": object()}
+    classifier = TransferClassifier(**given, weights="/home/me/w.h5", precision="float32")
+    plain = parameters_to_json(classifier.get_params(deep=False))
+    assert not set(plain) & set(given)
+    assert plain["weights"] == "w.h5"
+    assert plain["precision"] == "float32"  # decides what is computed, on any machine
+
+
+def test_what_an_older_file_says_about_its_machine_is_ignored():
+    older = {"cache_dir": "/home/me/cache", "engine": "openvino", "cache": "disk", "verbose": 0, "seed": 3}
+    assert parameters_from_json(older) == {"seed": 3}
 
 
 def test_an_optimizer_survives_json():
@@ -43,6 +57,16 @@ def test_any_other_is_made_of_the_saved_network(tiny_backbone):
     assert backbone_to_json(back) == plain
     x = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 3))
     assert np.array_equal(back.build()(x), network(x))
+
+
+@pytest.mark.parametrize(("trained", "is_fine_tuned"), [
+    (["logistic"], False), (["head"], False), ([["head"]], False), ([], False),
+    (["logistic", "all"], True), (["lora"], True), (["batch_norm"], True), ([["stage2", "head"]], True),
+])  # fmt: skip
+def test_it_is_marked_if_a_phase_has_changed_it(tiny_backbone, trained, is_fine_tuned):
+    plain = backbone_to_json(tiny_backbone)
+    back = backbone_from_json(plain, tiny_backbone.build(), [Phase(train) for train in trained])
+    assert back.is_fine_tuned == is_fine_tuned
 
 
 def test_numpy_scalars_become_plain_numbers():

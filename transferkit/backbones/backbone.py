@@ -5,12 +5,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import keras
 
 from transferkit._utils.quiet import warnings_filtered
 from transferkit.backbones.channels import with_channels
-from transferkit.backbones.preprocessing import build_preprocessing, check_scaling
+from transferkit.backbones.preprocessing import Scaling, build_preprocessing, check_scaling
 from transferkit.backbones.stages import Stage
 from transferkit.exceptions import WeightsUnavailableError
 
@@ -37,12 +38,13 @@ class Backbone:
         weights_file: File that Keras keeps the weights in, without the classifier.
         weights_hash: Its MD5 or SHA-256 as Keras publishes it, or `None` where it publishes none.
         channels: Number of channels of the images it takes. One for RGB, which all others are, can be adapted.
+        is_fine_tuned: Whether its weights have been trained on images of some classifier already; see `check_is_fresh`.
     """
 
     name: str
     builder: Callable[..., keras.Model] = field(repr=False)
     image_size: tuple[int, int]
-    scaling: str
+    scaling: Scaling
     stages: tuple[Stage, ...] = field(repr=False)
     min_image_size: int = 32
     num_parameters: int | None = None
@@ -53,11 +55,12 @@ class Backbone:
     weights_file: str | None = None
     weights_hash: str | None = None
     channels: int = 3
+    is_fine_tuned: bool = False
 
     def __post_init__(self):
         check_scaling(self.scaling)
 
-    def check_image_size(self, image_size):
+    def check_image_size(self, image_size: tuple[int, int]) -> None:
         """Raises `ValueError` if images of `image_size` are too small for this network."""
         if min(image_size) < self.min_image_size:
             raise ValueError(
@@ -65,7 +68,21 @@ class Backbone:
                 f"Expected at least {self.min_image_size} pixels on each side."
             )
 
-    def build_preprocessing(self, image_size=None, **options):
+    def check_is_fresh(self) -> None:
+        """Raises `ValueError` if training would begin with weights that may have seen the images already.
+
+        That is the case for a backbone of the user that comes out of the file of a fine-tuned classifier: the file has
+        the network as it is now and not as it was before.
+        """
+        if self.is_fine_tuned:
+            raise ValueError(
+                f"Backbone {self.name!r} comes from the file of a classifier that fine-tuned it, and has the weights "
+                "after that only: they have seen images, so that neither training nor cross-validation would start "
+                "anew. Give `backbone` the network from before, as in `set_params(backbone=...)`. To go on from these "
+                "weights all the same, give `dataclasses.replace(clf.backbone_, is_fine_tuned=False)`."
+            )
+
+    def build_preprocessing(self, image_size: tuple[int, int] | None = None, **options: Any) -> keras.Model:
         """Builds the model from raw pixels of any size to what this network expects.
 
         Args:
@@ -75,11 +92,16 @@ class Backbone:
         """
         return build_preprocessing(self.scaling, image_size or self.image_size, **options)
 
-    def build_scaling(self, channels=3):
+    def build_scaling(self, channels: int = 3) -> keras.Model:
         """Builds the same for images that have the right size already: scaling alone, without resizing."""
         return build_preprocessing(self.scaling, None, channels=channels)
 
-    def build(self, image_size=None, weights="imagenet", channels=None):
+    def build(
+        self,
+        image_size: tuple[int, int] | None = None,
+        weights: str | os.PathLike | None = "imagenet",
+        channels: int | None = None,
+    ) -> keras.Model:
         """Builds the network, without its classifier and without input scaling.
 
         Args:
@@ -111,7 +133,7 @@ class Backbone:
             model = with_channels(model, channels)
         return self._rename(model)
 
-    def check_channels(self, channels):
+    def check_channels(self, channels: int | None) -> None:
         """Raises `ValueError` if this network cannot take images of `channels` channels."""
         if self.channels != 3 and channels not in (None, self.channels):
             raise ValueError(

@@ -1,6 +1,7 @@
 """A backbone out of a model that the user brings."""
 
 import re
+from collections.abc import Sequence
 from functools import partial
 
 import keras
@@ -9,10 +10,17 @@ from transferkit.backbones.applications import APPLICATIONS
 from transferkit.backbones.backbone import Backbone, name_key
 from transferkit.backbones.classifiers import refuse_classifier
 from transferkit.backbones.efficientnet_lite import EFFICIENTNET_LITE0
-from transferkit.backbones.stages import find_stages
+from transferkit.backbones.preprocessing import Scaling
+from transferkit.backbones.stages import Stage, find_stages
 
 
-def backbone_from_model(model, *, scaling=None, image_size=None, stages=None):
+def backbone_from_model(
+    model: keras.Model,
+    *,
+    scaling: Scaling | None = None,
+    image_size: tuple[int, int] | None = None,
+    stages: Sequence[Stage] | None = None,
+) -> Backbone:
     """Describes a functional `keras.Model` as a `Backbone`.
 
     Args:
@@ -42,11 +50,11 @@ def describe_model(model, *, scaling=None, image_size=None, stages=None):
     _check_model(model)
     if not isinstance(model.input, keras.KerasTensor) or not isinstance(model.output, keras.KerasTensor):
         model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)  # one tensor in a list is one tensor
-    height, width = model.input_shape[1:3]
+    rows, columns = image_size or (size or 224 for size in model.input_shape[1:3])
     return Backbone(
         name=model.name,
         builder=partial(_copy_model, model),
-        image_size=tuple(image_size or (height or 224, width or 224)),
+        image_size=(rows, columns),
         scaling=scaling or _scaling_of_namesake(model),
         stages=tuple(stages or find_stages(model)),
         min_image_size=1,

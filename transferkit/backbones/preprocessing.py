@@ -1,5 +1,7 @@
 """Input scaling: what each pretrained network expects its pixels to be multiplied by and shifted with."""
 
+from typing import Literal
+
 import keras
 import numpy as np
 
@@ -56,6 +58,7 @@ _SCALINGS = {
 }
 
 SCALINGS = tuple(_SCALINGS)
+Scaling = Literal["none", "tf", "torch", "caffe", "lite"]
 
 
 def check_scaling(scaling):

@@ -12,7 +12,7 @@ from transferkit.backbones.efficientnet_lite import EFFICIENTNET_LITE0
 _registry = {name_key(backbone.name): backbone for backbone in (EFFICIENTNET_LITE0, *APPLICATIONS)}
 
 
-def list_backbones():
+def list_backbones() -> list[str]:
     """Returns the names of all registered backbones, sorted.
 
     Example:
@@ -23,7 +23,7 @@ def list_backbones():
     return sorted(backbone.name for backbone in _registry.values())
 
 
-def register_backbone(backbone):
+def register_backbone(backbone: Backbone) -> Backbone:
     """Adds a `Backbone` to the registry, under its name.
 
     Args:
@@ -44,7 +44,7 @@ def register_backbone(backbone):
     return backbone
 
 
-def get_backbone(backbone):
+def get_backbone(backbone: str | Backbone | keras.Model) -> Backbone:
     """Returns the `Backbone` for a name, a functional `keras.Model` or a `Backbone`.
 
     Args:

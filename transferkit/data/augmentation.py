@@ -8,7 +8,14 @@ from typing import Any
 import tensorflow as tf
 
 from transferkit.data.augmentation_sources import KerasLayers, is_image_data_generator, translate_generator
-from transferkit.data.transforms import FILL_MODES, INTERPOLATIONS, Parameters, transform_images
+from transferkit.data.transforms import (
+    FILL_MODES,
+    INTERPOLATIONS,
+    FillMode,
+    Interpolation,
+    Parameters,
+    transform_images,
+)
 
 _LARGEST = {"rotation": 360, "shear": 89, "hue": 180, "channel_shift": 255, "fill_value": 255}
 _SHIFTS = ("width_shift", "height_shift")
@@ -89,9 +96,9 @@ class Augmentation:
     saturation: tuple[float, float] = (1.0, 1.0)
     hue: float = 0.0
     channel_shift: float = 0.0
-    fill_mode: str = "nearest"
+    fill_mode: FillMode = "nearest"
     fill_value: float = 0.0
-    interpolation: str = "bilinear"
+    interpolation: Interpolation = "bilinear"
 
     is_stateless = True  # batches may be augmented side by side, in any order, and come out the same
 

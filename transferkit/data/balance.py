@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Literal, get_args
 
 import numpy as np
 
-BALANCES = ("logit_adjustment", "oversample", "undersample", "focal", "crt", "smote")
+Balance = Literal["logit_adjustment", "oversample", "undersample", "focal", "crt", "smote"]
+BALANCES = get_args(Balance)
 FOCUS = 2.0  # exponent of the focal loss
 
-_WEIGHTINGS = ("balanced", "effective_number")
+Weighting = Literal["balanced", "effective_number"]
+_WEIGHTINGS = get_args(Weighting)
 _BETA = 0.999  # of the effective number of images
 _UNEVEN = 3.0  # images of the largest class for each of the smallest from which on "auto" does something
 _WORTH_A_NOTE = 10.0

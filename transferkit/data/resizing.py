@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal, get_args
 
 import numpy as np
 from PIL import ImageColor
 from scipy import sparse
 
-RESIZE_MODES = ("stretch", "crop", "pad")
+ResizeMode = Literal["stretch", "crop", "pad"]
+RESIZE_MODES = get_args(ResizeMode)
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class ImageFormat:
 
     image_size: tuple[int, int]
     interpolation: str = "bicubic"
-    resize: str = "stretch"
+    resize: ResizeMode = "stretch"
     background: str = "white"
     channels: int = 3
 

@@ -2,6 +2,8 @@
 
 import csv
 import os
+import re
+import sys
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,16 +28,51 @@ class Split:
     def to_csv(self, path: str | os.PathLike) -> None:
         """Writes a table with the columns `path` and `split`, which is `training` or `validation`.
 
-        It is UTF-8, but for names of files that are not: they have the bytes that they have on disk.
+        It is UTF-8; a path that is not is written in the bytes that it has on disk.
         """
-        with (
-            replacing(path) as temporary,
-            open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file,
-        ):
+        errors = sys.getfilesystemencodeerrors()
+        with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8", errors=errors) as file:
             writer = csv.writer(file)
             writer.writerow(["path", "split"])
             writer.writerows([name, "training"] for name in self.training)
             writer.writerows([name, "validation"] for name in self.validation)
+
+    def without_root(self) -> "Split":
+        """Returns the same split with paths relative to the folder that all its images lie in, `/` between folders.
+
+        Where that folder lies above the user's home, `~` stands for the home: a name tells images apart and does not
+        tell whose they are.
+        """
+        names, middle = _without_root(self.training + self.validation), len(self.training)
+        return Split(tuple(names[:middle]), tuple(names[middle:]))
+
+
+def _without_root(names):
+    """Takes what all paths have in common off them. Names of images without a path stay as they are."""
+    is_path = [re.fullmatch(r"image \d+", name) is None for name in names]
+    paths = [os.path.normpath(name) for name, is_one in zip(names, is_path, strict=True) if is_one]
+    if len({os.path.isabs(path) for path in paths}) > 1:
+        paths = [os.path.abspath(path) for path in paths]
+    root, home = _common_folder(paths), os.path.expanduser("~")
+    if home != root and home.startswith(_as_prefix(root)):
+        paths = ["~" + path.removeprefix(home) if path.startswith(_as_prefix(home)) else path for path in paths]
+    relative = iter([_portable(path.removeprefix(_as_prefix(root))) for path in paths])
+    return [next(relative) if is_one else name for name, is_one in zip(names, is_path, strict=True)]
+
+
+def _as_prefix(folder):
+    return os.path.join(folder, "")
+
+
+def _portable(path):
+    return os.path.splitdrive(path)[1].lstrip(os.sep).replace(os.sep, "/")
+
+
+def _common_folder(paths):
+    try:
+        return os.path.commonpath({os.path.dirname(path) for path in paths})
+    except ValueError:  # no paths, or on several drives
+        return ""
 
 
 def stratified_split(labels, fraction, seed, groups=None):

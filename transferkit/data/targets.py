@@ -1,12 +1,15 @@
 """From labels to what a model is asked for: codes, and rows of numbers where an image is more than one class."""
 
+from typing import Literal, get_args
+
 import numpy as np
 
 from transferkit._utils.text import listing, natural_key
 from transferkit.data.labels import encode_labels, label_array, read_labels, refuse_unknown
 from transferkit.data.missing import is_missing
 
-TASKS = ("auto", "multiclass", "binary", "multilabel")
+Task = Literal["auto", "multiclass", "binary", "multilabel"]
+TASKS = get_args(Task)
 
 _ROUNDING = 1e-3  # by which soft labels may miss a sum of 1
 

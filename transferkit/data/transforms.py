@@ -6,12 +6,15 @@ about three times faster than `tf.raw_ops.ImageProjectiveTransformV3`, which has
 """
 
 from dataclasses import dataclass, fields
+from typing import Literal, get_args
 
 import numpy as np
 import tensorflow as tf
 
-FILL_MODES = ("nearest", "constant", "reflect", "wrap")
-INTERPOLATIONS = ("bilinear", "nearest")
+FillMode = Literal["nearest", "constant", "reflect", "wrap"]
+FILL_MODES = get_args(FillMode)
+Interpolation = Literal["bilinear", "nearest"]
+INTERPOLATIONS = get_args(Interpolation)
 
 _GEOMETRIC = (
     "rotation",

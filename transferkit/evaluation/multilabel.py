@@ -1,6 +1,7 @@
 """Images that can have any number of labels: from which probability on each is given, and what is said about that."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.metrics import average_precision_score, precision_recall_curve, precision_recall_fscore_support
@@ -71,7 +72,7 @@ class MultilabelReport:
     support: np.ndarray
     thresholds: np.ndarray
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Returns everything as plain Python numbers, strings, lists and dicts, ready for JSON; NaN as `None`."""
         columns = ("precision", "recall", "f1", "average_precision", "support", "thresholds")
         rows = zip(self.class_names.tolist(), *(getattr(self, name).tolist() for name in columns), strict=True)

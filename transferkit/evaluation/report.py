@@ -1,6 +1,7 @@
 """What an evaluation found, for people and for programs."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -46,12 +47,12 @@ class EvaluationReport:
     confusion_matrix: np.ndarray
 
     @property
-    def worst_class(self):
+    def worst_class(self) -> tuple[Any, float]:
         """The class that is found least often, `(name, recall)`, of those that occur among the labels."""
         code = int(np.where(self.support > 0, self.recall, np.inf).argmin())
         return self.class_names.tolist()[code], float(self.recall[code])
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Returns everything as plain Python numbers, strings, lists and dicts, ready for JSON."""
         names = self.class_names.tolist()
         rows = zip(names, self.precision, self.recall, self.f1, self.support, strict=True)

@@ -1,12 +1,14 @@
 """The third of the three models: from features to probabilities."""
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import keras
 import numpy as np
 from keras import layers
 
-_POOLINGS = ("avg", "max", "flatten")
+Pooling = Literal["avg", "max", "flatten"]
+_POOLINGS = get_args(Pooling)
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Head:
         Head(pooling='flatten', units=(1024,), activation='relu', dropout=0.2, l1=0.0, l2=0.0)
     """
 
-    pooling: str = "avg"
+    pooling: Pooling = "avg"
     units: tuple[int, ...] = (256,)
     activation: str = "relu"
     dropout: float = 0.2

@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import sys
 from contextlib import contextmanager
+from typing import Literal, get_args
 
 import keras
 import numpy as np
@@ -13,7 +14,8 @@ from transferkit._utils.keras import without_retracing_warnings
 from transferkit.models.folding import fold_batch_norm
 from transferkit.models.precision import computing_in
 
-ENGINES = ("keras", "openvino")
+Engine = Literal["keras", "openvino"]
+ENGINES = get_args(Engine)
 
 _OPENVINO_PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 _TELEMETRY = "openvino_telemetry"

@@ -2,11 +2,13 @@
 
 import time
 from contextlib import contextmanager
+from typing import Literal, get_args
 
 import keras
 import numpy as np
 
-PRECISIONS = ("float32", "bfloat16", "float16")
+Precision = Literal["float32", "bfloat16", "float16"]
+PRECISIONS = get_args(Precision)
 _REPEATS = 3
 WORTHWHILE = 1.15  # times faster than float32 before half precision is worth its rounding
 

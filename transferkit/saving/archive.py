@@ -20,7 +20,8 @@ def write_archive(path, model, settings):
     """Writes a model and its settings into one file, all or nothing.
 
     Args:
-        path: Where to; ends in `.keras`. An existing file is replaced, once the new one is complete.
+        path: Where to; ends in `.keras`. A file that is there is replaced, once the new one is complete; its
+            permissions stay.
         model: The `keras.Model`.
         settings: Dict that JSON can hold.
 
@@ -36,12 +37,14 @@ def write_archive(path, model, settings):
     if not path.parent.is_dir():
         raise FileNotFoundError(f"The folder {str(path.parent)!r} does not exist. Make it first.")
     text = json.dumps({"format": FORMAT, "versions": _versions(), **settings}, indent=1, ensure_ascii=False)
+    # Names of files and classes need not be UTF-8. Python holds such bytes as lone surrogates, which UTF-8 cannot hold
+    # but JSON can, escaped, and they are written as JSON escapes them.
+    data = text.encode("utf-8", errors="backslashreplace")
     try:
         with replacing(path) as temporary:
             model.save(temporary)
             with zipfile.ZipFile(temporary, "a", zipfile.ZIP_DEFLATED) as archive:
-                # Of names that are not UTF-8 Python keeps the bytes as lone surrogates, for which JSON has an escape.
-                archive.writestr(MEMBER, text.encode("utf-8", "backslashreplace"))
+                archive.writestr(MEMBER, data)
     except OSError as error:
         raise OSError(error.errno, f"Could not write {str(path)!r}: {error.strerror or error}") from error
 

@@ -20,19 +20,29 @@ from transferkit.training.rates import SCHEDULES
 _RECORDS = {record.__name__: record for record in (Augmentation, Head, Phase, *SCHEDULES)}
 _KERAS = keras.optimizers.Optimizer | keras.optimizers.schedules.LearningRateSchedule | keras.layers.Layer
 
+_OF_THE_MACHINE = ("strategy", "engine", "cache", "cache_dir", "verbose")
+
 
 def parameters_to_json(parameters):
-    """Turns constructor arguments into what JSON can hold, all but `backbone` and `strategy`, which no file holds."""
-    plain = {name: value for name, value in parameters.items() if name not in ("backbone", "strategy")}
+    """Turns constructor arguments into what JSON can hold, as far as they belong to the model.
+
+    `backbone` is stored as the network. What says how to work on this machine stays here, and so does the folder of a
+    weights file: they would travel with a model that is published.
+    """
+    plain = {name: value for name, value in parameters.items() if name not in ("backbone", *_OF_THE_MACHINE)}
+    if plain["weights"] is not None:
+        plain["weights"] = os.path.basename(plain["weights"])
     if is_image_data_generator(plain["augmentation"]):
         plain["augmentation"], _ = as_augmentation(plain["augmentation"])
     return {name: to_json(value) for name, value in plain.items()}
 
 
 def parameters_from_json(plain):
-    """Undoes `parameters_to_json`."""
+    """Undoes `parameters_to_json`. What older files say about the machine that they come from does not count here."""
     parameters = {}
     for name, value in plain.items():
+        if name in _OF_THE_MACHINE:
+            continue
         try:
             parameters[name] = from_json(value)
         except (TypeError, ValueError) as error:  # a class of the user that is not registered with Keras
@@ -85,10 +95,20 @@ def backbone_to_json(backbone):
     }
 
 
-def backbone_from_json(plain, network):
-    """Returns the name of a registered backbone; for others a `Backbone` made of `network`, the saved one."""
+def backbone_from_json(plain, network, phases=()):
+    """Finds the backbone that `backbone_to_json` described.
+
+    Args:
+        plain: What that gave.
+        network: The saved network, which backbones that are not registered are made of.
+        phases: What the classifier was trained by.
+
+    Returns:
+        The name of a registered backbone; for others a `Backbone`, marked if the phases have changed its weights.
+    """
     if plain["name"] in list_backbones() and backbone_to_json(get_backbone(plain["name"])) == plain:
         return plain["name"]
     stages = [Stage(**stage) for stage in plain["stages"]]
     backbone = describe_model(network, scaling=plain["scaling"], image_size=plain["image_size"], stages=stages)
-    return dataclasses.replace(backbone, name=plain["name"])
+    is_fine_tuned = not all(phase.trains_head_only for phase in phases)
+    return dataclasses.replace(backbone, name=plain["name"], is_fine_tuned=is_fine_tuned)

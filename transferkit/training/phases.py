@@ -4,12 +4,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
+from typing import Literal
 
 import keras
 
-from transferkit.training.rates import RateSchedule, ReduceOnPlateau, as_rate_schedule
+from transferkit.training.rates import RateName, RateSchedule, ReduceOnPlateau, as_rate_schedule
 
 DEFAULT_RATE = 1e-3
+Recipe = Literal["linear", "head", "fine_tune", "gradual", "all", "auto"]
 _NUMBERS = ("layer_decay", "weight_decay", "l2_sp", "label_smoothing", "mixup", "cutmix", "ema")
 
 
@@ -56,7 +58,7 @@ class Phase:
     train: str | Sequence[str] = "head"
     epochs: int = 10
     learning_rate: float | keras.optimizers.schedules.LearningRateSchedule | None = None
-    rate_schedule: str | RateSchedule = "constant"
+    rate_schedule: RateName | RateSchedule = "constant"
     layer_decay: float = 1.0
     weight_decay: float | None = None
     l2_sp: float = 0.0
@@ -64,7 +66,7 @@ class Phase:
     mixup: float = 0.0
     cutmix: float = 0.0
     ema: float | None = None
-    batch_norm: str = "fixed"
+    batch_norm: Literal["fixed", "adapt"] = "fixed"
     lora_rank: int = 8
     patience: int | None = 5
     interpolate: bool = False
@@ -133,17 +135,17 @@ class Phase:
         object.__setattr__(self, "train", tuple(self.train))
 
     @property
-    def title(self):
+    def title(self) -> str:
         """What the phase is called."""
         return self.name or (self.train if isinstance(self.train, str) else "+".join(self.train))
 
     @property
-    def trains_head_only(self):
+    def trains_head_only(self) -> bool:
         """Whether the backbone stays as it is."""
         return self.train in ("logistic", "head", ("head",))
 
     @property
-    def mixes(self):
+    def mixes(self) -> bool:
         """Whether it mixes images with each other."""
         return bool(self.mixup or self.cutmix)
 

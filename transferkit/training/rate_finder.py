@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from transferkit._utils.figures import ShownFigure, png_of
 from transferkit._utils.keras import without_retracing_warnings
@@ -32,7 +33,7 @@ class RateCurve:
     suggestion: float
     exploded: bool = True
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> Axes:
         """Draws loss against rate, with the suggestion.
 
         Args:

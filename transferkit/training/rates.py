@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Literal
 
 import keras
 
@@ -184,11 +185,12 @@ _SCHEDULES = {
     "plateau": ReduceOnPlateau,
 }
 SCHEDULES = tuple(_SCHEDULES.values())
+RateName = Literal["constant", "exponential", "step", "cosine", "one_cycle", "plateau"]
 RateSchedule = Constant | ExponentialDecay | StepDecay | Cosine | OneCycle | ReduceOnPlateau
 """`schedule(epoch, epochs)`: from the time in the phase, in epochs, to the factor that its rate is multiplied by."""
 
 
-def as_rate_schedule(value: str | RateSchedule) -> RateSchedule:
+def as_rate_schedule(value: RateName | RateSchedule) -> RateSchedule:
     """Returns the schedule for a name, or the schedule itself.
 
     Args:
@@ -258,7 +260,7 @@ class RateSetter(keras.callbacks.Callback):
     def __init__(
         self,
         learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
-        schedule: str | RateSchedule,
+        schedule: RateName | RateSchedule,
         epochs: int,
         steps_per_epoch: int,
     ):

@@ -1,6 +1,6 @@
 """Looking at images before anything is computed from them."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,10 +23,10 @@ def check_data(
     validation_data: Any = None,
     test_data: Any = None,
     image_size: int | tuple[int, int] | None = None,
-    near_duplicates: str | bool = "auto",
+    near_duplicates: Literal["auto"] | bool = "auto",
     channels: int = 3,
     steps: int | None = None,
-    verbose: str | int = "auto",
+    verbose: Literal["auto", 0, 1, 2] = "auto",
 ) -> DataReport:
     """Looks for what is wrong with images and labels, before anything is trained. `fit` does so, too, and says less.
 

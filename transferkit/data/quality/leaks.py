@@ -1,11 +1,14 @@
 """Images that are trained on and validated on, and what is said about a data set in `fit`."""
 
+from typing import Literal, get_args
+
 import numpy as np
 
 from transferkit._utils.text import plural
 from transferkit.exceptions import LeakError
 
-ON_LEAK = ("warn", "raise", "drop")
+OnLeak = Literal["warn", "raise", "drop"]
+ON_LEAK = get_args(OnLeak)
 
 _MANY_SMALL = 0.1  # of all images: fewer are single thumbnails, which `check_data` lists
 _told: set[str] = set()  # what this process has said, and says no more
