@@ -1,37 +1,18 @@
-"""Where the cache is and how large it may become, and small JSON files of what was measured on this machine."""
+"""Where the cache is, how large it may become, and small JSON files of what was measured on this machine."""
 
 import json
 import math
 import os
 import shutil
-import sys
-import tempfile
 import uuid
 from contextlib import suppress
 from pathlib import Path
 
+from transferkit._utils.folders import default_folder as default_folder
+
 GIGABYTE = 10**9
 
 _DEFAULT_GIGABYTES = 20
-
-
-def default_folder():
-    """Returns the folder of the cache: `$TRANSFERKIT_CACHE_DIR`, or `transferkit` where the system keeps caches."""
-    if folder := os.environ.get("TRANSFERKIT_CACHE_DIR"):
-        return Path(folder).expanduser()
-    return _caches() / "transferkit"
-
-
-def _caches():
-    if folder := os.environ.get("XDG_CACHE_HOME"):
-        return Path(folder)
-    if sys.platform == "win32" and (folder := os.environ.get("LOCALAPPDATA")):
-        return Path(folder)
-    try:
-        home = Path.home()
-    except RuntimeError:  # a container may run as a user who has none
-        return Path(tempfile.gettempdir())
-    return home / ("Library/Caches" if sys.platform == "darwin" else ".cache")
 
 
 def max_bytes():
