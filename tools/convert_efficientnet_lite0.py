@@ -10,12 +10,9 @@ SHA-256 belongs into `transferkit/backbones/efficientnet_lite.py`. Running it ag
 """
 
 import argparse
-import hashlib
-import io
-import zipfile
 from pathlib import Path
 
-import numpy as np
+from _weights import npz_bytes, sha256
 
 from transferkit.backbones.efficientnet_lite import WEIGHTS_FILE, build_efficientnet_lite0
 
@@ -61,17 +58,6 @@ def convert(state):
     return arrays
 
 
-def npz_bytes(arrays):
-    """An `.npz` file, uncompressed and with fixed time stamps, so that the same weights give the same checksum."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, array in arrays.items():
-            member = io.BytesIO()
-            np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0)), member.getvalue())
-    return buffer.getvalue()
-
-
 def main():
     """Reads the PyTorch package and writes the file."""
     import torch
@@ -84,7 +70,7 @@ def main():
     data = npz_bytes(convert({name: tensor.numpy() for name, tensor in state.items()}))
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_bytes(data)
-    print(f"{output}: {len(data) / 1e6:.2f} MB, SHA-256 {hashlib.sha256(data).hexdigest()}")
+    print(f"{output}: {len(data) / 1e6:.2f} MB, SHA-256 {sha256(data)}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from transferkit.backbones.efficientnet_lite import (
     WEIGHTS_FILE,
     build_efficientnet_lite0,
     imagenet_weights,
-    load_named_weights,
 )
 
 
@@ -73,11 +72,3 @@ def test_a_damaged_file_is_detected(monkeypatch):
         EFFICIENTNET_LITE0.build((32, 32))
     monkeypatch.undo()
     assert imagenet_weights()
-
-
-def test_named_weights_are_set_by_name():
-    image = keras.Input((3,))
-    model = keras.Model(image, keras.layers.Dense(2, name="dense")(image))
-    kernel, bias = np.arange(6.0).reshape(3, 2), np.array([7.0, 8.0])
-    load_named_weights(model, {"dense/bias": bias, "dense/kernel": kernel})
-    np.testing.assert_array_equal(model(np.eye(3)), kernel + bias)

@@ -5,15 +5,14 @@ and with ReLU6 in place of swish, so that it runs well on any CPU. Keras does no
 """
 
 import hashlib
-import io
 from functools import cache
 from importlib import resources
 
 import keras
-import numpy as np
 from keras import layers
 
 from transferkit.backbones.backbone import Backbone
+from transferkit.backbones.converted import load_named_weights, read_arrays
 from transferkit.backbones.stages import Stage
 
 IMAGENET_CLASSES = 1000
@@ -83,12 +82,6 @@ def _bn_relu6(x, name):
     return layers.ReLU(6.0, name=f"{name}_activation")(x)
 
 
-def load_named_weights(model, arrays):
-    """Sets every weight of `model` from `arrays`, a dict from `layer/weight` to an array of its shape."""
-    for layer in model.layers:
-        layer.set_weights([arrays[f"{layer.name}/{weight.name}"] for weight in layer.weights])
-
-
 @cache
 def imagenet_weights():
     """Reads the ImageNet weights in the package, as a dict from `layer/weight` to a float32 array.
@@ -103,8 +96,7 @@ def imagenet_weights():
             f"The bundled weights {WEIGHTS_FILE} are damaged: their SHA-256 is {digest}, expected {WEIGHTS_SHA256}. "
             "Install transferkit again."
         )
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        return {name: arrays[name].astype("float32") for name in arrays.files}
+    return read_arrays(data)
 
 
 EFFICIENTNET_LITE0 = Backbone(
