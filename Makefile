@@ -17,7 +17,7 @@ QUICK := not slow and not gpu and not network
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart lint test test-fast test-minimum benchmark docs docs-serve vgg16-weights clean
+.PHONY: help quickstart lint test test-fast test-minimum benchmark docs docs-serve vgg16-weights lite2-weights clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ docs-serve: $(VENV)/.installed-docs ## Show the documentation in a browser while
 
 vgg16-weights: $(VENV)/.installed-convert ## Make the ImageNet weights of VGG16, where Keras cannot download them
 	$(BIN)/python tools/convert_vgg16.py
+
+lite2-weights: $(VENV)/.installed ## Make the ImageNet weights of EfficientNet-Lite2
+	$(BIN)/python tools/convert_efficientnet_lite2.py
 
 clean: ## Remove the environments and everything that was built
 	rm -rf $(VENV) $(MINIMUM) build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache

