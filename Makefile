@@ -17,10 +17,10 @@ QUICK := not slow and not gpu and not network
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart lint test test-fast test-minimum benchmark docs docs-serve clean
+.PHONY: help quickstart lint test test-fast test-minimum benchmark docs docs-serve vgg16-weights lite2-weights clean
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 quickstart: $(VENV)/.installed ## Install, then train and test a classifier on the example images
 	$(BIN)/python examples/quickstart.py
@@ -47,6 +47,12 @@ docs: $(VENV)/.installed-docs ## Build the documentation into site/
 
 docs-serve: $(VENV)/.installed-docs ## Show the documentation in a browser while you write it
 	$(BIN)/mkdocs serve
+
+vgg16-weights: $(VENV)/.installed-convert ## Make the ImageNet weights of VGG16, where Keras cannot download them
+	$(BIN)/python tools/convert_vgg16.py
+
+lite2-weights: $(VENV)/.installed ## Make the ImageNet weights of EfficientNet-Lite2
+	$(BIN)/python tools/convert_efficientnet_lite2.py
 
 clean: ## Remove the environments and everything that was built
 	rm -rf $(VENV) $(MINIMUM) build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache

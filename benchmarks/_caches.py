@@ -1,7 +1,8 @@
 """Cache folders of transferkit in which nothing is found that was computed before.
 
 All but one file: `speeds.json`, what transferkit found out about the machine in its first `fit` on it, is handed on
-from one folder to the next where that first `fit` is not what is measured.
+from one folder to the next where that first `fit` is not what is measured. Weights that were made on this machine are
+not computed from images, and are found as before.
 """
 
 import os
@@ -9,6 +10,8 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
+
+from transferkit._utils.folders import default_folder
 
 _SPEEDS = "speeds.json"
 
@@ -23,9 +26,12 @@ def fresh_cache(speeds=None):
     Yields:
         The path of the folder.
     """
+    weights = default_folder() / "weights"
     with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, TRANSFERKIT_CACHE_DIR=folder):
         if speeds is not None:
             Path(folder, _SPEEDS).write_bytes(speeds)
+        if weights.is_dir():
+            Path(folder, "weights").symlink_to(weights.absolute(), target_is_directory=True)
         yield Path(folder)
 
 

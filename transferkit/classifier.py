@@ -588,7 +588,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
 
     def _build_parts(self, backbone, image_format, source, console):
         with console.hush():
-            network = backbone.build(image_format.image_size, self.weights, self.channels)
+            network = backbone.build(image_format.image_size, self.weights, self.channels, console.note)
         activation = "sigmoid" if source.is_multilabel else "softmax"
         num_classes = len(source.class_names)
         return build_parts(backbone, network, image_format, self._head, num_classes, self.seed, activation)

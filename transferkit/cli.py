@@ -5,9 +5,10 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
+from transferkit._utils.folders import default_folder
 from transferkit._utils.text import human_bytes
 from transferkit._version import __version__
-from transferkit.cache.folder import default_folder, max_bytes
+from transferkit.cache.folder import max_bytes
 from transferkit.cache.store import Store
 
 _LONGEST_TITLE = 100

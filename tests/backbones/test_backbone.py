@@ -1,12 +1,18 @@
 import dataclasses
+import hashlib
+import io
+import urllib.request
 from functools import partial
 
 import keras
 import numpy as np
 import pytest
+from keras.src.backend import config
 from keras.src.utils import file_utils
 
+from transferkit import TransferClassifier
 from transferkit.backbones.backbone import Backbone
+from transferkit.backbones.converted import ConvertedWeights
 from transferkit.backbones.registry import get_backbone
 from transferkit.backbones.stages import Stage
 from transferkit.exceptions import WeightsUnavailableError
@@ -167,3 +173,89 @@ def test_a_corrupted_download_says_what_to_do(monkeypatch):
         WeightsUnavailableError, match=r"corrupted(.|\n)*expected hash: 4d473c1dd8becc155b73f8504c6f6626"
     ):
         get_backbone("resnet50").build((32, 32), weights="imagenet")
+
+
+@pytest.fixture
+def no_network(monkeypatch, tmp_path):
+    """Downloads fail for real: all of them are sent to a port where nobody listens, and Keras has no file yet."""
+    monkeypatch.setattr(config, "_KERAS_DIR", str(tmp_path / "keras"))
+    proxy = urllib.request.ProxyHandler(dict.fromkeys(("http", "https"), "http://127.0.0.1:9"))
+    monkeypatch.setattr(urllib.request, "_opener", urllib.request.build_opener(proxy))
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("TRANSFERKIT_CACHE_DIR", str(tmp_path / "cache"))
+
+
+def build_downloaded_tiny(input_shape, weights=None):
+    """Builds the tiny network as Keras builds one that has weights to download."""
+    model = build_tiny(input_shape)
+    if weights == "imagenet":
+        model.load_weights(keras.utils.get_file("tiny.weights.h5", "https://example.com/tiny.weights.h5"))
+    return model
+
+
+@pytest.fixture
+def converted_tiny(tiny, no_network):
+    """A network whose download fails, and whose weights we have made: all are 0.5 in float16."""
+    arrays = {}
+    for layer in build_tiny((12, 10, 3)).layers:
+        arrays |= {f"{layer.name}/{weight.name}": np.full(weight.shape, 0.5, "float16") for weight in layer.weights}
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    converted = ConvertedWeights("tiny.npz", hashlib.sha256(buffer.getvalue()).hexdigest(), "make tiny-weights")
+    converted.path.parent.mkdir(parents=True)
+    converted.path.write_bytes(buffer.getvalue())
+    return dataclasses.replace(tiny, builder=build_downloaded_tiny, converted=converted)
+
+
+def test_what_was_made_on_this_machine_is_used_if_the_download_fails(converted_tiny):
+    notes = []
+    model = converted_tiny.build(note=notes.append)
+    assert all(np.all(np.asarray(weight) == 0.5) for weight in model.weights)
+    assert model.name == "backbone"
+    (note,) = notes
+    assert note.startswith("Keras could not download its ImageNet weights of 'tiny', so those that `make tiny-weights`")
+    assert note.endswith(str(converted_tiny.converted.path))
+
+
+def test_it_takes_images_of_other_sizes_and_channels_too(converted_tiny):
+    model = converted_tiny.build((9, 8), channels=5)
+    assert model.input_shape == (None, 9, 8, 5)
+    np.testing.assert_allclose(model.get_layer("conv").kernel, np.full((3, 3, 5, 4), 0.5 * 3 / 5), rtol=1e-6)
+
+
+def test_the_file_that_keras_keeps_goes_first(converted_tiny, tmp_path):
+    model = build_tiny((12, 10, 3))
+    (tmp_path / "keras" / "datasets").mkdir(parents=True)
+    model.save_weights(tmp_path / "keras" / "datasets" / "tiny.weights.h5")
+    notes = []
+    built = converted_tiny.build(note=notes.append)
+    np.testing.assert_array_equal(built.get_layer("conv").kernel, model.get_layer("conv").kernel)
+    assert not notes
+
+
+def test_a_damaged_file_of_ours_is_refused_and_not_passed_over(converted_tiny):
+    converted_tiny.converted.path.write_bytes(b"half of it")
+    with pytest.raises(OSError, match="damaged, or not the file that `make tiny-weights` makes") as caught:
+        converted_tiny.build()
+    assert not isinstance(caught.value, WeightsUnavailableError)
+
+
+def test_without_either_file_both_ways_are_named(no_network):
+    with pytest.raises(WeightsUnavailableError) as caught:
+        get_backbone("vgg16").build((32, 32))
+    message = str(caught.value)
+    assert "'vgg16' could not be downloaded: URL fetch failure on https://" in message
+    assert "expected hash: 6d6bbae143d832006294945121d1f1fc" in message
+    assert "`make vgg16-weights` in a checkout of transferkit makes them here" in message
+    with pytest.raises(WeightsUnavailableError) as caught:
+        get_backbone("vgg19").build((32, 32))
+    assert "make " not in str(caught.value)
+
+
+def test_the_note_is_said_once_by_a_classifier_and_never_in_silence(converted_tiny, capsys):
+    labels = ["a", "b"] * 4
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 12, 10, 3), dtype="uint8")
+    TransferClassifier(converted_tiny, verbose=2).fit(pixels, labels)
+    assert capsys.readouterr().out.count("so those that `make tiny-weights` made are used") == 1
+    TransferClassifier(converted_tiny, verbose=0).fit(pixels, labels)
+    assert "make tiny-weights" not in capsys.readouterr().out

@@ -8,11 +8,15 @@ from sklearn.datasets import load_sample_image
 from transferkit.backbones import efficientnet_lite
 from transferkit.backbones.efficientnet_lite import (
     EFFICIENTNET_LITE0,
+    EFFICIENTNET_LITE2,
+    LITE2_WEIGHTS,
     WEIGHTS_FILE,
     build_efficientnet_lite0,
+    build_efficientnet_lite2,
     imagenet_weights,
     load_named_weights,
 )
+from transferkit.exceptions import WeightsUnavailableError
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +79,50 @@ def test_a_damaged_file_is_detected(monkeypatch):
     assert imagenet_weights()
 
 
-def test_named_weights_are_set_by_name():
-    image = keras.Input((3,))
-    model = keras.Model(image, keras.layers.Dense(2, name="dense")(image))
-    kernel, bias = np.arange(6.0).reshape(3, 2), np.array([7.0, 8.0])
-    load_named_weights(model, {"dense/bias": bias, "dense/kernel": kernel})
-    np.testing.assert_array_equal(model(np.eye(3)), kernel + bias)
+def test_lite2_has_the_published_number_of_parameters_and_depth():
+    """6.1 million, with the classifier: https://github.com/tensorflow/tpu, models/official/efficientnet/lite."""
+    network = build_efficientnet_lite2((32, 32, 3), include_top=True)
+    assert sum(np.prod(weight.shape) for weight in network.trainable_weights) == 6_092_072
+    blocks = [layer.name[:-7] for layer in network.layers if layer.name.endswith("_dwconv")]
+    assert [sum(block.startswith(f"block{stage}") for block in blocks) for stage in range(1, 8)] == [
+        1,
+        3,
+        3,
+        4,
+        4,
+        5,
+        1,
+    ]
+    outputs = [network.get_layer(f"block{stage}a_project_conv").filters for stage in range(1, 8)]
+    assert outputs == [16, 24, 48, 88, 120, 208, 352]
+
+
+def test_missing_weights_of_lite2_say_what_makes_them(monkeypatch, tmp_path):
+    monkeypatch.setenv("TRANSFERKIT_CACHE_DIR", str(tmp_path))
+    with pytest.raises(WeightsUnavailableError, match="`make lite2-weights` in a checkout of transferkit makes"):
+        EFFICIENTNET_LITE2.build((32, 32))
+
+
+def test_a_damaged_file_of_lite2_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setenv("TRANSFERKIT_CACHE_DIR", str(tmp_path))
+    LITE2_WEIGHTS.path.parent.mkdir()
+    LITE2_WEIGHTS.path.write_bytes(b"no weights")
+    with pytest.raises(OSError, match="damaged, or not the file that `make lite2-weights` makes"):
+        EFFICIENTNET_LITE2.build((32, 32))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not LITE2_WEIGHTS.path.is_file(), reason="no weights of EfficientNet-Lite2: run make lite2-weights")
+def test_lite2_recognises_a_palace():
+    """ImageNet class 698 "palace", before 442 "bell cote"; every array of the file has its place."""
+    arrays = LITE2_WEIGHTS.read()
+    network = build_efficientnet_lite2(include_top=True)
+    load_named_weights(network, arrays)
+    assert {f"{layer.name}/{weight.name}" for layer in network.layers for weight in layer.weights} == set(arrays)
+    probabilities = network(EFFICIENTNET_LITE2.build_preprocessing()(load_sample_image("china.jpg")[np.newaxis]))
+    assert np.argsort(-np.asarray(probabilities)[0])[:2].tolist() == [698, 442]
+    pixels = np.random.default_rng(0).uniform(-1, 1, (1, 64, 64, 3)).astype("float32")
+    features = EFFICIENTNET_LITE2.build((64, 64))(pixels)
+    without = build_efficientnet_lite2((64, 64, 3))
+    load_named_weights(without, arrays)
+    np.testing.assert_array_equal(features, without(pixels))

@@ -5,12 +5,14 @@ Keras documentation or, where it names none, the repository that published the w
 """
 
 import math
+from dataclasses import replace
 from functools import partial
 
 import keras
 
 from transferkit._utils.quiet import warnings_filtered
 from transferkit.backbones.backbone import Backbone
+from transferkit.backbones.converted import ConvertedWeights
 from transferkit.backbones.preprocessing import IMAGENET_STD
 from transferkit.backbones.stages import Stage
 
@@ -117,7 +119,7 @@ def _convnext_stages(name):
     return _stages("stem", stage1=first, **_blocks(name + "_downsampling_block_{}", range(3), name="stage"))
 
 
-_VGG = _family(
+_VGG16, _VGG19 = _family(
     ("vgg16", "VGG16", 224, 14_714_688, 71.3, "6d6bbae143d832006294945121d1f1fc"),
     ("vgg19", "VGG19", 224, 20_024_384, 71.3, "253f8cb515780f3b799900260a226db6"),
     stages=_stages("block1", **_blocks("block{}_conv1", range(2, 6))),
@@ -127,6 +129,12 @@ _VGG = _family(
     paper="Simonyan & Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition, ICLR 2015, "
     "arXiv:1409.1556",
     weights_origin="Keras, from those of VGG, University of Oxford",
+)
+
+VGG16_WEIGHTS = ConvertedWeights(
+    file="vgg16_imagenet.npz",
+    sha256="c169b5fa81537bd7f72a66d6f44bc25405da63cf372d75b045625fc1afbbf824",
+    command="make vgg16-weights",
 )
 
 _RESNET = _family(
@@ -325,7 +333,8 @@ _CONVNEXT = _family(
 )
 
 APPLICATIONS = (
-    *_VGG,
+    replace(_VGG16, converted=VGG16_WEIGHTS),
+    _VGG19,
     *_RESNET,
     *_RESNET_V2,
     *_INCEPTION_V3,

@@ -9,8 +9,10 @@ from typing import Any
 
 import keras
 
+from transferkit._utils.console import logger
 from transferkit._utils.quiet import warnings_filtered
 from transferkit.backbones.channels import with_channels
+from transferkit.backbones.converted import ConvertedWeights, load_named_weights
 from transferkit.backbones.preprocessing import Scaling, build_preprocessing, check_scaling
 from transferkit.backbones.stages import Stage
 from transferkit.exceptions import WeightsUnavailableError
@@ -39,6 +41,7 @@ class Backbone:
         weights_hash: Its MD5 or SHA-256 as Keras publishes it, or `None` where it publishes none.
         channels: Number of channels of the images it takes. One for RGB, which all others are, can be adapted.
         is_fine_tuned: Whether its weights have been trained on images of some classifier already; see `check_is_fresh`.
+        converted: A file of the same weights, for where Keras cannot download its own, or `None`.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Backbone:
     weights_hash: str | None = None
     channels: int = 3
     is_fine_tuned: bool = False
+    converted: ConvertedWeights | None = None
 
     def __post_init__(self):
         check_scaling(self.scaling)
@@ -101,6 +105,7 @@ class Backbone:
         image_size: tuple[int, int] | None = None,
         weights: str | os.PathLike | None = "imagenet",
         channels: int | None = None,
+        note: Callable[[str], None] = logger.info,
     ) -> keras.Model:
         """Builds the network, without its classifier and without input scaling.
 
@@ -109,6 +114,7 @@ class Backbone:
             weights: `"imagenet"`, the path of a weights file without classifier, or `None` for random weights.
             channels: Number of channels of the images; see `transferkit.backbones.channels.with_channels`. Those of
                 one channel, which the preprocessing makes RGB, need no other network. Default: its own.
+            note: Function that is told, in one line, if the ImageNet weights are not those that Keras keeps.
 
         Returns:
             A functional `keras.Model` named `"backbone"`.
@@ -116,6 +122,7 @@ class Backbone:
         Raises:
             WeightsUnavailableError: If the weights are not here and cannot be downloaded.
             FileNotFoundError: If `weights` is a path that does not exist.
+            OSError: If a weights file of ours is damaged, or another file.
             ValueError: If the file does not fit the network, `image_size` is too small for it, or it cannot take images
                 of so many channels.
         """
@@ -123,7 +130,7 @@ class Backbone:
         self.check_image_size(image_size)
         self.check_channels(channels)
         if weights == "imagenet":
-            model = self._build_pretrained(image_size)
+            model = self._build_pretrained(image_size, note)
         else:
             path = _existing_file(weights)
             model = self.builder(input_shape=(*image_size, self.channels), weights=None)
@@ -141,7 +148,7 @@ class Backbone:
                 f"Give `channels={self.channels}`: only backbones for RGB images can be adapted to others."
             )
 
-    def _build_pretrained(self, image_size):
+    def _build_pretrained(self, image_size, note):
         try:
             return self.builder(input_shape=(*image_size, self.channels), weights="imagenet")
         except WeightsUnavailableError:
@@ -149,7 +156,19 @@ class Backbone:
         except Exception as error:  # Keras raises a bare Exception when a download fails
             if not re.search("URL fetch failure|Incomplete or corrupted", str(error)):
                 raise
-            raise WeightsUnavailableError(self._download_advice(error)) from error
+            if self.converted is None or not self.converted.path.exists():
+                raise WeightsUnavailableError(self._download_advice(error)) from error
+        return self._build_converted(image_size, note)
+
+    def _build_converted(self, image_size, note):
+        arrays = self.converted.read()
+        model = self.builder(input_shape=(*image_size, self.channels), weights=None)
+        load_named_weights(model, arrays)
+        note(
+            f"Keras could not download its ImageNet weights of {self.name!r}, so those that `{self.converted.command}` "
+            f"made are used: {self.converted.path}"
+        )
+        return model
 
     def _download_advice(self, error):
         folder = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
@@ -157,11 +176,13 @@ class Backbone:
         address = re.search(r"URL fetch failure on (\S+):", str(error))
         file = address[1].rsplit("/", 1)[-1] if address else self.weights_file
         digest = self.weights_hash if file == self.weights_file else None
+        made = f"`{self.converted.command}` in a checkout of transferkit makes them here.\n" if self.converted else ""
         return (
             f"The ImageNet weights of {self.name!r} could not be downloaded: {error}\n"
             f"  file:          {file}\n"
             f"  expected hash: {digest or '(Keras publishes none for this file)'}\n"
             f"Fetch that file on a connected machine and put it into {folder}, or pass its path as `weights=`.\n"
+            f"{made}"
             f"Without a network, {BUNDLED!r} has its ImageNet weights in the package; "
             "`weights=None` starts from random weights."
         )

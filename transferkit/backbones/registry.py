@@ -7,9 +7,9 @@ import keras
 from transferkit.backbones.applications import APPLICATIONS
 from transferkit.backbones.backbone import Backbone, name_key
 from transferkit.backbones.custom import backbone_from_model
-from transferkit.backbones.efficientnet_lite import EFFICIENTNET_LITE0
+from transferkit.backbones.efficientnet_lite import EFFICIENTNET_LITE0, EFFICIENTNET_LITE2
 
-_registry = {name_key(backbone.name): backbone for backbone in (EFFICIENTNET_LITE0, *APPLICATIONS)}
+_registry = {name_key(backbone.name): backbone for backbone in (EFFICIENTNET_LITE0, EFFICIENTNET_LITE2, *APPLICATIONS)}
 
 
 def list_backbones() -> list[str]:

@@ -10,7 +10,7 @@ from operator import attrgetter
 import numpy as np
 
 from transferkit._utils.fingerprints import fingerprint
-from transferkit.cache.folder import expanded, refuse_strangers
+from transferkit._utils.folders import expanded, refuse_strangers
 from transferkit.cache.places import Disk, Memory
 from transferkit.cache.shelf import Shelf
 

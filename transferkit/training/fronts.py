@@ -8,10 +8,11 @@ from functools import partial
 import numpy as np
 
 from transferkit._utils.fingerprints import fingerprint, fingerprint_images
+from transferkit._utils.folders import default_folder
 from transferkit._utils.memory import free_memory
 from transferkit._utils.text import listing, plural
 from transferkit.backbones.stages import split_model
-from transferkit.cache.folder import default_folder, max_bytes, read_json, update_json
+from transferkit.cache.folder import max_bytes, read_json, update_json
 from transferkit.cache.placement import choose_place
 from transferkit.cache.store import Store
 from transferkit.data.augmentation import Augmentation
