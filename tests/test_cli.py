@@ -143,7 +143,7 @@ def test_a_folder_without_a_name_is_not_the_current_one(folder, capsys, monkeypa
 
 def test_a_folder_that_a_stranger_made_is_refused(folder, capsys, monkeypatch):
     folder.parent.chmod(0o1777)
-    monkeypatch.setattr("transferkit.cache.folder._owner", lambda path: 4711)
+    monkeypatch.setattr("transferkit._utils.folders._owner", lambda path: 4711)
     assert main(["cache"]) == 2
     assert re.match(f"transferkit: The cache folder '{folder}' is not used: .* another user", capsys.readouterr().err)
 

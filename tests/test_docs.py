@@ -28,7 +28,6 @@ PRINTED = re.compile(r"# (\[.*\])$")  # what a line of code is said to print
 
 # Statements that cannot run here, by how they begin, and why.
 LEFT_OUT = {
-    'clf.fit(["a.jpg", "b.png"], ["daisy", "tulip"])': "one image a class: to be enabled once it is fitted",
     'clf.fit("flowers/train", callbacks=[keras.callbacks.TensorBoard("logs")])': "needs TensorBoard, no dependency",
 }
 

@@ -327,7 +327,7 @@ phases = [Phase("logistic"), Phase("all", epochs=2, ema=0.9, l2_sp=1e-3, weight_
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 for labels, schedule, head in (
     (y, phases, "logistic"), (y, "linear", "logistic"), (y, "fine_tune", "logistic"), (y, "gradual", "logistic"),
-    (y, "fine_tune", Head(units=(4,))), (y, "all", Head(units=())), (shares, "fine_tune", "logistic"),
+    (y, "fine_tune", Head(units=(4,), dropout=0.0)), (y, "all", Head(units=())), (shares, "fine_tune", "logistic"),
     (sets, "linear", "logistic"), (sets, "fine_tune", "logistic"), (sets, "all", Head(units=())),
 ):
     options = {"schedule": schedule, "head": head, "batch_size": 8, "verbose": 0, "augmentation": None, "epochs": 2}

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from transferkit._utils import folders
 from transferkit._utils.folders import default_folder, refuse_strangers
 
 
@@ -12,6 +13,15 @@ def bare_environment(monkeypatch, tmp_path):
     for name in ("TRANSFERKIT_CACHE_DIR", "TRANSFERKIT_CACHE_SIZE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
+
+
+@pytest.fixture
+def public(tmp_path, monkeypatch):
+    """A folder where everybody can make others, and one in it that somebody else has made."""
+    (tmp_path / "public" / "theirs" / "cache").mkdir(parents=True)
+    (tmp_path / "public").chmod(0o1777)
+    monkeypatch.setattr(folders, "_owner", lambda path: 4711 if "theirs" in str(path) else os.getuid())
+    return tmp_path / "public"
 
 
 def test_the_folder_is_what_the_variable_says(monkeypatch):

@@ -4,7 +4,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from transferkit.cache import folder
 from transferkit.cache.folder import (
     free_disk,
     max_bytes,
@@ -18,15 +17,6 @@ def bare_environment(monkeypatch, tmp_path):
     for name in ("TRANSFERKIT_CACHE_DIR", "TRANSFERKIT_CACHE_SIZE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-
-
-@pytest.fixture
-def public(tmp_path, monkeypatch):
-    """A folder where everybody can make others, and one in it that somebody else has made."""
-    (tmp_path / "public" / "theirs" / "cache").mkdir(parents=True)
-    (tmp_path / "public").chmod(0o1777)
-    monkeypatch.setattr(folder, "_owner", lambda path: 4711 if "theirs" in str(path) else os.getuid())
-    return tmp_path / "public"
 
 
 @pytest.mark.parametrize(("text", "expected"), [("", 20 * 10**9), ("3", 3 * 10**9), ("0.5", 5 * 10**8), ("0", 0)])

@@ -107,17 +107,17 @@ def test_rare_classes_are_found_more_often(balance, schedule, uneven_images, tin
     assert shares[1] > shares[0] + 0.05
 
 
-@pytest.mark.parametrize("interpolate", [False, True])
-def test_crt_fits_the_head_again_whatever_trained_last(interpolate, uneven_images, tiny_backbone):
+def test_crt_fits_the_head_again_after_a_phase_that_does_not_interpolate(uneven_images, tiny_backbone):
     images, labels = uneven_images
-    schedule = [Phase("all", epochs=8, learning_rate=0.02, interpolate=interpolate)]  # no head was balanced before
+    # No head was balanced before, and this one learns the sizes of the classes.
+    schedule = [Phase("head", epochs=40, learning_rate=0.05, patience=None)]
     means = []
     for balance in (None, "crt"):
         options = {"balance": balance, "schedule": schedule, "augmentation": None, "verbose": 0}
         light = TransferClassifier(tiny_backbone, **options).fit(images, labels).predict_proba(images)[:, 1]
         means.append((light[labels == "dark"].mean() + light[labels == "light"].mean()) / 2)
     # Where all classes weigh the same, so do the probabilities of a logistic head.
-    assert means[0] < 0.4
+    assert means[0] < 0.3
     assert means[1] == pytest.approx(0.5, abs=0.08)
 
 

@@ -14,7 +14,7 @@ from transferkit.models.heads import Head
 from transferkit.models.precision import computing_in
 from transferkit.training.callbacks import Record
 from transferkit.training.heads import fit_logistic_head, record_of_head
-from transferkit.training.loop import _accuracy_of_guessing
+from transferkit.training.loop import Options, _accuracy_of_guessing
 from transferkit.training.phases import Phase
 from transferkit.training.rates import ReduceOnPlateau, StepDecay
 
@@ -719,10 +719,10 @@ def test_chance_level_is_explained_once(make_bench, eagerly):
 def test_a_useless_phase_that_interpolates_leaves_the_best_of_all_phases(make_bench):
     bench = make_bench()
     good = bench.train(Phase("all", epochs=4, learning_rate=0.1))
-    bad = [Phase("all", epochs=1, learning_rate=3.0), Phase("all", epochs=1, learning_rate=1e-9, interpolate=True)]
+    bad = [Phase("all", epochs=1, learning_rate=0.3), Phase("all", epochs=1, learning_rate=1e-9, interpolate=True)]
     record = Record()
     record.keep(good.best_loss, 0, bench.captured())
-    record.add(0, "before", {}, 0.0)
+    record.add(0, "before", dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy"), good.best_loss), 0.0)
     best = bench.captured()
     bench.train(*bad, record=record)
     assert record.history["val_loss"][-1] > 1.5 * good.best_loss  # the phases were useless
@@ -749,3 +749,13 @@ def test_a_user_who_stops_in_the_epoch_of_the_phases_patience_is_obeyed(make_ben
     assert set(record.history["phase"]) == {"head"}
     again = make_bench().train(*phases)  # without the user's word, the next phase follows
     assert set(again.history["phase"]) == {"head", "stage3"}
+
+
+def test_the_loss_of_any_number_of_labels_has_a_gradient_where_probabilities_are_certain():
+    logits = tf.constant([[200.0, -200.0], [-200.0, 200.0]])
+    targets = np.array([[1.0, 0.0], [1.0, 0.0]])
+    for focus in (0.0, 2.0):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            loss = Options(focus=focus, is_multilabel=True).loss(targets, tf.sigmoid(logits))
+        assert np.isfinite(tape.gradient(loss, logits)).all()

@@ -29,3 +29,12 @@ def _count(change):
         _depth += change
         logger = logging.getLogger("tensorflow")
         (logger.addFilter if _depth else logger.removeFilter)(_is_worth_saying)
+
+
+def without_symbolic_build(model):
+    """Keeps Keras from looking at a first batch before it trains or evaluates a model that is built already.
+
+    Under a strategy, Keras 3.12 to 3.15 takes the mean of what the replicas got, element by element, only to learn the
+    shapes; where they got different numbers of images, as of five on two replicas, that is an error.
+    """
+    model._maybe_symbolic_build = lambda iterator=None, data_batch=None: None

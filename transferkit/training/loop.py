@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from transferkit._utils.console import Console
-from transferkit._utils.keras import without_retracing_warnings
+from transferkit._utils.keras import without_retracing_warnings, without_symbolic_build
 from transferkit._utils.text import plural
 from transferkit.backbones.stages import split_model
 from transferkit.data.datasets import validation_batches
@@ -48,7 +48,9 @@ class Options:
     def loss(self):
         """The loss of a classifier that gives probabilities."""
         if self.is_multilabel:
-            return keras.losses.BinaryFocalCrossentropy(gamma=self.focus)  # the log loss if that is 0
+            # With gamma=0 the focal loss is the log loss, but its gradient is NaN where a probability is 1.
+            focal = keras.losses.BinaryFocalCrossentropy
+            return focal(gamma=self.focus) if self.focus else keras.losses.BinaryCrossentropy()
         if self.focus:
             return keras.losses.CategoricalFocalCrossentropy(alpha=1.0, gamma=self.focus)
         return keras.losses.CategoricalCrossentropy()
@@ -246,6 +248,8 @@ class _Run:
         # Without XLA: the last batch of an epoch has another size, and on CPUs XLA is far slower.
         model.compile(self.outer, self.options.loss, weighted_metrics=self.options.metrics, jit_compile=False)
         _create_metrics(model)
+        if model.distribute_strategy.num_replicas_in_sync > 1:
+            without_symbolic_build(model)
         return model
 
     def _probabilities(self, view, once):
