@@ -1,6 +1,7 @@
 """The classifier with schedules that train the backbone, as a user sees it."""
 
 import random
+import signal
 from dataclasses import replace
 
 import keras
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.metrics import log_loss
+from sklearn.model_selection import cross_val_score
 from tensorflow.keras.preprocessing.image import ImageDataGenerator
 
 from transferkit import Augmentation, Head, Phase, TransferClassifier
@@ -343,45 +345,88 @@ for labels, schedule, head in (
     assert differences.max() < 2e-3
 
 
-class Interrupting(keras.callbacks.Callback):
-    """Presses Ctrl-C at the end of a batch of an epoch, both counted over all phases."""
+# ---- interrupted ----
 
-    def __init__(self, epoch, batch):
+
+class Interrupting(keras.callbacks.Callback):
+    """Does as Ctrl-C does, in a step of some epoch."""
+
+    def __init__(self, epoch):
         super().__init__()
-        self.when, self.epoch = (epoch, batch), None
+        self.last = epoch
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):
-        if (self.epoch, batch) == self.when:
-            raise KeyboardInterrupt
+        if self.epoch == self.last:
+            signal.raise_signal(signal.SIGINT)
 
 
-@pytest.mark.parametrize("sets_of_labels", [False, True])
-@pytest.mark.parametrize(("epoch", "words"), [(0, "the head before the first epoch"), (1, "epoch 1 with")])
-def test_an_interrupted_fit_leaves_the_best_until_then(
-    tiny_backbone, images, labels, epoch, words, sets_of_labels, tmp_path, capsys
+@pytest.mark.parametrize(
+    ("schedule", "epoch", "options"),
+    [
+        ("all", 2, {}),
+        ("fine_tune", 0, {}),
+        ([Phase("lora", epochs=3, lora_rank=2, learning_rate=0.01, ema=0.5)], 1, {"balance": "crt"}),
+    ],
+    ids=["epochs", "the head before", "adapters and means"],
+)
+def test_an_interrupted_fit_leaves_the_best_weights_so_far(
+    tiny_backbone, images, labels, schedule, epoch, options, capsys
 ):
-    first = Phase("head", epochs=1, learning_rate=1e-9) if epoch else Phase("logistic")
-    schedule = [first, Phase("all", epochs=8, learning_rate=1e-3, patience=None)]
-    y = [{label} for label in labels.tolist()] if sets_of_labels else labels
-    clf = TransferClassifier(tiny_backbone, schedule=schedule, augmentation=None, batch_size=8)
+    clf = TransferClassifier(tiny_backbone, schedule=schedule, epochs=5, batch_size=8, verbose=2, **options)
     with pytest.raises(KeyboardInterrupt):
-        clf.fit(images, y, callbacks=[Interrupting(epoch, 1)])
-    said = capsys.readouterr().out
-    assert f"Interrupted after {epoch} epoch" in said
-    assert words in said
-    assert len(clf.history_["epoch"]) == 1
-    assert np.isfinite(clf.predict_proba(images)).all()
-    assert (clf.thresholds_ is not None) == sets_of_labels
-    clf.save(tmp_path / "kept.keras")
-    again = TransferClassifier.load(tmp_path / "kept.keras")
-    assert np.allclose(again.predict_proba(images), clf.predict_proba(images))
+        clf.fit(images, labels, validation_data=(images, labels), callbacks=[Interrupting(epoch)])
+    losses = clf.history_["val_loss"]
+    assert max(clf.history_["epoch"]) == epoch
+    assert log_loss(labels, clf.predict_proba(images), labels=clf.classes_) == pytest.approx(min(losses), rel=1e-4)
+    out = capsys.readouterr().out
+    assert f"Interrupted after {epoch} epoch" in out
+    assert f"with a validation loss of {min(losses):.3f}" in out
 
 
-def test_a_fit_that_is_interrupted_before_anything_good_is_there_fits_nothing(tiny_backbone, images, labels):
-    clf = TransferClassifier(tiny_backbone, schedule="all", epochs=2, augmentation=None, **FAST)
+def test_an_interrupted_classifier_of_many_labels_has_its_thresholds(tiny_backbone, images, labels, tmp_path):
+    targets = np.stack([labels == "red", np.arange(len(labels)) % 2], axis=1).astype(int)
+    clf = TransferClassifier(tiny_backbone, schedule="all", epochs=3, **FAST)
     with pytest.raises(KeyboardInterrupt):
-        clf.fit(images, labels, callbacks=[Interrupting(0, 0)])
+        clf.fit(images, targets, callbacks=[Interrupting(1)])
+    assert clf.thresholds_.shape == (2,)
+    clf.save(tmp_path / "a.keras")
+    again = TransferClassifier.load(tmp_path / "a.keras")
+    assert np.array_equal(again.predict_proba(images), clf.predict_proba(images))
+
+
+def test_an_interruption_while_everything_is_finished_keeps_the_best_epoch(tiny_backbone, images, labels, monkeypatch):
+    clf = TransferClassifier(tiny_backbone, schedule=[Phase("head", epochs=2)], balance="crt", **FAST)
+
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("transferkit.training.fitting.fit_logistic_head", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(images, labels, validation_data=(images, labels))
+    loss = log_loss(labels, clf.predict_proba(images), labels=clf.classes_)
+    assert loss == pytest.approx(min(clf.history_["val_loss"]), rel=1e-4)
+
+
+def test_an_interruption_before_anything_is_there_leaves_nothing(tiny_backbone, images, labels):
+    clf = TransferClassifier(tiny_backbone, schedule="all", **FAST)
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(images, labels, callbacks=[Interrupting(0)])
     assert not hasattr(clf, "model_")
+
+
+class InterruptedClassifier(TransferClassifier):
+    fits = 0
+
+    def fit(self, x, y):
+        type(self).fits += 1
+        return super().fit(x, y, callbacks=[Interrupting(0)])
+
+
+def test_an_interruption_ends_a_cross_validation(tiny_backbone, images, labels):
+    clf = InterruptedClassifier(tiny_backbone, schedule="fine_tune", epochs=1, **FAST)
+    with pytest.raises(KeyboardInterrupt):
+        cross_val_score(clf, images, labels, cv=3)
+    assert InterruptedClassifier.fits == 1

@@ -161,3 +161,55 @@ def test_layers_that_are_used_twice_do_not_hide_where_the_image_shrinks():
     found = find_stages(network)
     assert [stage.first_layer for stage in found] == [None, "smallest"]
     assert names(stage_layers(network, found)["stage2"]) == ["smallest"]
+
+
+# ---- layers that are called more than once ----
+
+REUSING = (Stage("first"), Stage("second", "conv2"), Stage("third", "conv3"))
+
+
+@pytest.fixture
+def reusing_network():
+    """Three convolutions that halve the image, with one activation layer for the first two."""
+    layers = keras.layers
+    image = keras.Input((32, 32, 3), name="image")
+    activation = layers.PReLU(alpha_initializer="ones", shared_axes=[1, 2, 3], name="activation")
+    x = activation(layers.Conv2D(4, 3, strides=2, padding="same", name="conv1")(image))
+    x = activation(layers.Conv2D(4, 3, strides=2, padding="same", name="conv2")(x))
+    return keras.Model(image, layers.Conv2D(8, 3, strides=2, padding="same", name="conv3")(x), name="reusing")
+
+
+def test_a_stage_may_begin_at_a_later_output_of_a_layer_that_is_called_again(reusing_network):
+    members = stage_layers(reusing_network, REUSING)
+    assert {name: names(layers) for name, layers in members.items()} == {
+        "first": ["image", "conv1", "activation"], "second": ["conv2"], "third": ["conv3"]
+    }  # fmt: skip
+    assert exact_cuts(reusing_network, REUSING) == ("third",)  # before "second", the activation is on both sides
+
+
+def test_a_network_can_be_cut_behind_the_last_call_of_a_layer(reusing_network):
+    pixels = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype("float32")
+    front, back = split_model(reusing_network, REUSING, "third")
+    np.testing.assert_allclose(back(front(pixels)), reusing_network(pixels), rtol=1e-5, atol=1e-6)
+
+
+def test_calls_in_the_graph_of_another_model_change_no_stage(network):
+    image = keras.Input((16, 16, 3))
+    keras.Model(image, network.get_layer("block1_conv")(keras.layers.Conv2D(4, 1)(image)))
+    keras.models.clone_model(network, clone_function=lambda layer: layer)
+    before = build_residual_network()
+    members = stage_layers(network, STAGES)
+    assert {name: names(layers) for name, layers in members.items()} == {
+        name: names(layers) for name, layers in stage_layers(before, STAGES).items()
+    }
+
+
+def test_stages_are_found_around_layers_that_are_called_again(reusing_network):
+    x = keras.layers.ReLU(name="last")(reusing_network.output)
+    assert find_stages(keras.Model(reusing_network.input, x)) == (
+        Stage("stage1"),
+        Stage("stage2", "conv3"),
+        Stage("stage3", "last"),
+    )
+    again = keras.Model(reusing_network.input, reusing_network.get_layer("conv2")(x[..., :4]))
+    assert find_stages(again) == (Stage("stage1"),)  # nothing between the two calls can be cut off

@@ -422,3 +422,20 @@ def test_batch_norm_inside_a_model_adapts_after_a_phase_that_held_it():
     set_flags(network, select(network, stages, "all"))  # and back: scale and shift train, statistics stay
     assert not norm.trainable
     assert norm.gamma.trainable
+
+
+@pytest.mark.parametrize("first", ["head", "all", "stage2", "batch_norm"])
+@pytest.mark.parametrize(
+    ("train", "changing"),
+    [("stage3", {"conv2"}), ("stage2", {"inner_conv", "inner_bn", "conv2"}), ("batch_norm", {"inner_bn"})],
+)
+@pytest.mark.parametrize("adapts", [True, False], ids=["adapt", "fixed"])
+def test_a_phase_before_leaves_no_trace_inside_a_nested_model(first, train, changing, adapts, pixels):
+    network, stages = nested_batch_norm()
+    for adapts_before in (True, False):
+        build_view(network, select(network, stages, first), adapt_batch_norm=adapts_before)
+    selection = select(network, stages, train)
+    changed = one_step(network, selection, build_view(network, selection, adapt_batch_norm=adapts), pixels)
+    statistics = {path for path in changed if "moving" in path}
+    assert len(statistics) == (2 if adapts and train == "stage2" else 0)
+    assert {path for path in changed - statistics if "head" not in path} == expected_changes(network, changing)

@@ -317,3 +317,29 @@ def test_the_rate_of_a_stream_leaves_out_its_start(monkeypatch):
 def test_the_rate_of_one_batch_is_no_hindrance():
     assert measure_rate([(np.zeros((5, 1)), None)]) == float("inf")
     assert measure_rate([]) == float("inf")
+
+
+def test_an_epoch_that_was_cut_short_has_the_rate_of_its_steps(monkeypatch):
+    times = iter([0.0, 9.0, 9.5, 10.0, 10.5, 11.0, 20.0])
+    monkeypatch.setattr(module.time, "perf_counter", lambda: next(times))
+    watched = Watched()
+    watched.monitor.set_params({"steps": 25})  # 4 images each
+    watched.epoch(0.5, batches=5)
+    assert watched.rows[0][1] == pytest.approx(4 / 0.5)
+
+
+class Stopper(keras.callbacks.Callback):
+    def __init__(self, hook):
+        super().__init__()
+        setattr(self, hook, lambda *args, **kwargs: setattr(self.model, "stop_training", True))
+
+
+@pytest.mark.parametrize("hook", ["on_epoch_end", "on_train_batch_end", "on_test_end", None])
+def test_callbacks_of_the_user_that_stop_are_told_from_the_end_of_a_phase(hook):
+    phase, across = Stopper("on_epoch_end"), AcrossPhases([Stopper(hook)] if hook else [], epochs=3)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", run_eagerly=True)
+    data = np.ones((2, 1)), np.ones((2, 1))
+    model.fit(*data, validation_data=data, epochs=3, callbacks=[phase, across], verbose=0)
+    assert model.stop_training
+    assert across.has_stopped == (hook is not None)

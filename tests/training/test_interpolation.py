@@ -4,7 +4,10 @@ import pytest
 
 from transferkit._utils.console import Console
 from transferkit.evaluation.calibration import judge_at_best_temperature
+from transferkit.models.features import join
 from transferkit.models.weights import blend, restore
+from transferkit.training.callbacks import Record
+from transferkit.training.heads import fit_logistic_head
 from transferkit.training.interpolation import SHARES, interpolate
 from transferkit.training.phases import Phase
 
@@ -26,15 +29,19 @@ class Trained:
         logits = np.log(np.maximum(self.bench.parts.whole.predict(source.images, verbose=0), 1e-30))
         return judge_at_best_temperature(logits, source.labels)
 
-    def choose(self, start, end, rival=None):
+    def choose(self, start, end):
         said, console = [], Console(0)
         console.note = said.append
         restore(self.bench.parts.models, end)
         source, parts = self.bench.material.validation, self.bench.parts
         found = interpolate(
-            start, end, parts, lambda: parts.whole.predict(source.images, verbose=0), source.labels, console,
-            rival=rival,
-        )  # fmt: skip
+            start,
+            end,
+            parts,
+            lambda: parts.whole.predict(source.images, verbose=0),
+            source.labels,
+            console,
+        )
         return found, [text for text in said if "%" in text]  # a slow step says so, too
 
 
@@ -132,10 +139,73 @@ def test_a_phase_that_helped_names_its_best_epoch_and_not_its_last(make_bench):
     assert bench.validation_loss()[0] <= losses[1]  # at the best temperature
 
 
-def test_weights_that_were_better_before_the_phase_stay_the_best(trained):
-    found, (said,) = trained.choose(trained.spoilt, trained.before, rival=trained.after)
-    assert not found.is_best
-    assert "are as good on validation data as the best so far, which are kept" in said
-    found, (said,) = trained.choose(trained.before, trained.after, rival=trained.spoilt)
-    assert found.is_best
-    assert said.startswith("Weights ")
+# ---- after phases that made it worse ----
+
+
+class Setting(keras.callbacks.Callback):
+    """Sets the weights of a head after the last batch of some epochs, as if training had found them."""
+
+    def __init__(self, dense, weights):
+        super().__init__()
+        self.layer, self.weights = dense.get_layer("probabilities"), weights
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == self.params["steps"] - 1 and self.epoch in self.weights:
+            self.layer.set_weights(self.weights[self.epoch])
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+
+def solved_head(bench, quiet):
+    """Kernel and bias of the logistic head for the backbone as it is."""
+    parts, source = bench.parts, bench.material.training
+    features = join(parts.preprocessing, parts.network, parts.pooling).predict(source.images, verbose=0)
+    fit_logistic_head(parts.dense, features, source.labels, temperature=0.1, console=quiet)
+    return parts.dense.get_layer("probabilities").get_weights()
+
+
+def wrong(head):
+    return [-weight for weight in head]
+
+
+@pytest.mark.parametrize("train", ["head", "stage3"])
+def test_what_was_better_before_a_useless_phase_stays(train, make_bench, quiet):
+    bench = make_bench()
+    good = solved_head(bench, quiet)
+    first = Record()
+    first.keep(float(bench.validation_loss()[0]), 0, bench.captured())
+    bad, useless = Phase("head", epochs=1, name="bad"), Phase(train, epochs=2, learning_rate=1e-9, interpolate=True)
+    setting = Setting(bench.parts.dense, {0: wrong(good)})
+    record = bench.train(bad, useless, record=first, callbacks=[setting], cache="memory")
+    assert min(record.history["val_loss"]) > 2 * record.best_loss
+    assert record.best_epoch == 0
+    assert bench.validation_loss()[0] == pytest.approx(record.best_loss, rel=1e-4)
+    assert bench.said[-1] == f"Weights of the beginning are better than all these (log loss {record.best_loss:.3f})."
+
+
+def test_a_phase_that_made_up_for_a_bad_one_takes_over_under_its_own_epoch(make_bench, quiet):
+    bench = make_bench()
+    good = solved_head(bench, quiet)
+    first = Record()
+    bench.parts.dense.get_layer("probabilities").set_weights([0 * weight for weight in good])
+    first.keep(float(bench.validation_loss()[0]), 0, bench.captured())
+    setting = Setting(bench.parts.dense, {0: wrong(good), 1: [0.5 * weight for weight in good]})
+    bad, last = Phase("head", epochs=1, name="bad"), Phase("head", epochs=1, learning_rate=1e-9, interpolate=True)
+    record = bench.train(bad, last, record=first, callbacks=[setting], cache="memory")
+    assert record.best_epoch == 2
+    assert record.best_loss < np.log(3)
+    assert bench.validation_loss()[0] == pytest.approx(record.best_loss, rel=1e-4)
+
+
+def test_the_beginning_of_a_phase_has_its_own_epoch_and_not_that_of_the_best_so_far(make_bench, quiet):
+    bench = make_bench()
+    good = solved_head(bench, quiet)
+    first = Record()
+    bench.parts.dense.get_layer("probabilities").set_weights(wrong(good))
+    first.keep(0.0, 0, bench.captured())  # seems to be the best
+    setting = Setting(bench.parts.dense, {0: good, 1: wrong(good)})
+    better, useless = Phase("head", epochs=1), Phase("head", epochs=1, learning_rate=1e-9, interpolate=True)
+    record = bench.train(better, useless, record=first, callbacks=[setting], cache="memory")
+    assert "Weights 0% of the way" in bench.said[-1]
+    assert record.best_epoch == 1

@@ -118,15 +118,15 @@ def _first_layers_after_cuts(model):
     """Yields, in order, the layers whose input alone carries everything computed before it, and that input."""
     calls = _calls(model)
     last_use = {id(t): i for i, call in enumerate(calls) for t in call.input_tensors}
-    open_tensors, seen = set(), set()
+    last_call = {id(call.operation): i for i, call in enumerate(calls)}
+    open_tensors, open_until = set(), -1  # a layer that is called again is on both sides of a cut before that
     for i, call in enumerate(calls):
         inputs, layer = call.input_tensors, call.operation
         alone = len(inputs) == 1 and open_tensors == {id(inputs[0])}
         is_image = inputs and any(inputs[0] is t for t in model.inputs)
-        # A stage is found by its first layer, which therefore must not have been called before.
-        if alone and not is_image and isinstance(layer, keras.layers.Layer) and layer.name not in seen:
+        if alone and not is_image and isinstance(layer, keras.layers.Layer) and open_until < i:
             yield layer, inputs[0]
-        seen.add(layer.name)
+        open_until = max(open_until, last_call[id(layer)])
         open_tensors |= {id(t) for t in call.output_tensors}
         open_tensors = {t for t in open_tensors if last_use.get(t, -1) > i}
 

@@ -192,24 +192,28 @@ def _has_modes(layer):
 def set_flags(network, selection, adapt_batch_norm=False):
     """Sets which layers of `network` train. Each has a flag of its own: that of a model would say nothing."""
     network.trainable = True
+    trains_whole_layers = selection.rank is None and not selection.only_batch_norm
     for layer in network.layers:
-        trains = layer.name in selection.layers and selection.rank is None and not selection.only_batch_norm
-        for inner in layer._flatten_layers():
-            # The flag of a model says nothing about the layers in it, and setting it to what it is does nothing.
-            inner.trainable = trains
+        trains = layer.name in selection.layers and trains_whole_layers
         for inner in layer._flatten_layers():
             if isinstance(inner, _BATCH_NORM) and selection.only_batch_norm:
-                inner.trainable = True
+                _set_flag(inner, True)
             elif isinstance(inner, _BATCH_NORM) and inner is not layer and not adapt_batch_norm:
-                _keep_statistics(inner, layer.trainable)
+                # `AtRest` cannot reach it: its statistics are frozen, and scale and shift train with the layer.
+                _set_flag(inner, False, trains)
+            else:
+                _set_flag(inner, trains)
 
 
-def _keep_statistics(layer, trains):
-    """Freezes BatchNorm inside a layer, where `AtRest` cannot reach it, but for scale and shift where these train."""
-    layer.trainable = False
-    for weight in (layer.gamma, layer.beta):
-        if weight is not None:
-            weight.trainable = trains
+def _set_flag(layer, trains, weights_train=None):
+    """Sets the flag of a layer and those of its weights, whatever an earlier phase has made of them.
+
+    Keras hands a flag on only where it differs from the one that is there, and so would miss weights and layers inside
+    that were set one by one.
+    """
+    layer.trainable = trains
+    for weight in layer._trainable_variables:
+        weight.trainable = trains if weights_train is None else weights_train
 
 
 def depths_below_head(network, stages, adapters=None):

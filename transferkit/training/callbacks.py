@@ -142,10 +142,11 @@ class PhaseMonitor(keras.callbacks.Callback):
 
     def _rate(self):
         """Images a second, without the first step, in which TensorFlow traces."""
-        if len(self._steps) < _FEWEST_STEPS:
+        count = len(self._steps)
+        if count < _FEWEST_STEPS:
             return None
-        seconds = (self._steps[-1] - self._steps[0]) / (len(self._steps) - 1) * len(self._steps)
-        return self._num_images / seconds
+        images_a_step = self._num_images / ((self.params or {}).get("steps") or count)  # fewer steps may have been run
+        return images_a_step * (count - 1) / (self._steps[-1] - self._steps[0])
 
     def _compare(self, loss, epoch):
         is_best = self._record.is_best(loss)

@@ -114,27 +114,34 @@ def _train(parts, phases, source, validation, settings, console, fronts):
         split = _split(source, validation)
     training = _Training(parts, source, validation, settings, console, fronts)
     record = training.start(phases)
-    training.run(phases, record)
-    history = record.history
-    if record.was_interrupted:
+    try:
+        training.run(phases, record)
+        if record.best_epoch and not record.is_interpolated:
+            console.note(_describe_best(record))
+        elif record.best_epoch == 0:
+            refitted = " and fitted to all images" if is_split else ""
+            console.note(f"Fine-tuning did not improve on the logistic head, which is kept{refitted}.")
+            if is_split:
+                on_all = _Training(parts, whole, None, settings, console, fronts)
+                on_all.solve_head()
+                training, split = on_all, _split(whole, None)
+        if settings.balance == "crt" and record.best_epoch != 0:  # the first head is balanced already
+            training.retrain_classifier()
+    except KeyboardInterrupt:
+        if record.best_weights is None:
+            raise
+        restore(parts.models, record.best_weights)
         console.note(_describe_interruption(record))
-        return Outcome(history, split, training.thresholds(), was_interrupted=True)
-    if record.best_epoch and not record.is_interpolated:
-        row = history["epoch"].index(record.best_epoch)
-        console.note(
-            f"Best epoch {record.best_epoch} of {record.epochs_done}: "
-            f"validation loss {history['val_loss'][row]:.3f}, accuracy {history['val_accuracy'][row]:.3f}"
-        )
-    elif record.best_epoch == 0:
-        refitted = " and fitted to all images" if is_split else ""
-        console.note(f"Fine-tuning did not improve on the logistic head, which is kept{refitted}.")
-        if is_split:
-            training = _Training(parts, whole, None, settings, console, fronts)
-            training.solve_head()
-            split = _split(whole, None)
-    if settings.balance == "crt" and record.best_epoch != 0:  # the first head is balanced already
-        training.retrain_classifier()
-    return Outcome(history, split, training.thresholds())
+        record.was_interrupted = True
+    return Outcome(record.history, split, training.thresholds(), record.was_interrupted)
+
+
+def _describe_best(record):
+    history, row = record.history, record.history["epoch"].index(record.best_epoch)
+    return (
+        f"Best epoch {record.best_epoch} of {record.epochs_done}: "
+        f"validation loss {history['val_loss'][row]:.3f}, accuracy {history['val_accuracy'][row]:.3f}"
+    )
 
 
 def _describe_interruption(record):
@@ -291,20 +298,8 @@ class _Training:
         return record_of_head(self.parts.dense, *judged, capture(self.parts.models), phases[0].title)
 
     def run(self, phases, record):
-        """Runs the phases that an optimizer trains and writes them into the `Record`.
-
-        A `KeyboardInterrupt` ends them; the classifier then has the best weights until now, if there are any.
-        """
+        """Runs the phases that an optimizer trains and writes them into the `Record`."""
         self._is_trained = True
-        try:
-            self._run(phases, record)
-        except KeyboardInterrupt:
-            if record.best_weights is None:
-                raise
-            restore(self.parts.models, record.best_weights)
-            record.was_interrupted = True
-
-    def _run(self, phases, record):
         phases = [phase for phase in phases if phase.train != "logistic"]
         material = self.material()
         on_images = self.fronts.plan(phases, material)

@@ -22,7 +22,6 @@ class Interpolated:
         log_loss: Plain log loss there, temperature included.
         accuracy: Accuracy there.
         weights: The weights, the temperature among them, as `capture` gives them.
-        is_best: Whether no rival was better.
     """
 
     share: float
@@ -30,20 +29,26 @@ class Interpolated:
     log_loss: float
     accuracy: float
     weights: list[np.ndarray] = field(repr=False)
-    is_best: bool = True
 
 
 @dataclass(frozen=True)
-class _Trial:
-    """What validation data say of one set of weights."""
+class Judgement:
+    """What validation data say of one set of weights.
 
-    loss: float  # at the best temperature, against Platt's targets
+    Attributes:
+        loss: Log loss at the best temperature, against Platt's targets.
+        accuracy: Accuracy.
+        temperature: That temperature.
+        log_loss: Plain log loss at it.
+    """
+
+    loss: float
     accuracy: float
     temperature: float
-    log_loss: float  # at that temperature
+    log_loss: float
 
 
-def interpolate(start, end, parts, probabilities, labels, console, weights=None, rival=None):
+def interpolate(start, end, parts, probabilities, labels, console, weights=None):
     """Chooses a place between two sets of weights by their log loss at the best temperature on validation data.
 
     Wortsman et al. (CVPR 2022): the weights between a pretrained and a fine-tuned network are often better, and more
@@ -57,45 +62,36 @@ def interpolate(start, end, parts, probabilities, labels, console, weights=None,
         labels: Their `(n,)` codes or, of any number of labels for each image, `(n, num_classes)` 0 and 1.
         console: Told about the progress.
         weights: `(n,)` weights of these images, or `None`.
-        rival: Weights of an earlier phase that were the best so far, which must be beaten as well, or `None`.
 
     Returns:
         An `Interpolated`.
     """
-
-    def judge(candidate):
-        restore(parts.models, candidate)
-        logits = logits_of(probabilities(), labels)
-        judged = judge_at_best_temperature(logits, labels, weights)
-        advance(1)
-        return _Trial(*judged, log_loss(logits / judged[-1], labels, weights))
-
-    with console.step("Interpolating weights", len(SHARES) + (rival is not None), "set") as advance:
-        trials = [judge(blend(start, end, share)) for share in SHARES]
-        rivals = [] if rival is None else [judge(rival)]
+    trials = []
+    with console.step("Interpolating weights", len(SHARES), "set") as advance:
+        for share in SHARES:
+            trials.append(judge_weights(blend(start, end, share), parts, probabilities, labels, weights))
+            advance(1)
     losses = [trial.loss for trial in trials]
     best = int(np.argmin(losses))
     best = 0 if losses[best] > (1 - _WORTHWHILE) * losses[0] else best
-    found, is_best = trials[best], all(found_before.loss > losses[best] for found_before in rivals)
+    found, before, after = trials[best], trials[0], trials[-1]
     restore(parts.models, blend(start, end, SHARES[best]))
     divide_logits(parts.head, found.temperature)
-    console.note(_describe(SHARES[best], found, trials, [] if is_best else rivals))
-    return Interpolated(SHARES[best], found.loss, found.log_loss, found.accuracy, capture(parts.models), is_best)
-
-
-def _describe(share, found, trials, better):
-    ends = f"before {_numbers(trials[0])}; after {_numbers(trials[-1])}"
-    if better:
-        return (
-            "No weights between those before and after this phase are as good on validation data as the best so far, "
-            f"which are kept: log loss {better[0].log_loss:.3f}, accuracy {better[0].accuracy:.3f} "
-            f"({share:.0%} of the way {_numbers(found)}; {ends})"
-        )
-    return (
-        f"Weights {share:.0%} of the way from before to after fine-tuning are best on validation data: "
-        f"log loss {found.log_loss:.3f}, accuracy {found.accuracy:.3f} ({ends})"
+    console.note(
+        f"Weights {SHARES[best]:.0%} of the way from before to after fine-tuning are best on validation data: "
+        f"log loss {found.log_loss:.3f}, accuracy {found.accuracy:.3f} (before {before.log_loss:.3f}, "
+        f"{before.accuracy:.3f}; after {after.log_loss:.3f}, {after.accuracy:.3f})"
     )
+    return Interpolated(SHARES[best], found.loss, found.log_loss, found.accuracy, capture(parts.models))
 
 
-def _numbers(trial):
-    return f"{trial.log_loss:.3f}, {trial.accuracy:.3f}"
+def judge_weights(values, parts, probabilities, labels, weights=None):
+    """Judges one set of weights as `interpolate` does; for arguments see there.
+
+    Returns:
+        A `Judgement`. The classifier is left with these weights.
+    """
+    restore(parts.models, values)
+    logits = logits_of(probabilities(), labels)
+    judged = judge_at_best_temperature(logits, labels, weights)
+    return Judgement(*judged, log_loss(logits / judged[-1], labels, weights))

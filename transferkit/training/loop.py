@@ -19,7 +19,7 @@ from transferkit.models.freezing import Selection, View, build_view, depths_belo
 from transferkit.models.weights import capture, restore
 from transferkit.training.callbacks import LOG_LOSS, AcrossPhases, Commentator, PhaseMonitor, Record, measure_rate
 from transferkit.training.fronts import Fronts
-from transferkit.training.interpolation import interpolate
+from transferkit.training.interpolation import interpolate, judge_weights
 from transferkit.training.material import Material
 from transferkit.training.optimizers import Tuning, build_optimizer, weigh_batches
 from transferkit.training.phases import DEFAULT_RATE, Phase
@@ -185,11 +185,10 @@ class _Run:
 
     def train(self, step, others):
         """Runs one phase. Returns whether the next one is to follow."""
-        phase, adapters, record = step.phase, tuple(step.view.adapters.values()), self.record
+        phase, adapters = step.phase, tuple(step.view.adapters.values())
         if self.latest is not None:
             restore(self.parts.models, self.latest, adapters)
         before = capture(self.parts.models) if phase.interpolate else None
-        rival = None if record.best_weights is self.latest else record.best_weights
         once = None if self.fronts is None else self.fronts.activations(phase)
         view = self._view(step, once)
         self._trained_variables(step)
@@ -202,22 +201,30 @@ class _Run:
             epoch_before = self.latest_epoch
             _, self.latest, self.latest_epoch = monitor.phase_best
             if phase.interpolate:
-                found = self._interpolate(before, rival, self._probabilities(view, once))
-                self.latest, self.latest_epoch = found.weights, self.latest_epoch if found.share else epoch_before
-                if found.is_best:
-                    record.keep(found.log_loss, self.latest_epoch, found.weights, is_interpolated=True)
+                restore(self.parts.models, self.latest, adapters)  # adapters are merged, and must not count twice
+                self._interpolate(before, epoch_before, self._probabilities(view, once))
         return not monitor.has_diverged and not others.has_stopped
 
-    def _interpolate(self, before, rival, probabilities):
-        """Goes back towards the weights before the phase as far as validation data say.
+    def _interpolate(self, before, epoch_before, probabilities):
+        """Goes back towards the weights before the phase as far as validation data say, and compares with all phases.
 
-        A phase starts from the best weights of the one before, which may be worse than those of a phase before that:
-        these are the `rival`, unless an epoch of this phase has beaten them.
+        A phase starts from the best weights of the one before, which may be worse than those of a phase before that.
         """
-        validation, weights = self.material.validation, self.material.held_out_targets.weights
+        record, validation = self.record, self.material.validation
         labels = validation.targets if validation.is_multilabel else validation.labels
-        rival = None if self.record.best_weights is self.latest else rival
-        return interpolate(before, self.latest, self.parts, probabilities, labels, self.console, weights, rival)
+        weights = self.material.held_out_targets.weights
+        found = interpolate(before, self.latest, self.parts, probabilities, labels, self.console, weights)
+        is_on_the_way = record.best_epoch in (epoch_before, self.latest_epoch)
+        self.latest, self.latest_epoch = found.weights, self.latest_epoch if found.share else epoch_before
+        if not is_on_the_way:
+            # What this phase has kept of its images is not what an earlier network makes of them.
+            on_images = self._probabilities(None, None)
+            earlier = judge_weights(record.best_weights, self.parts, on_images, labels, weights)
+            if earlier.loss <= found.loss:
+                name = f"epoch {record.best_epoch}" if record.best_epoch else "the beginning"
+                self.console.note(f"Weights of {name} are better than all these (log loss {record.best_loss:.3f}).")
+                return
+        record.keep(found.log_loss, self.latest_epoch, found.weights, is_interpolated=True)
 
     def _tune(self, phase):
         decay = (self.weight_decay if phase.weight_decay is None else phase.weight_decay) or 0.0
