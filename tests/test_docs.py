@@ -220,7 +220,7 @@ def test_the_table_of_backbones_says_what_the_registry_says():
     rows = re.findall(
         r"^\| `(\w+)` \| (.*?) \| (.*?) \| (.*?) \|", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE
     )
-    assert len(rows) == 7
+    assert len(rows) == 8
     for name, parameters, size, accuracy in rows:
         backbone = registry.get_backbone(name)
         assert parameters == f"{backbone.num_parameters / 1e6:.1f} million"

@@ -142,7 +142,7 @@ def test_tiff_files_of_many_channels_are_read(tiny_backbone, spectra, tmp_path, 
 
 def test_what_tiff_files_need_is_said(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tifffile", None)
-    (tmp_path / "one.tif").touch()
+    (tmp_path / "one.tif").write_bytes(b"II*\0")
     with pytest.raises(ImportError, match=r"pip install .*multispectral"):
         read_pixels(tmp_path / "one.tif", 6)
 

@@ -49,7 +49,7 @@ def test_a_part_keeps_images_and_labels_together(images, labels, image_paths):
         part = as_source(x, labels).take([5, 2])
         assert len(part) == 2
         assert part.class_names[part.labels].tolist() == labels[[5, 2]].tolist()
-        assert part.name(0) == (image_paths[5] if x is image_paths else "image 0")
+        assert part.name(0) == (image_paths[5] if x is image_paths else "image 5")
 
 
 def test_a_pandas_like_column_is_accepted(image_paths, labels):

@@ -59,7 +59,7 @@ def test_images_are_read_only_when_they_are_needed(dataset, images):
     assert source.class_names.tolist() == ["red", "blue", "green"]
     assert source.labels.tolist() == [2, 1, 0] * 8
     part = source.take([5, 2]).take([1])
-    assert (len(source), len(part), part.name(0), part.paths) == (24, 1, "image 0", [None])
+    assert (len(source), len(part), part.name(0), part.paths) == (24, 1, "image 2", [None])
     assert dataset.decoded == 0
     assert np.array_equal(np.asarray(part.images[0]), images[2])
     assert dataset.decoded == 1
