@@ -424,6 +424,14 @@ def test_damage_is_seen_once_its_block_is_wanted(store, open_shelf, fill, make_p
     assert (other.exists(), broken.exists()) == (True, False)
 
 
+def test_a_segment_is_opened_once(store, open_shelf, fill, make_prints, rows_of, monkeypatch):
+    fill(open_shelf(store), make_prints(5))
+    opened = open_shelf(store)
+    assert len(opened.missing(make_prints(5))) == 0
+    monkeypatch.setattr(places, "read_segment", None)
+    np.testing.assert_array_equal(opened.rows(make_prints(5))[:], rows_of(make_prints(5)))
+
+
 def test_places_of_prints_are_noted_anew_only_for_new_segments(any_store, open_shelf, fill, make_prints, monkeypatch):
     opened = open_shelf(any_store)
     fill(opened, make_prints(5))

@@ -208,6 +208,15 @@ def test_a_file_that_cannot_be_removed_is_passed_over(store, open_shelf, fill, m
     assert [shelf.title for shelf in store.contents()] == ["tiny features"]
 
 
+def test_what_another_process_has_removed_counts_as_freed(store, open_shelf, fill, make_prints):
+    """Otherwise more would go than has to."""
+    fill(open_shelf(store), make_prints(5))
+    (disk, _), (path,) = store.places, paths(store, ".npy")
+    (entry,) = disk.entries()
+    path.unlink()
+    assert disk.remove(entry) == entry.num_bytes > 0
+
+
 def test_rows_can_be_read_after_they_were_removed(store, open_shelf, fill, make_prints, rows_of):
     fill(open_shelf(store), make_prints(5))
     rows = open_shelf(store).rows(make_prints(5))
