@@ -50,10 +50,11 @@ def test_free_space_is_that_of_the_disk_where_the_folder_would_be(tmp_path, monk
 
 
 def test_values_are_added_to_those_that_are_there(tmp_path):
-    update_json(tmp_path / "new", "speeds.json", {"a": 1, "b": [2]})
-    update_json(tmp_path / "new", "speeds.json", {"b": "ü", "c": None})
-    assert read_json(tmp_path / "new", "speeds.json") == {"a": 1, "b": "ü", "c": None}
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["speeds.json"]
+    folder = tmp_path / "new" / "and" / "deep"
+    update_json(folder, "speeds.json", {"a": 1, "b": [2]})
+    update_json(folder, "speeds.json", {"b": "ü", "c": None})
+    assert read_json(folder, "speeds.json") == {"a": 1, "b": "ü", "c": None}
+    assert [path.name for path in folder.iterdir()] == ["speeds.json"]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\xfe", b"null", b"[" * 100_000])

@@ -1,4 +1,5 @@
 import sys
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -30,6 +31,21 @@ def test_numpy_opens_the_rows(segment, rows_of):
     rows = np.load(path, mmap_mode="r")
     assert isinstance(rows, np.memmap)
     np.testing.assert_array_equal(rows, rows_of(prints))
+
+
+def test_the_format_of_the_file_stays_as_it_is(tmp_path, make_prints):
+    """Otherwise all that users have stored would count as damaged."""
+    prints, rows = make_prints(1025), np.random.default_rng(0).normal(size=(1025, 16)).astype("float32")
+    path = tmp_path / "segment.npy"
+    write_segment(path, [(prints, rows)])
+    with open(path, "rb") as file:
+        np.testing.assert_array_equal(np.load(file), rows)
+        np.testing.assert_array_equal(np.load(file), prints)
+        checksums = np.load(file)
+        assert file.read() == b""
+    assert checksums.dtype == "<u4"
+    blocks = (slice(0, 1024), slice(1024, 1025))  # of 64 KiB of rows
+    assert checksums.tolist() == [crc32(rows[block].tobytes() + prints[block].tobytes()) for block in blocks]
 
 
 def test_nothing_but_the_segment_is_left(segment, tmp_path):
@@ -83,6 +99,38 @@ def test_a_header_that_makes_no_sense_is_refused(segment, count):
         read_segment(path, (2, 3), "float16")
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"(12, 2, 3), }", b"(99999999999999999999, 2, 3), }"),
+        (b"(12, 2, 3), }", b"(-999999999999, 2, 3), }"),
+        (b"(1,), }", b"(), }"),
+    ],
+    ids=["more rows than can be", "fewer than none", "no axis"],
+)
+def test_a_shape_that_cannot_be_is_refused(segment, old, new):
+    path, _ = segment
+    content = path.read_bytes()
+    assert content.count(old.ljust(40)) == 1
+    path.write_bytes(content.replace(old.ljust(40), new.ljust(40)))
+    with pytest.raises(ValueError, match="cannot be in a file of this size"):
+        read_segment(path, (2, 3), "float16")
+
+
+def test_checksums_of_blocks_of_another_length_are_refused(tmp_path, make_prints, rows_of, monkeypatch):
+    path, prints = tmp_path / "segment.npy", make_prints(12)
+    with monkeypatch.context() as patch:
+        patch.setattr(segments, "_BLOCK_BYTES", 4 * 6 * 4)
+        write_segment(path, [(prints, rows_of(prints))])
+    with pytest.raises(ValueError, match="12 rows and 3 checksums do not belong together"):
+        read_segment(path, (2, 3), "float32")
+
+
+def test_what_is_no_segment_has_no_rows(tmp_path):
+    (tmp_path / "segment.npy").write_bytes(b"something else")
+    assert count_rows(tmp_path / "segment.npy") == 0
+
+
 def test_no_byte_can_change_unseen(segment, rows_of):
     path, prints = segment
     content = path.read_bytes()
@@ -101,7 +149,7 @@ def test_no_byte_can_change_unseen(segment, rows_of):
 def test_only_the_blocks_of_what_is_wanted_are_verified(tmp_path, make_prints, shape):
     prints, rows = make_prints(130), np.random.default_rng(0).normal(size=(130, *shape)).astype("float32")
     path = tmp_path / "segment.npy"
-    write_segment(path, [(prints[part], rows[part]) for part in (slice(0, 50), slice(50, 51), slice(51, 130))])
+    write_segment(path, [(prints[part], rows[part]) for part in (slice(0, 1), slice(1, 51), slice(51, 130))])
     content = path.read_bytes()
     path.write_bytes(content.replace(rows[100].tobytes(), rows[99].tobytes()))
     read = read_segment(path, shape, "float32")
@@ -122,6 +170,17 @@ def test_a_missing_file_is_another_error_than_a_damaged_one(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_segment(tmp_path / "segment.npy", (2, 3), "float16")
     assert count_rows(tmp_path / "segment.npy") == 0
+
+
+def test_a_file_that_cannot_be_read_is_not_called_damaged(segment, monkeypatch):
+    """What is damaged is removed: a disk that fails for a moment must not lead to that."""
+
+    def fail(file):
+        raise OSError("the disk does not answer")
+
+    monkeypatch.setattr(np.lib.format, "read_magic", fail)
+    with pytest.raises(OSError, match="does not answer"):
+        read_segment(segment[0], (2, 3), "float16")
 
 
 WRITE_WITHOUT_ROOM = """

@@ -132,6 +132,15 @@ def test_a_segment_that_is_large_enough_is_closed_at_once(store, open_shelf, mak
     assert num_segments(store) == 2
 
 
+def test_batches_of_any_size_count(store, open_shelf, make_prints, rows_of, small_segments):
+    prints = make_prints(10)
+    with open_shelf(store).writer() as writer:
+        for part in np.split(prints, [1]):
+            assert num_segments(store) == 0
+            writer.append(part, rows_of(part))
+        assert num_segments(store) == 1
+
+
 def test_a_segment_that_is_old_enough_is_closed_at_once(store, open_shelf, make_prints, rows_of, monkeypatch):
     prints = make_prints(4)
     with open_shelf(store).writer() as writer:
@@ -241,9 +250,17 @@ def test_small_values_beside_large_ones_and_zeros_fit(any_store, open_shelf, mak
     rows = rows_of(prints)
     rows[2:] = 1e-7
     rows[:, 1] = 0
-    with open_shelf(any_store).writer() as writer:
+    with open_shelf(any_store).writer() as writer, np.errstate(all="raise"):
         writer.append(prints, rows)
     assert open_shelf(any_store).rows(prints)[:] == pytest.approx(rows, abs=3e-8)
+
+
+def test_columns_too_small_for_the_dtype_are_refused_beside_large_ones(store, open_shelf, make_prints, rows_of):
+    prints = make_prints(6)
+    rows = rows_of(prints)
+    rows[:, 1, 2] = 1e-7
+    with open_shelf(store).writer() as writer, pytest.raises(FloatingPointError, match="17% of their columns"):
+        writer.append(prints, rows)
 
 
 def test_integers_and_half_floats_are_converted(store, open_shelf, make_prints):
@@ -388,6 +405,38 @@ def test_rows_that_are_not_what_was_written_are_computed_again(
     assert not broken.exists()
     fill(opened, make_prints(50))
     np.testing.assert_array_equal(opened.rows(both)[:], rows_of(both))
+
+
+def test_damage_is_seen_once_its_block_is_wanted(store, open_shelf, fill, make_prints, rows_of, monkeypatch, recwarn):
+    monkeypatch.setattr(segments, "_BLOCK_BYTES", 12)  # a row
+    fill(open_shelf(store), make_prints(5, seed=1))
+    (other,) = (path for path in files(store) if path.suffix == ".npy")
+    fill(open_shelf(store), make_prints(9))
+    (broken,) = (path for path in files(store) if path.suffix == ".npy" and path != other)
+    rows = rows_of(make_prints(9)).astype("float16")
+    broken.write_bytes(broken.read_bytes().replace(rows[3].tobytes(), rows[4].tobytes()))
+    wanted = np.concatenate([make_prints(9)[[8, 0]], make_prints(5, seed=1)])
+    opened = open_shelf(Store(store.folder, 10**9))
+    np.testing.assert_array_equal(opened.rows(wanted)[:], rows_of(wanted))
+    assert len(recwarn) == 0
+    np.testing.assert_array_equal(opened.missing(np.concatenate([make_prints(9)[[3]], wanted])), [0, 1, 2])
+    assert len(recwarn) == 1
+    assert (other.exists(), broken.exists()) == (True, False)
+
+
+def test_a_segment_is_opened_once(store, open_shelf, fill, make_prints, rows_of, monkeypatch):
+    fill(open_shelf(store), make_prints(5))
+    opened = open_shelf(store)
+    assert len(opened.missing(make_prints(5))) == 0
+    monkeypatch.setattr(places, "read_segment", None)
+    np.testing.assert_array_equal(opened.rows(make_prints(5))[:], rows_of(make_prints(5)))
+
+
+def test_places_of_prints_are_noted_anew_only_for_new_segments(any_store, open_shelf, fill, make_prints, monkeypatch):
+    opened = open_shelf(any_store)
+    fill(opened, make_prints(5))
+    monkeypatch.setattr(shelf, "Index", None)
+    assert len(opened.missing(make_prints(5))) == 0
 
 
 def test_a_segment_that_cannot_be_opened_is_passed_over(store, open_shelf, fill, make_prints):

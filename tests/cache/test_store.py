@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 
+from transferkit.cache import places
 from transferkit.cache.store import Store
 
 DAY = 24 * 3600
@@ -207,6 +208,15 @@ def test_a_file_that_cannot_be_removed_is_passed_over(store, open_shelf, fill, m
     assert [shelf.title for shelf in store.contents()] == ["tiny features"]
 
 
+def test_what_another_process_has_removed_counts_as_freed(store, open_shelf, fill, make_prints):
+    """Otherwise more would go than has to."""
+    fill(open_shelf(store), make_prints(5))
+    (disk, _), (path,) = store.places, paths(store, ".npy")
+    (entry,) = disk.entries()
+    path.unlink()
+    assert disk.remove(entry) == entry.num_bytes > 0
+
+
 def test_rows_can_be_read_after_they_were_removed(store, open_shelf, fill, make_prints, rows_of):
     fill(open_shelf(store), make_prints(5))
     rows = open_shelf(store).rows(make_prints(5))
@@ -267,6 +277,15 @@ def test_a_writer_goes_on_after_somebody_cleared(store, open_shelf, make_prints,
     np.testing.assert_array_equal(shelf.rows(prints)[:], rows_of(prints))
     assert [shelf.rows for shelf in store.contents()] == [2]
     assert [shelf.title for shelf in store.contents()] == ["tiny features"]
+
+
+def test_an_error_without_a_number_is_told_in_its_own_words(store, open_shelf, fill, make_prints, monkeypatch):
+    def fail(path, batches):
+        raise OSError("the drive was pulled out")
+
+    monkeypatch.setattr(places, "write_segment", fail)
+    with pytest.warns(UserWarning, match="could not be written to .*: the drive was pulled out. They stay in memory"):
+        fill(open_shelf(store), make_prints(5))
 
 
 def test_a_store_that_nothing_was_written_to_makes_no_folder(store, open_shelf, make_prints):

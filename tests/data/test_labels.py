@@ -4,7 +4,7 @@ import tensorflow as tf
 from scipy.sparse import csr_array
 from sklearn.preprocessing import LabelBinarizer
 
-from transferkit.data.labels import encode_labels, label_array, read_labels
+from transferkit.data.labels import encode_labels, label_array, names_of, read_labels
 
 
 def objects(rows):
@@ -86,6 +86,24 @@ def test_a_frame_keeps_the_names_of_its_columns():
     assert read_labels(pandas.DataFrame({"species": ["ant", "bee"]})).values.tolist() == ["ant", "bee"]
 
 
+def test_tensors_in_a_list_are_rows_or_labels_by_their_axes():
+    read = read_labels([tf.constant([0, 1]), tf.constant([1, 0])])
+    assert read.kind == "columns"
+    assert read.values.tolist() == [[0, 1], [1, 0]]
+    read = read_labels([tf.constant(3), tf.constant(7)])
+    assert read.kind == "classes"
+    assert read.values.tolist() == [3, 7]
+
+
+@pytest.mark.parametrize("labels", [[3, 7, 3], ["a", "b", "a"], [True, False, True]])
+@pytest.mark.parametrize("contain", [*CONTAINERS, np.array, tf.constant])
+def test_one_label_an_image_is_read_alike_in_every_container(contain, labels):
+    read = read_labels(contain(labels))
+    assert read.kind == "classes"
+    assert read.values.tolist() == labels
+    assert read.columns is None
+
+
 @pytest.mark.parametrize(
     ("labels", "error", "message"),
     [
@@ -93,6 +111,7 @@ def test_a_frame_keeps_the_names_of_its_columns():
         ([["0", "1"], ["1", "1"]], ValueError, "must hold numbers. Received: the texts '0', '1'"),
         ([[0.5, None], [0.1, 0.9]], ValueError, "must hold numbers, none missing"),
         (np.zeros((2, 2, 2)), ValueError, r"an array of shape \(2, 2, 2\)"),
+        ([np.zeros((2, 2)), np.ones((2, 2))], ValueError, "labels of type ndarray"),
         ({"a": 1}, TypeError, "`y` must be a sequence of labels"),
         ("aba", TypeError, "`y` must be a sequence of labels, one for each image"),
         (3, TypeError, "`y` must be a sequence of labels, one for each image"),
@@ -150,6 +169,22 @@ def test_known_classes_give_their_codes():
 def test_unusable_labels_are_refused(labels, message):
     with pytest.raises(ValueError, match=message):
         label_array(labels)
+
+
+def test_integers_are_taken_as_far_as_they_are_told_apart():
+    ends = [-(2**63), 2**63 - 1]
+    assert label_array(ends).tolist() == ends
+    for label in (-(2**63) - 1, 2**63):
+        with pytest.raises(ValueError, match=f"integers of 64 bits, or strings. Received: {label}"):
+            label_array([0, label])
+    assert label_array([0.0, 2.0**53 - 1]).tolist() == [0, 2**53 - 1]
+    with pytest.raises(ValueError, match="labels of type float64"):
+        label_array([0.0, 2.0**53 + 2])
+
+
+def test_codes_and_rows_of_codes_get_their_names():
+    assert names_of([1, 0, 1], ["a", "b"]).tolist() == ["b", "a", "b"]
+    assert names_of([[1, 0], [], np.array([1])], ["a", "b"]) == [{"a", "b"}, set(), {"b"}]
 
 
 @pytest.mark.parametrize("missing", [None, float("nan"), "", " ", np.datetime64("NaT"), "NA of pandas"])

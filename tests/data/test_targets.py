@@ -15,9 +15,15 @@ def test_one_hot_labels_are_one_class_each_unless_many_are_asked_for():
         assert targets.dtype == "float32"
 
 
+def test_classes_are_sorted_unless_their_order_is_kept():
+    assert encode_targets(["b", "a", "b"], 3)["class_names"].tolist() == ["a", "b"]
+    assert encode_targets(["b", "a", "b"], 3, ordered=True)["class_names"].tolist() == ["b", "a"]
+
+
 def test_any_number_of_ones_means_any_number_of_labels():
-    targets, _, is_multilabel = encode_matrix(np.array([[0, 1], [1, 1], [0, 0]]))
+    targets, names, is_multilabel = encode_matrix(np.array([[0, 1], [1, 1], [0, 0]]))
     assert is_multilabel
+    assert names.tolist() == [0, 1]
     assert targets.tolist() == [[0, 1], [1, 1], [0, 0]]
 
 
@@ -34,6 +40,12 @@ def test_columns_of_a_data_frame_are_classes():
     pandas = pytest.importorskip("pandas")
     encoded = encode_targets(pandas.DataFrame({"cat": [1, 0, 1], "dog": [1, 1, 0]}), 3)
     assert encoded["class_names"].tolist() == ["cat", "dog"]
+
+
+def test_columns_of_a_data_frame_hold_numbers():
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(ValueError, match="a column for each class must hold finite numbers"):
+        encode_targets(pandas.DataFrame({"cat": ["1", "0"], "dog": ["0", "1"]}), 2)
 
 
 @pytest.mark.parametrize("task", ["multiclass", "multilabel"])
@@ -61,12 +73,14 @@ def test_columns_without_names_are_in_the_order_of_the_classes():
         assert encode_targets(labels, 2, known)["targets"].tolist() == matrix.tolist()
     numbered = pandas.DataFrame({1: [1, 0], 0: [0, 1]})
     assert encode_targets(numbered, 2, np.array([0, 1]))["targets"].tolist() == matrix.tolist()
+    for known, expected in (([1, 0], [[1, 0], [0, 1]]), ([0, 1, 2], [[0, 1, 0], [1, 0, 0]])):
+        assert encode_targets(pandas.DataFrame(matrix), 2, known)["targets"].tolist() == expected
 
 
 def test_a_column_that_comes_twice_is_refused():
     pandas = pytest.importorskip("pandas")
     labels = pandas.DataFrame(np.eye(3, dtype=int), columns=["cat", "dog", "cat"])
-    with pytest.raises(ValueError, match="one column for each class. Received: several columns called 'cat'"):
+    with pytest.raises(ValueError, match=r"one column for each class. Received: several columns called 'cat'\.$"):
         encode_targets(labels, 3)
 
 
@@ -83,9 +97,15 @@ def test_a_column_that_comes_twice_is_refused():
         ),
         (np.full((3, 2), 0.5), "multilabel", "must hold 0 and 1. Received: values from 0.5"),
         (np.ones((3, 2)), "multiclass", "soft labels"),
-        (np.array([[3, 7], [7, 9], [1, 2]]), "auto", "soft labels"),
+        (
+            np.array([[1.5, -0.5], [0, 1], [1, 0]]),
+            "auto",
+            "soft labels.* values from -0.5 to 1.5, rows that sum to 1 up",
+        ),
+        (np.array([[3, 7], [7, 9], [1, 2]]), "auto", "soft labels.* rows that sum to 3 up to 16"),
         ([["a"], ["b"]], "auto", "Received: 3 images and 2 labels"),
         ([["a"], ["b", "a"], []], "multiclass", r"one label for each image. Received: \['b', 'a'\] at position 1"),
+        ([{"a"}, {"b"}, {"c"}], "multiclass", r"one label for each image. Received: \['a'\] at position 0"),
         ([[], [], []], "auto", "No image has a label. Expected at least two"),
     ],
 )
@@ -107,6 +127,7 @@ def test_sets_become_rows_and_may_be_empty():
     assert names.tolist() == [9, 10, 11]
     assert targets.tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 0]]
     assert not encode_sets([[], []], [9, 10])[0].any()
+    assert encode_sets([["a10", "a9"], ["b"]])[1].tolist() == ["a9", "a10", "b"]
 
 
 @pytest.mark.parametrize(
@@ -115,6 +136,8 @@ def test_sets_become_rows_and_may_be_empty():
         ([["a"], [1], []], None, "labels of type int, str"),
         ([["a"], [2.5], []], None, "labels of type float, str"),
         ([["a"], [["b"]], []], None, "labels of type list, str"),
+        ([[1.0, 2.0], [1.0]], None, "labels of type float"),
+        ([[True, False], [True]], None, "labels of type bool"),
         ([["a"], ["b", ""], []], None, r"missing inside a set of labels.*Received: \['b', ''\] at position 1"),
         ([["a"], ["a\0"]], None, "must not end with the character NUL"),
         ([["a"], ["z"], []], ["a", "b"], "not among the classes of the training data: 'z'. Known classes: 'a', 'b'"),
@@ -128,6 +151,7 @@ def test_other_sets_are_refused(labels, names, message):
 def test_images_are_divided_by_their_rarest_label():
     targets = np.array([[1, 1, 0], [1, 0, 0], [0, 0, 0], [1, 0, 1], [1, 1, 0]], "float32")
     assert stand_in_codes(targets, is_multilabel=True).tolist() == [1, 0, 0, 2, 1]
+    assert stand_in_codes(targets[:, ::-1], is_multilabel=True).tolist() == [1, 2, 2, 0, 1]
     assert stand_in_codes(np.array([[0.4, 0.6], [0.9, 0.1]]), is_multilabel=False).tolist() == [1, 0]
 
 
