@@ -28,8 +28,14 @@ def test_balanced_weights_are_those_of_scikit_learn():
     assert np.bincount(LABELS, weights[LABELS]) == pytest.approx([10 / 3] * 3)
 
 
-def test_a_class_without_images_does_not_divide_by_zero():
-    assert np.isfinite(class_weights("balanced", np.array([2, 1, 0]), NAMES)).all()
+@pytest.mark.parametrize("class_weight", ["balanced", "effective_number"])
+def test_a_class_without_images_weighs_what_one_of_a_single_image_does(class_weight):
+    cat, dog, owl = class_weights(class_weight, np.array([2, 1, 0]), NAMES)
+    assert owl == dog > cat > 0
+
+
+def test_a_class_with_less_than_one_image_of_soft_labels_counts_as_little_as_it_is():
+    assert class_weights("balanced", np.array([1.5, 0.5]), NAMES[:2]) == pytest.approx([2 / 3, 2])
 
 
 def test_names_get_their_weights_and_others_count_once():
@@ -54,6 +60,11 @@ def test_a_class_that_is_not_there_is_named():
 def test_what_is_no_weighting_is_refused(value):
     with pytest.raises(ValueError, match="`class_weight` must be None, 'balanced', 'effective_number' or a dict"):
         check_class_weight(value)
+
+
+def test_a_misspelt_weighting_is_not_taken_for_another():
+    with pytest.raises(ValueError, match="`class_weight` must be .* Received: class_weight='balance'"):
+        class_weights("balance", np.bincount(LABELS), NAMES)
 
 
 def test_effective_numbers_are_those_of_the_paper():
@@ -90,6 +101,7 @@ def test_each_share_of_a_soft_label_weighs_what_its_class_does():
 
 def test_shares_of_soft_labels_add_up_to_the_sizes_of_classes():
     assert class_sizes(as_source(PIXELS, ["a", "b", "b"])).tolist() == [1, 2]
+    assert class_sizes(replace(as_source(PIXELS, ["a", "b", "b"]), class_names=NAMES)).tolist() == [1, 2, 0]
     source = as_source(PIXELS, np.array([[0.6, 0.4], [0.1, 0.9], [0.5, 0.5]]))
     assert class_sizes(source) == pytest.approx([1.2, 1.8])
     weights = class_weights("balanced", class_sizes(source), source.class_names)
@@ -104,6 +116,7 @@ def test_the_prior_is_the_share_of_each_class():
     assert prior([0, 0, 0, 1], [1, 1, 0, 2]) == pytest.approx([0.5, 0.5])
     assert prior([[0.5, 0.5], [1, 0], [1, 0], [0.5, 0.5]]) == pytest.approx([0.75, 0.25])
     assert prior([[0.5, 0.5], [1, 0], [1, 0], [0.5, 0.5]], [1, 0, 0, 1]) == pytest.approx([0.5, 0.5])
+    assert prior([[0.9, 0.1]] * 4) == pytest.approx([0.9, 0.1])  # less than one image is no empty class
     empty = replace(as_source(np.zeros((3, 2, 2, 3), "uint8"), [0, 0, 0]), class_names=np.arange(2))
     assert np.exp(log_prior(empty)) == pytest.approx([0.75, 0.25])  # an empty class counts as one image
 
@@ -112,6 +125,7 @@ def test_the_prior_is_the_share_of_each_class():
     ("balance", "counts", "expected", "said"),
     [
         ("auto", [30, 10], "logit_adjustment", "3.0 times as large as the smallest: balance='logit_adjustment'"),
+        ("auto", [4, 1], "logit_adjustment", "4.0 times as large as the smallest"),
         ("auto", [29, 10], None, "2.9 times as large as the smallest: balance=None"),
         (None, [30, 0, 3], None, "10 times as large as the smallest. Rare classes will be found less often"),
         ("focal", [30, 1], "focal", None),

@@ -43,11 +43,21 @@ def test_epochs_done_go_on_from_the_last_row():
 def test_only_a_lower_finite_loss_is_better():
     record = Record()
     assert record.is_best(2.0)
+    assert not record.was_interrupted
     record.keep(2.0, 1, ["weights"])
     assert [record.is_best(loss) for loss in (1.9, 2.0, 2.1, float("nan"), float("inf"), -float("inf"))] == [
         True, False, False, False, False, False
     ]  # fmt: skip
     assert (record.best_loss, record.best_epoch, record.best_weights) == (2.0, 1, ["weights"])
+
+
+def test_it_knows_whether_the_best_weights_are_those_of_an_epoch():
+    record, found = Record(), []
+    assert not record.is_interpolated
+    for options in ({"is_interpolated": True}, {}):
+        record.keep(2.0, 1, ["weights"], **options)
+        found.append(record.is_interpolated)
+    assert found == [True, False]
 
 
 # ---- the monitor of a phase ----
@@ -108,6 +118,18 @@ def test_the_lowest_loss_of_all_phases_counts_and_the_first_epoch_has_number_one
     assert not watched.means.in_use
 
 
+def test_the_first_of_equally_good_epochs_is_the_best():
+    record = Record()
+    record.keep(0.5, 0, ["the head"])
+    watched = Watched(record)
+    for loss in (0.6, 0.6, 0.4, 0.4):
+        watched.epoch(loss)
+        if loss == 0.6:
+            assert watched.monitor.phase_best == (0.6, [1], 1)
+    assert watched.monitor.phase_best == (0.4, [2], 3)
+    assert record.best_epoch == 3
+
+
 def test_the_log_loss_stands_for_keras_loss_with_its_penalties():
     watched = Watched()
     logs = watched.epoch(0.8)
@@ -129,11 +151,22 @@ def test_patience_counts_epochs_that_are_not_the_best_of_all():
     assert not watched.monitor.has_diverged
 
 
+def test_a_phase_that_never_gets_better_than_those_before_has_its_whole_patience():
+    record = Record()
+    record.keep(0.5, 0, ["the head"])
+    watched, stopped = Watched(record, patience=2), []
+    for loss in (0.9, 0.8):
+        watched.epoch(loss)
+        stopped.append(watched.monitor.model.stop_training)
+    assert stopped == [False, True]
+
+
 def test_without_patience_a_phase_never_ends_early():
     watched = Watched(patience=None)
     for loss in (0.5, *[0.9] * 20):
         watched.epoch(loss)
     assert not watched.monitor.model.stop_training
+    assert not watched.monitor.has_converged
 
 
 @pytest.mark.parametrize("how", [{"loss": float("nan")}, {"loss": float("inf")}, {"val_loss": float("nan")}])
@@ -163,13 +196,13 @@ def test_running_means_are_in_use_during_validation_only():
 
 
 def test_rows_and_steps_are_told_and_the_rate_leaves_out_the_step_that_is_traced(monkeypatch):
-    times = iter([0.0, 9.0, 9.5, 10.0, 10.5, 11.0, 20.0])  # an epoch begins, five steps end, validation ends
+    times = iter([1.0, 9.0, 9.5, 10.0, 10.5, 11.0, 20.0])  # an epoch begins, five steps end, validation ends
     monkeypatch.setattr(module.time, "perf_counter", lambda: next(times))
     watched = Watched()
     watched.epoch(0.5, batches=5)
     row, rate = watched.rows[0]
     assert watched.steps == 5
-    assert row["seconds"] == 20.0
+    assert row["seconds"] == 19.0
     assert rate == pytest.approx(100 / 2.5)
 
 
@@ -249,7 +282,7 @@ def test_chance_level_is_named_once_after_three_epochs(said):
     assert "`find_learning_rate`" in text
 
 
-@pytest.mark.parametrize(("accuracy", "val_accuracy"), [([0.4, 0.4, 0.5], [0.4] * 3), ([0.4] * 3, [0.5, 0.4, 0.4])])
+@pytest.mark.parametrize(("accuracy", "val_accuracy"), [([0.4, 0.4, 0.47], [0.4] * 3), ([0.4] * 3, [0.47, 0.4, 0.4])])
 def test_who_once_learnt_something_is_not_at_chance(said, accuracy, val_accuracy):
     Commentator(said.append, largest_class=0.4).comment(history(accuracy, val_accuracy))
     assert said == []
@@ -282,6 +315,14 @@ def test_a_gap_that_chance_may_have_made_is_not_called_learning_by_heart(said):
     assert len(said) == 1
 
 
+@pytest.mark.parametrize(("val_accuracy", "num_said"), [(0.59, 1), (0.61, 0)])
+def test_the_gap_of_the_last_epoch_counts_beyond_two_standard_errors(said, val_accuracy, num_said):
+    # Of 100 images the standard error is at most 0.05, so that the limit is 0.2 + 0.1.
+    gap = history([0.05, 0.05, 0.9], [0.05, 0.05, val_accuracy])
+    Commentator(said.append, largest_class=0.1, num_held_out=100).comment(gap)
+    assert len(said) == num_said
+
+
 def test_a_loss_that_exploded_without_becoming_nan_is_named(said):
     commentator = Commentator(said.append, largest_class=0.5)
     for _ in range(2):
@@ -290,28 +331,47 @@ def test_a_loss_that_exploded_without_becoming_nan_is_named(said):
     assert text.startswith("The validation loss, 1e+06, is far above that of guessing: the learning rate is too high.")
 
 
-@pytest.mark.parametrize(("alone", "waits_for"), [(120.0, "data"), (149.0, "data"), (400.0, "compute")])
+@pytest.mark.parametrize(("largest_class", "limit"), [(0.1, 23.03), (0.5, 6.931), (0.9, 6.931)])
+def test_exploded_is_ten_times_the_loss_of_guessing_between_two_classes_at_least(said, largest_class, limit):
+    commentator = Commentator(said.append, largest_class)
+    commentator.comment(history([0.9], [0.9], val_loss=0.99 * limit))
+    assert said == []
+    commentator.comment(history([0.9], [0.9], val_loss=1.01 * limit))
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize(("alone", "waits_for"), [(120.0, "data"), (149.0, "data"), (151.0, "compute")])
 def test_it_says_once_what_the_run_waits_for(said, alone, waits_for):
     commentator = Commentator(said.append, largest_class=0.1)
     for epochs in (1, 2):
-        commentator.comment(history([0.5] * epochs, [0.5] * epochs, seconds=9.0), rate=100.0, input_rate=lambda: alone)
+        commentator.comment(history([0.5] * epochs, [0.5] * epochs, seconds=5.0), rate=100.0, input_rate=lambda: alone)
     (text,) = said
     assert f"100 images a second; reading and augmenting alone would give {alone:,.0f}" in text
     assert f"The run waits for {waits_for}" in text
+    assert ("more CPU cores would help" in text) == (waits_for == "data")
 
 
 def test_short_epochs_and_features_wait_for_nothing_worth_measuring(said):
     commentator = Commentator(said.append, largest_class=0.1)
-    commentator.comment(history([0.5], [0.5], seconds=1.0), rate=100.0, input_rate=pytest.fail)
+    commentator.comment(history([0.5], [0.5], seconds=4.9), rate=100.0, input_rate=pytest.fail)
     commentator.comment(history([0.5], [0.5], seconds=99.0), rate=None, input_rate=pytest.fail)
     assert said == []
 
 
 def test_the_rate_of_a_stream_leaves_out_its_start(monkeypatch):
-    times = iter([0.0, 0.1, 0.2, 0.4, 0.4])  # after the first batch, then at each of three, and at the end
+    times = iter([5.0, 5.1, 5.2, 5.4, 5.4])  # after the first batch, then at each of three, and at the end
     monkeypatch.setattr(module.time, "perf_counter", lambda: next(times))
     batches = [(np.zeros((count, 1)), None) for count in (100, 10, 10, 20)]
     assert measure_rate(batches) == pytest.approx(40 / 0.4)
+
+
+def test_a_stream_is_measured_for_little_more_than_a_second(monkeypatch):
+    times = iter([5.0, 5.9, 6.2, 6.25, 6.3, 6.3])
+    monkeypatch.setattr(module.time, "perf_counter", lambda: next(times))
+    read = []
+    batches = (read.append(count) or (np.zeros((count, 1)), None) for count in (100, 10, 20, 30, 40))
+    assert measure_rate(batches) == pytest.approx(30 / 1.25)
+    assert read == [100, 10, 20]
 
 
 def test_the_rate_of_one_batch_is_no_hindrance():

@@ -1,3 +1,5 @@
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 from scipy.special import log_softmax
@@ -39,6 +41,55 @@ def test_the_dense_layer_gets_the_weights_of_the_solver(data, dense, is_weighted
     }
 
 
+SHARES = np.random.default_rng(1).dirichlet(np.ones(3), 60).astype("float32")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"targets": SHARES},
+        {"targets": (SHARES > 0.3).astype("float32"), "is_multilabel": True},
+        {"groups": np.arange(60) // 9},
+        {"strengths": (1.0, 0.3)},
+        {"copies": 2},
+        {"focus": 2.0},
+        {"seed": 5},
+    ],
+    ids=lambda options: "+".join(options),
+)
+def test_what_it_is_told_reaches_the_solver(options, data, dense, quiet):
+    features, labels = data[0][np.arange(60 * options.get("copies", 1)) % 60], data[1]
+    features[60:] += 1
+    history = fit_logistic_head(dense, features, labels, console=quiet, **options)
+    path, plain = fit_logistic_path(features, labels, 3, **options), fit_logistic_path(*data, 3)
+    assert np.array_equal(dense.get_weights()[0], path.kernel)
+    assert history["val_loss"] == list(path.val_loss) != list(plain.val_loss)
+
+
+def test_every_strength_that_is_done_is_told(data, dense, quiet, monkeypatch):
+    done = []
+
+    @contextmanager
+    def step(*told):
+        done.append(told[1:])
+        yield done.append
+
+    monkeypatch.setattr(quiet, "step", step)
+    history = fit_logistic_head(dense, *data, strengths=(1.0, 0.3), console=quiet)
+    assert done[0] == (2, "strength")
+    assert sum(done[1:]) >= len(history["l2"]) == 2
+
+
+def test_a_temperature_that_is_given_is_that_of_the_weights(data, dense, quiet):
+    kept = []
+    fit_logistic_head(dense, *data, strengths=(0.1,), temperature=2.0, console=quiet, keep=kept.append)
+    path = fit_logistic_path(*data, 3, strengths=(0.1,))
+    kernel, bias = dense.get_weights()
+    assert kernel * 2 == pytest.approx(path.kernel * path.temperature[0], rel=1e-5)
+    assert bias * 2 == pytest.approx(path.bias * path.temperature[0], rel=1e-5, abs=1e-6)
+    assert [found.strength for found in kept] == [0.1]
+
+
 def test_the_head_gives_the_probabilities_of_the_solver(data, dense, quiet):
     fit_logistic_head(dense, *data, console=quiet)
     path = fit_logistic_path(*data, 3)
@@ -66,6 +117,23 @@ def test_it_is_epoch_zero_of_a_record_judged_as_keras_would(data, dense, quiet, 
     assert (row["epoch"], row["phase"], row["learning_rate"], row["seconds"]) == (0, "linear", None, 0)
     assert (record.best_epoch, record.best_loss, record.best_weights) == (0, row["val_loss"], ["the weights"])
     assert record.epochs_done == 0
+
+
+def test_features_that_are_read_block_by_block_are_judged_as_one(data, dense, quiet, monkeypatch):
+    fit_logistic_head(dense, *data, console=quiet)
+    whole = record_of_head(dense, data, data, [], "linear").history
+    sizes = []
+
+    class OnDisk:
+        def __getitem__(self, rows):
+            sizes.append(len(data[0][rows]))
+            return data[0][rows]
+
+    monkeypatch.setattr("transferkit.training.heads._BLOCK", 25)
+    by_block = record_of_head(dense, (OnDisk(), data[1]), data, [], "linear").history
+    assert sizes == [25, 25, 10]
+    assert by_block["loss"] == pytest.approx(whole["loss"], rel=1e-5)
+    assert by_block["accuracy"] == whole["accuracy"]
 
 
 def test_certainty_beyond_what_floats_hold_is_judged_all_the_same(dense):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -62,13 +64,17 @@ def test_it_knows_whether_it_mixes_images():
         ({"learning_rate": 0}, "`learning_rate` must be positive and finite. Received: learning_rate=0"),
         ({"learning_rate": -1.0}, "`learning_rate` must be positive"),
         ({"learning_rate": float("nan")}, "`learning_rate` must be positive"),
+        ({"learning_rate": float("inf")}, "`learning_rate` must be positive and finite. Received: learning_rate=inf"),
         ({"rate_schedule": "cosin"}, "Unknown rate schedule. Received: 'cosin'"),
         ({"weight_decay": -0.1}, "`weight_decay` of a Phase must not be negative"),
         ({"l2_sp": -1}, "`l2_sp` of a Phase must not be negative"),
+        ({"weight_decay": float("inf")}, "`weight_decay` of a Phase must not be negative, nor infinite. Received: inf"),
         ({"mixup": float("nan")}, "`mixup` of a Phase must not be negative"),
         ({"layer_decay": 0}, r"`layer_decay` of a Phase must be in \(0, 1\]. Received: 0"),
         ({"layer_decay": 1.1}, r"`layer_decay` of a Phase must be in \(0, 1\]"),
         ({"label_smoothing": 1}, r"`label_smoothing` of a Phase must be in \[0, 1\)"),
+        ({"label_smoothing": -0.1}, r"`label_smoothing` of a Phase must be in \[0, 1\)"),
+        ({"ema": 0.0}, r"`ema` of a Phase must be in \(0, 1\)"),
         ({"ema": 1.0}, r"`ema` of a Phase must be in \(0, 1\)"),
         ({"batch_norm": "move"}, "`batch_norm` must be 'fixed' or 'adapt'. Received: batch_norm='move'"),
         ({"train": []}, r"This phase trains nothing: train=\[\]"),
@@ -77,6 +83,25 @@ def test_it_knows_whether_it_mixes_images():
 def test_values_out_of_range_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         Phase(**arguments)
+
+
+def test_values_at_the_ends_of_their_ranges_are_taken():
+    least = {"epochs": 1, "lora_rank": 1, "patience": 1, "weight_decay": 0, "l2_sp": 0, "mixup": 0, "cutmix": 0}
+    phase = Phase(**least, layer_decay=1, label_smoothing=0, ema=1e-3)
+    assert {name: getattr(phase, name) for name in least} == least
+    assert (phase.layer_decay, phase.label_smoothing, phase.ema) == (1, 0, 1e-3)
+
+
+@pytest.mark.parametrize("value", [True, "0.5", [0.5]])
+def test_what_is_no_number_is_refused_as_one(value):
+    with pytest.raises(TypeError, match="`l2_sp` of a Phase must be a number. Received:"):
+        Phase(l2_sp=value)
+
+
+def test_a_phase_does_nothing_special_unless_it_is_asked_to():
+    phase = Phase()
+    assert [phase.l2_sp, phase.label_smoothing, phase.mixup, phase.cutmix, phase.interpolate] == [0, 0, 0, 0, False]
+    assert (phase.train, phase.layer_decay, phase.ema, phase.batch_norm) == ("head", 1, None, "fixed")
 
 
 @pytest.mark.parametrize("train", [None, 3, {"block1"}, ["block1", 2]])
@@ -110,14 +135,29 @@ def test_the_head_comes_first_and_then_the_rest():
     assert trained(make_phases("all", situation())[0]) == ["all"]
 
 
+def test_what_recipes_do_unless_they_are_told_otherwise():
+    solved, trained_head = Phase("logistic", name="linear"), Phase("head", epochs=50, learning_rate=1e-3)
+    rest = Phase("all", 10, 1e-3, "cosine", layer_decay=0.8, label_smoothing=0.1, patience=None, interpolate=True)
+    opening = [Phase(stage, 1, 1e-3, layer_decay=0.8) for stage in ("block3", "block2", "block1")]
+    expected = {
+        "linear": [solved],
+        "head": [trained_head],
+        "fine_tune": [solved, rest],
+        "gradual": [solved, *opening, replace(rest, epochs=12)],
+        "all": [Phase("all", 10, 1e-4)],
+    }
+    assert {name: make_phases(name, situation())[0] for name in expected} == expected
+    assert make_phases("linear", situation(head_is_logistic=False))[0] == [trained_head]
+
+
 def test_gradual_goes_down_from_the_top_stage_by_stage_within_its_epochs():
     phases, _ = make_phases("gradual", situation(), epochs=6)
     assert trained(phases) == ["logistic", "block3", "block2", "block1", "all"]
     assert [phase.epochs for phase in phases[1:]] == [1, 1, 1, 3]
     for epochs in (1, 2, 3):
         phases, _ = make_phases("gradual", situation(), epochs=epochs)
-        assert sum(phase.epochs for phase in phases[1:]) == epochs
-        assert phases[-1].train == "all"
+        assert trained(phases) == [*["logistic", "block3", "block2", "block1"][:epochs], "all"]
+        assert [phase.epochs for phase in phases[1:]] == [1] * epochs
 
 
 @pytest.mark.parametrize("name", ["fine_tune", "gradual", "all", "head"])
@@ -128,6 +168,12 @@ def test_epochs_and_rate_of_the_classifier_go_to_what_an_optimizer_trains(name):
         solved = phases[0].train == "logistic"
         assert {id(phase.learning_rate) for phase in phases[solved:]} == {id(rate)}
         assert sum(phase.epochs for phase in phases[solved:]) == 7
+
+
+@pytest.mark.parametrize("images", [100, 1000])
+def test_epochs_and_rate_of_the_classifier_go_to_what_auto_chooses(images):
+    case, options = situation(images, head_is_logistic=False), {"epochs": 7, "learning_rate": 0.07}
+    assert make_phases("auto", case, **options)[0] == make_phases(choose_recipe(case)[0], case, **options)[0]
 
 
 @pytest.mark.parametrize("name", ["fine_tune", "gradual"])

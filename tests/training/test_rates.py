@@ -114,14 +114,25 @@ def test_a_schedule_of_keras_belongs_elsewhere():
     ("schedule", "arguments", "message"),
     [
         (ExponentialDecay, {"factor": 0}, r"`factor` must be in \(0, 1\]. Received: factor=0"),
+        (ExponentialDecay, {"factor": 1.1}, r"`factor` must be in \(0, 1\]"),
+        (StepDecay, {"every": True}, "`every` must be a whole number of at least 1. Received: every=True"),
         (StepDecay, {"every": 0}, "`every` must be a whole number of at least 1. Received: every=0"),
         (StepDecay, {"every": 1.5}, "`every` must be a whole number"),
+        (StepDecay, {"factor": 0}, r"`factor` must be in \(0, 1\]"),
         (StepDecay, {"factor": 2}, r"`factor` must be in \(0, 1\]"),
         (Cosine, {"warmup": 1}, r"`warmup` must be in \[0, 1\)"),
+        (Cosine, {"warmup": -0.1}, r"`warmup` must be in \[0, 1\)"),
+        (Cosine, {"final": 1.1}, r"`final` must be in \[0, 1\]"),
         (Cosine, {"final": -0.1}, r"`final` must be in \[0, 1\]"),
         (OneCycle, {"warmup": -0.1}, r"`warmup` must be in \[0, 1\)"),
+        (OneCycle, {"warmup": 1}, r"`warmup` must be in \[0, 1\)"),
+        (OneCycle, {"start": 1.1}, r"`start` must be in \(0, 1\]"),
+        (OneCycle, {"final": -0.1}, r"`final` must be in \[0, 1\]"),
+        (OneCycle, {"final": 1.1}, r"`final` must be in \[0, 1\]"),
         (OneCycle, {"start": 0}, r"`start` must be in \(0, 1\]"),
         (OneCycle, {"final": float("nan")}, r"`final` must be in \[0, 1\]"),
+        (ReduceOnPlateau, {"factor": 0}, r"`factor` must be in \(0, 1\)"),
+        (ReduceOnPlateau, {"smallest": -0.1}, r"`smallest` must be in \[0, 1\]"),
         (ReduceOnPlateau, {"factor": 1}, r"`factor` must be in \(0, 1\)"),
         (ReduceOnPlateau, {"patience": 0}, "`patience` must be a whole number"),
         (ReduceOnPlateau, {"smallest": 2}, r"`smallest` must be in \[0, 1\]"),
@@ -130,6 +141,32 @@ def test_a_schedule_of_keras_belongs_elsewhere():
 def test_values_out_of_range_are_refused(schedule, arguments, message):
     with pytest.raises(ValueError, match=message):
         schedule(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "arguments"),
+    [
+        (ExponentialDecay, {"factor": 1}),
+        (StepDecay, {"every": 1, "factor": 1}),
+        (Cosine, {"warmup": 0, "final": 1}),
+        (OneCycle, {"warmup": 0, "start": 1, "final": 0}),
+        (OneCycle, {"final": 1}),
+        (ReduceOnPlateau, {"patience": 1, "smallest": 0}),
+        (ReduceOnPlateau, {"smallest": 1}),
+    ],
+)
+def test_values_at_the_ends_of_their_ranges_are_taken(schedule, arguments):
+    made = schedule(**arguments)
+    assert {name: getattr(made, name) for name in arguments} == arguments
+    assert all(0 <= made(time, 2) <= 1 for time in (0, 1, 2))
+
+
+def test_defaults_are_those_that_the_documentation_states():
+    assert ExponentialDecay() == ExponentialDecay(factor=0.9)
+    assert StepDecay() == StepDecay(every=5, factor=0.5)
+    assert Cosine() == Cosine(warmup=0.1, final=0.0)
+    assert OneCycle() == OneCycle(warmup=0.3, start=0.04, final=1e-4)
+    assert ReduceOnPlateau() == ReduceOnPlateau(factor=0.5, patience=3, smallest=0.01)
 
 
 # ---- the callback ----
