@@ -261,3 +261,10 @@ def test_auto_looks_at_images_a_class_pixels_and_device(changes, name, reason):
     phases, said = make_phases("auto", situation(**changes))
     assert phases == make_phases(name, situation(**changes))[0]
     assert said == f"Schedule {name!r}: {why}."
+
+
+@pytest.mark.parametrize("field", ["layer_decay", "l2_sp", "label_smoothing", "mixup", "cutmix"])
+def test_numbers_that_have_no_other_source_must_be_given(field):
+    with pytest.raises(TypeError, match=f"`{field}` of a Phase must be a number. Received: None"):
+        Phase(**{field: None})
+    assert Phase(weight_decay=None, ema=None) == Phase()

@@ -12,6 +12,7 @@ from transferkit.training.rates import RateName, RateSchedule, ReduceOnPlateau, 
 
 DEFAULT_RATE = 1e-3
 Recipe = Literal["linear", "head", "fine_tune", "gradual", "all", "auto"]
+_MAY_BE_NONE = ("weight_decay", "ema")  # the optimizer's own, and off
 _NUMBERS = ("layer_decay", "weight_decay", "l2_sp", "label_smoothing", "mixup", "cutmix", "ema")
 
 
@@ -82,7 +83,9 @@ class Phase:
                 raise ValueError(f"`{field}` of a Phase must be an integer from {smallest}. Received: {value!r}.")
         for field in _NUMBERS:
             value = getattr(self, field)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
+            if value is None and field in _MAY_BE_NONE:
+                continue
+            if isinstance(value, bool) or not isinstance(value, Real):
                 raise TypeError(f"`{field}` of a Phase must be a number. Received: {value!r}.")
         check_rate(self.learning_rate)
         as_rate_schedule(self.rate_schedule)
