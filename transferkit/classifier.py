@@ -137,8 +137,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         on_leak: What to do about training images that are duplicates of images in `validation_data`: `"warn"`,
             `"raise"` a `LeakError` that lists them, or `"drop"` them from training. Near-duplicates count as well where
             ImageHash is installed (`pip install "transferkit[check]"`).
-        seed: Seed of folds, splits, the head's first weights, dropout and the order of images. The same seed and data
-            give the same classifier; only the random weights of a backbone with `weights=None` are drawn by Keras.
+        seed: Seed of folds, splits, first weights (of the head, and of a backbone with `weights=None`), dropout and the
+            order of images. The same seed and data give the same classifier.
         verbose: `"auto"` or 1: progress bars on a terminal and in notebooks, one line a step elsewhere; 2: one line a
             step; 0: nothing.
 

@@ -1,4 +1,4 @@
-"""Keeping Keras and TensorFlow quiet where they have nothing to say to our users."""
+"""What leans on the inside of Keras and TensorFlow: silencing a warning, and passing over a faulty look at shapes."""
 
 import logging
 from contextlib import contextmanager

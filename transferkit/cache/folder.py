@@ -1,4 +1,4 @@
-"""Where the cache is, how large it may become, and small JSON files of what was measured on this machine."""
+"""How large the cache may become, and small JSON files of what was measured on this machine."""
 
 import json
 import math
