@@ -13,7 +13,7 @@ from transferkit.backbones import efficientnet_lite, preprocessing
 from transferkit.data.datasets import stream_images
 from transferkit.data.inputs.convert import as_source
 from transferkit.data.resizing import ImageFormat
-from transferkit.models.features import join, run_model
+from transferkit.frozen.forward import join, run_model
 from transferkit.models.heads import build_pooling
 
 BACKBONE = efficientnet_lite.EFFICIENTNET_LITE0

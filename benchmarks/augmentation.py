@@ -48,7 +48,7 @@ def read_by_keras(folder, generator):
 
 def read_by_stream(folder, generator, epochs=1):
     """Epochs of the training stream, without augmentation if `generator` is `None`; several go through memory."""
-    from transferkit.data.augmentation import as_augmentation
+    from transferkit.data.augmentation.augmentation import as_augmentation
     from transferkit.data.datasets import Targets, read_into_memory, training_batches
     from transferkit.data.inputs.convert import as_source
     from transferkit.data.resizing import ImageFormat

@@ -84,8 +84,8 @@ def build_front(models, engine, precision):
     from transferkit.data.datasets import stream_images
     from transferkit.data.inputs.convert import as_source
     from transferkit.data.resizing import ImageFormat
-    from transferkit.models.features import iterate_model
-    from transferkit.models.inference import compile_front
+    from transferkit.frozen.compiling import compile_front
+    from transferkit.frozen.forward import iterate_model
 
     front = compile_front(models, precision=precision, engine=engine, batch_size=BATCH_SIZE)
 

@@ -74,8 +74,8 @@ def time_fit(x, y, speeds):
     """Times `fit` and the two steps of it that grow with the number of images."""
     from transferkit import TransferClassifier
     from transferkit.backbones.efficientnet_lite import imagenet_weights
-    from transferkit.training import heads
-    from transferkit.training.fronts import Fronts
+    from transferkit.frozen.features import Fronts
+    from transferkit.training import logistic as heads
 
     imagenet_weights.cache_clear()  # the forward model has read them already; `fit` pays for itself
     with (

@@ -21,7 +21,7 @@ from _common import (
 )
 from _features import add_cache_argument, load_features
 
-from transferkit.training.solvers import fit_logistic_path
+from transferkit.solvers.path import fit_logistic_path
 
 RULES = ("bilinear", "bicubic")
 

@@ -49,10 +49,10 @@ from threadpoolctl import ThreadpoolController
 from transferkit.backbones.preprocessing import INTERPOLATION
 from transferkit.cache.rows import Rows
 from transferkit.cache.segments import Segment
-from transferkit.training import solvers
-from transferkit.training.axes import Taken, principal_axes, rotate, standardise
-from transferkit.training.regression import Images, Task, compute_logits, solve
-from transferkit.training.workers import one_worker_a_core
+from transferkit.solvers import path as solvers
+from transferkit.solvers.axes import Taken, principal_axes, rotate, standardise
+from transferkit.solvers.regression import Images, Task, compute_logits, solve
+from transferkit.solvers.workers import one_worker_a_core
 
 CHOICES = {
     "log loss at its temperature": ("tempered_loss", "temperature"),

@@ -14,7 +14,8 @@ LAYERS = (
     ("classifier",),
     ("inspection", "saving"),
     ("training",),
-    ("models",),
+    ("frozen",),
+    ("models", "solvers"),
     ("data", "backbones", "evaluation", "cache"),
     ("_utils",),
     ("exceptions", "_version"),
@@ -52,7 +53,7 @@ def forbidden_imports(source, module):
 
 
 def forbidden_libraries(room):
-    if room in {"cli", "evaluation", "cache"}:
+    if room in {"cli", "evaluation", "cache", "solvers"}:
         return {"tensorflow", "keras"}
     return set() if room in ROOMS_WITH_TENSORFLOW else {"tensorflow"}
 

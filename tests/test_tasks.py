@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from transferkit import Head, MultilabelReport, Phase, Table, TransferClassifier
 from transferkit.evaluation.calibration import log_loss, logits_of
 from transferkit.evaluation.multilabel import choose_thresholds
-from transferkit.training.solvers import fit_logistic_path
+from transferkit.solvers.path import fit_logistic_path
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from transferkit.backbones.registry import list_backbones, register_backbone
     from transferkit.backbones.stages import Stage
     from transferkit.classifier import TransferClassifier
-    from transferkit.data.augmentation import Augmentation
+    from transferkit.data.augmentation.augmentation import Augmentation
     from transferkit.data.inputs.tables import Table
     from transferkit.data.quality.check import check_data
     from transferkit.data.quality.report import DataReport
@@ -48,7 +48,7 @@ __all__ = [
 
 _HOMES = {
     "ArchiveError": "exceptions",
-    "Augmentation": "data.augmentation",
+    "Augmentation": "data.augmentation.augmentation",
     "Backbone": "backbones.backbone",
     "DataReport": "data.quality.report",
     "EvaluationReport": "evaluation.report",

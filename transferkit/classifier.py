@@ -22,21 +22,21 @@ from transferkit.data.checks import check_classes
 from transferkit.data.datasets import augmented_draws, resized_images
 from transferkit.data.inputs.convert import as_source
 from transferkit.data.intake import labelled_source, task_of, training_sources
+from transferkit.data.labels.targets import Task
 from transferkit.data.quality.inspection import find_unreadable, keep_readable, without_broken
 from transferkit.data.quality.leaks import OnLeak
 from transferkit.data.resizing import ImageFormat, ResizeMode
 from transferkit.data.splits import Split
-from transferkit.data.targets import Task
 from transferkit.evaluation.metrics import weighted_accuracy
 from transferkit.evaluation.multilabel import MultilabelReport, evaluate_labels
 from transferkit.evaluation.report import EvaluationReport, evaluate_probabilities
 from transferkit.exceptions import ImageReadError
+from transferkit.frozen.compiling import Engine
+from transferkit.frozen.precision import Precision
+from transferkit.frozen.prediction import Predictor
 from transferkit.inspection.images import draw_grid
 from transferkit.models.assembly import build_parts, parts_of
 from transferkit.models.heads import LOGISTIC, Head
-from transferkit.models.inference import Engine
-from transferkit.models.precision import Precision
-from transferkit.models.prediction import Predictor
 from transferkit.saving.archive import read_archive, write_archive
 from transferkit.saving.settings import (
     backbone_from_json,

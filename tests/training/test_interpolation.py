@@ -4,11 +4,11 @@ import pytest
 
 from transferkit._utils.console import Console
 from transferkit.evaluation.calibration import judge_at_best_temperature
-from transferkit.models.features import join
+from transferkit.frozen.forward import join
 from transferkit.models.weights import blend, restore
 from transferkit.training.callbacks import Record
-from transferkit.training.heads import fit_logistic_head
 from transferkit.training.interpolation import SHARES, interpolate
+from transferkit.training.logistic import fit_logistic_head
 from transferkit.training.phases import Phase
 
 

@@ -9,11 +9,11 @@ import pytest
 import tensorflow as tf
 from sklearn.exceptions import ConvergenceWarning
 
-from transferkit.models.features import join, run_model
+from transferkit.frozen.forward import join, run_model
+from transferkit.frozen.precision import computing_in
 from transferkit.models.heads import Head
-from transferkit.models.precision import computing_in
 from transferkit.training.callbacks import Record
-from transferkit.training.heads import fit_logistic_head, record_of_head
+from transferkit.training.logistic import fit_logistic_head, record_of_head
 from transferkit.training.loop import Options, _accuracy_of_guessing
 from transferkit.training.phases import Phase
 from transferkit.training.rates import ReduceOnPlateau, StepDecay

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from transferkit.training.material import Activations
+from transferkit.frozen.features import Activations
 from transferkit.training.phases import Phase
 
 

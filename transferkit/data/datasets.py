@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from transferkit._utils.failures import reason_of
-from transferkit.data.mixing import mix
+from transferkit.data.augmentation.mixing import mix
 from transferkit.data.readers import read_pixels, to_channels
 from transferkit.data.resizing import resize_image, resize_images
 from transferkit.exceptions import ImageReadError
@@ -264,7 +264,7 @@ def training_batches(source, targets, image_format, batch_size, *, seed, epochs,
         first_epoch: Number of the first one.
         sampling: `Sampling` that says which images an epoch has, or `None`: each of them once.
         augmenter: From `as_augmentation`, or `None`.
-        mixup: Strength of MixUp; see `transferkit.data.mixing.mix`.
+        mixup: Strength of MixUp; see `transferkit.data.augmentation.mixing.mix`.
         cutmix: Strength of CutMix.
 
     Yields:

@@ -11,8 +11,8 @@ import numpy as np
 from transferkit.backbones.custom import describe_model
 from transferkit.backbones.registry import get_backbone, list_backbones
 from transferkit.backbones.stages import Stage
-from transferkit.data.augmentation import Augmentation, as_augmentation
-from transferkit.data.augmentation_sources import is_image_data_generator
+from transferkit.data.augmentation.augmentation import Augmentation, as_augmentation
+from transferkit.data.augmentation.sources import is_image_data_generator
 from transferkit.models.heads import Head
 from transferkit.training.phases import Phase
 from transferkit.training.rates import SCHEDULES

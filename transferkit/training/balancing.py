@@ -5,7 +5,7 @@ import numpy as np
 from transferkit.data.balance import log_prior
 from transferkit.data.splits import stratified_split
 from transferkit.models.heads import shift_logits
-from transferkit.training.heads import fit_logistic_head
+from transferkit.training.logistic import fit_logistic_head
 
 _HELD_OUT = 0.2  # share of the images that choose the strength where none are given for that
 _NEIGHBOURS = 5  # of an image, between which and itself SMOTE makes features up

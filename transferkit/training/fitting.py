@@ -16,19 +16,19 @@ from transferkit.data.sampling import Sampling
 from transferkit.data.source import Source
 from transferkit.data.splits import Split, stratified_split
 from transferkit.evaluation.multilabel import choose_thresholds
+from transferkit.frozen.features import Fronts
+from transferkit.frozen.forward import predict_batches
+from transferkit.frozen.precision import choose_precision, computing_in
 from transferkit.models.assembly import Parts
-from transferkit.models.features import predict_batches
-from transferkit.models.precision import choose_precision, computing_in
 from transferkit.models.weights import capture, restore
+from transferkit.solvers.path import can_hold_out
 from transferkit.training.balancing import adjust_logits, check_smote, fit_head_by_smote
 from transferkit.training.callbacks import Record
-from transferkit.training.fronts import Fronts
-from transferkit.training.heads import fit_logistic_head, record_of_head
+from transferkit.training.logistic import fit_logistic_head, record_of_head
 from transferkit.training.loop import run_phases
 from transferkit.training.material import Material
 from transferkit.training.parameters import Settings
 from transferkit.training.rate_finder import find_rate
-from transferkit.training.solvers import can_hold_out
 
 _MEMORY_SHARE = 0.25  # of the free memory that decoded images may take
 _STEPS_WORTH_MEASURING = 200  # training steps from which on it pays to find out which precision is faster

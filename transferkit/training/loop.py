@@ -13,12 +13,12 @@ from transferkit._utils.keras import without_retracing_warnings, without_symboli
 from transferkit._utils.text import plural
 from transferkit.backbones.stages import split_model
 from transferkit.data.datasets import validation_batches
+from transferkit.frozen.features import Fronts
+from transferkit.frozen.forward import predict_batches
 from transferkit.models.assembly import Parts, build_trainee
-from transferkit.models.features import predict_batches
 from transferkit.models.freezing import Selection, View, build_view, depths_below_head, select, set_flags
 from transferkit.models.weights import capture, restore
 from transferkit.training.callbacks import LOG_LOSS, AcrossPhases, Commentator, PhaseMonitor, Record, measure_rate
-from transferkit.training.fronts import Fronts
 from transferkit.training.interpolation import interpolate, judge_weights
 from transferkit.training.material import Material
 from transferkit.training.optimizers import Tuning, build_optimizer, weigh_batches

@@ -1,8 +1,8 @@
 """What phases train on: images or, where part of the network is frozen, what it made of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,23 +11,7 @@ from transferkit.data.datasets import Targets, activation_batches, training_batc
 from transferkit.data.resizing import ImageFormat
 from transferkit.data.sampling import Sampling
 from transferkit.data.source import Source
-from transferkit.models.cutting import Cut
 from transferkit.training.phases import Phase
-
-
-@dataclass(frozen=True)
-class Activations:
-    """The output of the frozen front of a network, computed once.
-
-    Attributes:
-        cut: The `Cut` at its end.
-        training: One array `(n, …)`, or what can be indexed as one, for each view of the training images.
-        validation: The same for the validation images as they are.
-    """
-
-    cut: Cut
-    training: Sequence = field(repr=False)
-    validation: np.ndarray = field(repr=False)
 
 
 @dataclass(frozen=True)

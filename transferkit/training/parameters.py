@@ -9,15 +9,15 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from transferkit.data.augmentation import as_augmentation
+from transferkit.data.augmentation.augmentation import as_augmentation
 from transferkit.data.balance import FOCUS, check_balance, check_class_weight
+from transferkit.data.labels.targets import check_task
 from transferkit.data.quality.leaks import ON_LEAK
 from transferkit.data.resizing import ImageFormat, check_format_arguments
 from transferkit.data.splits import check_fraction
-from transferkit.data.targets import check_task
+from transferkit.frozen.precision import PRECISIONS
 from transferkit.models.freezing import check_stages, weighted_stages
 from transferkit.models.heads import Head
-from transferkit.models.precision import PRECISIONS
 from transferkit.training.callbacks import LOGGED
 from transferkit.training.loop import Options
 from transferkit.training.optimizers import fresh_optimizer, own_rate

@@ -4,9 +4,9 @@ import math
 
 from transferkit._utils.text import plural
 from transferkit.backbones.stages import split_model, stage_layers
-from transferkit.models.costs import multiply_adds, training_cost
+from transferkit.frozen.costs import multiply_adds, training_cost
+from transferkit.frozen.features import describe_front, find_front
 from transferkit.models.freezing import build_view, is_batch_norm, select
-from transferkit.training.fronts import describe_front, find_front
 from transferkit.training.phases import DEFAULT_RATE
 from transferkit.training.rates import as_rate_schedule
 

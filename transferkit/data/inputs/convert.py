@@ -4,7 +4,6 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from transferkit.data.columns import as_groups, as_parts, as_weights
 from transferkit.data.inputs.archives import extract, is_archive
 from transferkit.data.inputs.arrays import read_images, refuse_encoded
 from transferkit.data.inputs.folders import find_images, read_class_folder
@@ -13,8 +12,9 @@ from transferkit.data.inputs.hub import is_hub_dataset, read_hub_dataset
 from transferkit.data.inputs.keras_iterators import is_keras_iterator, read_keras_iterator
 from transferkit.data.inputs.streams import is_stream, read_stream
 from transferkit.data.inputs.tables import is_table, read_table
+from transferkit.data.labels.columns import as_groups, as_parts, as_weights
+from transferkit.data.labels.targets import encode_targets
 from transferkit.data.source import Source
-from transferkit.data.targets import encode_targets
 
 
 def as_source(x, y=None, *, sample_weight=None, groups=None, class_names=None, needs_labels=False, task="auto",

@@ -3,7 +3,7 @@
 import numpy as np
 
 from transferkit.data.inputs.given import Given
-from transferkit.data.labels import names_of
+from transferkit.data.labels.codes import names_of
 from transferkit.data.source import Column
 
 _IMAGE_NAMES = ("image", "img")

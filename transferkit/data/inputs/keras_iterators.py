@@ -4,9 +4,9 @@ import copy
 
 import numpy as np
 
-from transferkit.data.augmentation_sources import translate_generator
+from transferkit.data.augmentation.sources import translate_generator
 from transferkit.data.inputs.given import Given
-from transferkit.data.labels import names_of
+from transferkit.data.labels.codes import names_of
 
 _SCALING = {
     "rescale": None,

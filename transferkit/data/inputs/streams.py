@@ -15,7 +15,7 @@ from PIL import Image
 from transferkit._utils.text import human_bytes
 from transferkit.data.inputs.given import Given
 from transferkit.data.inputs.spool import Spool
-from transferkit.data.labels import read_labels
+from transferkit.data.labels.codes import read_labels
 from transferkit.data.readers import check_pixels, read_pixels
 
 _KEYS = (("image", "images"), ("label", "labels"), ("weight", "weights", "sample_weight"))

@@ -10,7 +10,7 @@ import numpy as np
 
 from transferkit._utils.text import listing
 from transferkit.data.inputs.given import PARTS, Given
-from transferkit.data.missing import is_missing
+from transferkit.data.labels.missing import is_missing
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 

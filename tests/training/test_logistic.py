@@ -1,0 +1,152 @@
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+
+from transferkit._utils.console import Console
+from transferkit.models.heads import LOGISTIC, build_dense
+from transferkit.solvers.path import fit_logistic_path
+from transferkit.training.logistic import fit_logistic_head, record_of_head
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    return rng.normal(size=(60, 6)).astype("float32") + 2 * np.eye(6, dtype="float32")[labels], labels
+
+
+@pytest.fixture
+def dense():
+    return build_dense(LOGISTIC, 6, 3)
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+@pytest.mark.parametrize("has_validation", [False, True])
+def test_the_dense_layer_gets_the_weights_of_the_solver(data, dense, is_weighted, has_validation, quiet):
+    weights = np.linspace(0, 3, len(data[1])).astype("float32") if is_weighted else None
+    held_out = data[0][:20], data[1][:20], None
+    options = {"weights": weights, "validation": held_out if has_validation else None}
+    history = fit_logistic_head(dense, *data, seed=3, console=quiet, **options)
+    path = fit_logistic_path(*data, 3, seed=3, **options)
+    kernel, bias = dense.get_weights()
+    assert np.array_equal(kernel, path.kernel)
+    assert np.array_equal(bias, path.bias)
+    assert history == {
+        "l2": list(path.strengths),
+        "val_loss": list(path.val_loss),
+        "val_accuracy": list(path.val_accuracy),
+        "temperature": list(path.temperature),
+    }
+
+
+SHARES = np.random.default_rng(1).dirichlet(np.ones(3), 60).astype("float32")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"targets": SHARES},
+        {"targets": (SHARES > 0.3).astype("float32"), "is_multilabel": True},
+        {"groups": np.arange(60) // 9},
+        {"strengths": (1.0, 0.3)},
+        {"copies": 2},
+        {"focus": 2.0},
+        {"seed": 5},
+    ],
+    ids=lambda options: "+".join(options),
+)
+def test_what_it_is_told_reaches_the_solver(options, data, dense, quiet):
+    features, labels = data[0][np.arange(60 * options.get("copies", 1)) % 60], data[1]
+    features[60:] += 1
+    history = fit_logistic_head(dense, features, labels, console=quiet, **options)
+    path, plain = fit_logistic_path(features, labels, 3, **options), fit_logistic_path(*data, 3)
+    assert np.array_equal(dense.get_weights()[0], path.kernel)
+    assert history["val_loss"] == list(path.val_loss) != list(plain.val_loss)
+
+
+def test_every_strength_that_is_done_is_told(data, dense, quiet, monkeypatch):
+    done = []
+
+    @contextmanager
+    def step(*told):
+        done.append(told[1:])
+        yield done.append
+
+    monkeypatch.setattr(quiet, "step", step)
+    history = fit_logistic_head(dense, *data, strengths=(1.0, 0.3), console=quiet)
+    assert done[0] == (2, "strength")
+    assert sum(done[1:]) >= len(history["l2"]) == 2
+
+
+def test_a_temperature_that_is_given_is_that_of_the_weights(data, dense, quiet):
+    kept = []
+    fit_logistic_head(dense, *data, strengths=(0.1,), temperature=2.0, console=quiet, keep=kept.append)
+    path = fit_logistic_path(*data, 3, strengths=(0.1,))
+    kernel, bias = dense.get_weights()
+    assert kernel * 2 == pytest.approx(path.kernel * path.temperature[0], rel=1e-5)
+    assert bias * 2 == pytest.approx(path.bias * path.temperature[0], rel=1e-5, abs=1e-6)
+    assert [found.strength for found in kept] == [0.1]
+
+
+def test_the_head_gives_the_probabilities_of_the_solver(data, dense, quiet):
+    fit_logistic_head(dense, *data, console=quiet)
+    path = fit_logistic_path(*data, 3)
+    logits = data[0] @ path.kernel + path.bias
+    assert np.asarray(dense(data[0])) == pytest.approx(np.exp(log_softmax(logits, axis=1)), abs=1e-6)
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_it_is_epoch_zero_of_a_record_judged_as_keras_would(data, dense, quiet, is_weighted):
+    weights = np.linspace(0, 3, 60).astype("float32")
+    parts = slice(None, 40), slice(40, None)
+    training, validation = ((*(a[part] for a in data), weights[part] if is_weighted else None) for part in parts)
+    fit_logistic_head(dense, *training[:2], console=quiet)
+    record = record_of_head(dense, training, validation, ["the weights"], "linear")
+    dense.compile(
+        loss="sparse_categorical_crossentropy",
+        weighted_metrics=["sparse_categorical_crossentropy", "accuracy"],
+        run_eagerly=True,
+    )
+    row = {name: values[0] for name, values in record.history.items()}
+    for prefix, (x, y, sample_weight) in (("", training), ("val_", validation)):
+        expected = dense.evaluate(x, y, sample_weight=sample_weight, verbose=0, return_dict=True)
+        assert row[f"{prefix}loss"] == pytest.approx(expected["sparse_categorical_crossentropy"], rel=1e-4)
+        assert row[f"{prefix}accuracy"] == pytest.approx(expected["accuracy"])
+    assert (row["epoch"], row["phase"], row["learning_rate"], row["seconds"]) == (0, "linear", None, 0)
+    assert (record.best_epoch, record.best_loss, record.best_weights) == (0, row["val_loss"], ["the weights"])
+    assert record.epochs_done == 0
+
+
+def test_features_that_are_read_block_by_block_are_judged_as_one(data, dense, quiet, monkeypatch):
+    fit_logistic_head(dense, *data, console=quiet)
+    whole = record_of_head(dense, data, data, [], "linear").history
+    sizes = []
+
+    class OnDisk:
+        def __getitem__(self, rows):
+            sizes.append(len(data[0][rows]))
+            return data[0][rows]
+
+    monkeypatch.setattr("transferkit.training.logistic._BLOCK", 25)
+    by_block = record_of_head(dense, (OnDisk(), data[1]), data, [], "linear").history
+    assert sizes == [25, 25, 10]
+    assert by_block["loss"] == pytest.approx(whole["loss"], rel=1e-5)
+    assert by_block["accuracy"] == whole["accuracy"]
+
+
+def test_certainty_beyond_what_floats_hold_is_judged_all_the_same(dense):
+    dense.get_layer("probabilities").set_weights([np.eye(6, 3) * 1e4, np.zeros(3)])
+    features = np.eye(6, dtype="float32")[:3]
+    record = record_of_head(dense, (features, np.arange(3), None), (features, np.array([1, 1, 2]), None), [], "linear")
+    assert record.history["loss"] == [0.0]
+    assert record.history["val_loss"] == pytest.approx([1e4 / 3])
+
+
+def test_it_says_that_nothing_could_be_held_out(dense, capsys):
+    features, labels = np.eye(3, 6, dtype="float32"), np.arange(3)
+    history = fit_logistic_head(dense, features, labels, console=Console(2))
+    assert "The strongest is taken, 10, and probabilities are not calibrated" in capsys.readouterr().out
+    assert history["l2"] == [10.0]
+    assert np.asarray(dense(features)).argmax(axis=1).tolist() == [0, 1, 2]

@@ -1,0 +1,199 @@
+"""Multinomial logistic regression with one L2 strength: several problems on the same features, side by side."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize
+
+from transferkit.solvers.axes import RotatedRows, Standardised, StreamedRows, Taken
+from transferkit.solvers.workers import Workers
+
+_STACK_FLOATS = 1 << 20  # variables of the problems that are solved side by side
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images to fit to or to judge on, with features of `copies` versions of each.
+
+    `targets` `(n, num_classes)` are what is fitted to, where that is more than one class for each image.
+    """
+
+    rows: Standardised
+    labels: np.ndarray
+    weights: np.ndarray
+    copies: int = 1
+    targets: np.ndarray | None = None
+
+    @property
+    def row_weights(self):
+        """Weights `(copies * n,)` of the rows of features."""
+        return np.tile(self.weights, self.copies)
+
+    @property
+    def num_floats(self):
+        """Numbers in all features."""
+        return len(self.rows) * self.rows.shape[1]
+
+    def take(self, indices):
+        """Returns some of them, in all their versions."""
+        features = self.rows.of(Taken(self.rows.features, rows_of(indices, len(self.labels), self.copies)))
+        targets = None if self.targets is None else self.targets[indices]
+        return Images(features, self.labels[indices], self.weights[indices], self.copies, targets)
+
+
+def rows_of(indices, num_images, copies):
+    """Rows of features that hold all versions of some images."""
+    return (indices + num_images * np.arange(copies)[:, None]).ravel()
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the problems of all strengths and folds share."""
+
+    design: RotatedRows | StreamedRows
+    images: Images
+    num_classes: int
+    workers: Workers
+    focus: float = 0.0  # exponent of the focal loss
+    is_multilabel: bool = False  # whether each class is a question of its own
+
+
+def solve(task, training, start, strength, tolerance):
+    """Solves all problems for one strength, as many side by side as memory allows.
+
+    Args:
+        task: `Task`.
+        training: `(problems, n)` bool, the images of each problem.
+        start: `(problems, num_classes, width)` float32, weights to start from.
+        strength: L2 strength.
+        tolerance: Decrease of the objective in one step that ends the search.
+
+    Returns:
+        The weights, shaped as `start`.
+    """
+    together = max(1, _STACK_FLOATS // start[0].size)
+    solved = [
+        _minimize(task, training[i : i + together], start[i : i + together], strength, tolerance)
+        for i in range(0, len(start), together)
+    ]
+    return np.concatenate(solved)
+
+
+def _minimize(task, training, start, strength, tolerance):
+    row_weights = training * task.images.weights
+    row_weights /= task.images.copies * row_weights.sum(axis=1, keepdims=True, dtype="float64")
+    precondition = task.design.preconditioner(strength)
+
+    def evaluate(weights):
+        loss, gradient = _data_term(task, row_weights, weights)
+        loss += 0.5 * strength * float(np.square(weights[..., :-1]).sum(dtype="float64"))
+        gradient[..., :-1] += np.float32(strength) * weights[..., :-1]
+        return loss, precondition(gradient)
+
+    # The first step of L-BFGS-B has length 1. Here the problem is nearly round, so the gradient is about as long as the
+    # way to the solution: it is the unit.
+    first_loss, first_gradient = evaluate(start)
+    unit = np.float32(np.linalg.norm(first_gradient)) or np.float32(1)
+
+    def loss_and_gradient(flat):
+        if flat.any():
+            way = flat.reshape(start.shape).astype("float32") * unit
+            loss, gradient = evaluate(start + precondition(way))
+        else:
+            loss, gradient = first_loss, first_gradient
+        return loss, (gradient * unit).ravel().astype("float64")
+
+    options = {"maxiter": 200, "ftol": tolerance, "gtol": 1e-9}
+    found = minimize(loss_and_gradient, np.zeros(start.size), jac=True, method="L-BFGS-B", options=options)
+    return start + precondition(found.x.reshape(start.shape).astype("float32") * unit)
+
+
+def _data_term(task, row_weights, weights):
+    """Weighted loss, summed over the problems, and its gradient by the weights `(problems, classes, width)`.
+
+    The loss is the log loss or, with a focus, the focal loss (Lin et al., ICCV 2017); that of the classes is summed
+    where each is a question of its own.
+
+    Rows of features run along the last axis of everything, so that sums over the few classes are fast.
+    """
+    problems, classes, width = weights.shape
+    wide = weights.reshape(problems * classes, width)
+    labels, targets = task.images.labels, task.images.targets
+    compare = _compare_each if task.is_multilabel else _compare
+
+    def add(rows):
+        images = np.arange(rows.start, rows.stop) % len(labels)
+        block = task.design.rows[rows]
+        logits = (wide[:, :-1] @ block.T + wide[:, -1:]).reshape(problems, classes, -1)
+        wanted = labels[images] if targets is None else np.ascontiguousarray(targets[images].T)
+        loss, residual = compare(logits, wanted, row_weights[:, images], task.focus)
+        residual = residual.reshape(problems * classes, -1)
+        return loss, residual @ block, residual.sum(axis=1)
+
+    num_rows = len(task.design.rows)
+    loss, by_kernel, by_bias = task.workers.sum(add, num_rows, width + 2 * len(wide), result_size=2 * wide.size)
+    return loss, np.concatenate([by_kernel, by_bias[:, None]], axis=1).reshape(weights.shape)
+
+
+def _compare(logits, wanted, shares, focus):
+    """Loss of logits `(problems, classes, rows)`, which are overwritten, and its derivatives by them.
+
+    Args:
+        logits: float32.
+        wanted: `(rows,)` codes, or `(classes, rows)` shares that sum to 1.
+        shares: `(problems, rows)` weights.
+        focus: Exponent of the focal loss, or 0.
+    """
+    logits -= logits.max(axis=1, keepdims=True)
+    has_codes, positions = wanted.ndim == 1, np.arange(wanted.shape[-1])
+    target = logits[:, wanted, positions] if has_codes else (logits * wanted).sum(axis=1)
+    residual = np.exp(logits, out=logits)
+    normaliser = residual.sum(axis=1)
+    losses = np.log(normaliser) - target
+    if focus:
+        losses, slope = _focal(losses, focus)
+    loss = float(np.sum(losses * shares, dtype="float64"))
+    shares = shares * slope if focus else shares
+    residual *= (shares / normaliser)[:, None]
+    if has_codes:
+        residual[:, wanted, positions] -= shares
+    else:
+        residual -= shares[:, None] * wanted
+    return loss, residual
+
+
+def _compare_each(logits, wanted, shares, focus):
+    """The same where each class is a question of its own, and `wanted` 0 or 1; the losses of the classes are added."""
+    signs = np.where(wanted > 0, np.float32(-1), np.float32(1))
+    logits *= signs  # above 0 is wrong
+    losses = np.logaddexp(0, logits)
+    residual = np.exp(logits - losses) * shares[:, None] * signs
+    if focus:
+        losses, slope = _focal(losses, focus)
+        residual *= slope
+    return float(np.sum(losses * shares[:, None], dtype="float64")), residual
+
+
+def _focal(losses, focus):
+    """Focal losses and their derivatives by the log losses `(problems, rows)`."""
+    missing = -np.expm1(-losses)  # 1 - probability of the true class
+    by_missing = focus * np.maximum(missing, 1e-7) ** (focus - 1) * losses * (1 - missing)
+    return missing**focus * losses, missing**focus + by_missing
+
+
+def compute_logits(rows, weights, workers):
+    """Computes the logits of all rows.
+
+    Args:
+        rows: Array-like `(n, num_features)` float32, of the kind that the weights belong to.
+        weights: `(num_classes, num_features + 1)` float32, the intercept last.
+        workers: `Workers`.
+
+    Returns:
+        `(n, num_classes)` float32.
+    """
+
+    def compute(part):
+        return rows[part] @ weights[:, :-1].T + weights[:, -1]
+
+    return workers.collect(compute, len(rows), rows.shape[1] + len(weights), len(weights))
