@@ -74,13 +74,13 @@ def time_fit(x, y, speeds):
     """Times `fit` and the two steps of it that grow with the number of images."""
     from transferkit import TransferClassifier
     from transferkit.backbones.efficientnet_lite import imagenet_weights
-    from transferkit.frozen.features import Fronts
+    from transferkit.frozen.features import FrozenFeatures
     from transferkit.training import logistic as heads
 
     imagenet_weights.cache_clear()  # the forward model has read them already; `fit` pays for itself
     with (
         fresh_cache(speeds),
-        stopwatch(Fronts, "rows") as features,
+        stopwatch(FrozenFeatures, "rows") as features,
         stopwatch(heads, "fit_logistic_path") as head,
     ):
         _, seconds = timed(TransferClassifier(verbose=0).fit, x, y)

@@ -51,7 +51,7 @@ from transferkit.cache.rows import Rows
 from transferkit.cache.segments import Segment
 from transferkit.solvers import path as solvers
 from transferkit.solvers.axes import Taken, principal_axes, rotate, standardise
-from transferkit.solvers.regression import Images, Task, compute_logits, solve
+from transferkit.solvers.regression import Images, Problem, compute_logits, solve
 from transferkit.solvers.workers import one_worker_a_core
 
 CHOICES = {
@@ -129,30 +129,30 @@ def trace_path(features, labels, other_features, other_labels, seed):
         rows = standardise(features, image_weights, workers)
         others = rows.of(other_features)
         design = rotate(rows, principal_axes(rows, image_weights, workers), workers)
-        task = Task(design, Images(rows, labels, image_weights), int(other_labels.max()) + 1, workers)
+        problem = Problem(design, Images(rows, labels, image_weights), int(other_labels.max()) + 1, workers)
         folds = solvers._ByFolds(5, seed)
         held_out = folds.hold_out(labels)
         training = np.vstack([~held_out, np.ones((1, len(labels)), bool)])
-        weights = np.zeros((len(training), task.num_classes, design.rows.shape[1] + 1), "float32")
+        weights = np.zeros((len(training), problem.num_classes, design.rows.shape[1] + 1), "float32")
         records = []
         for strength in solvers.STRENGTHS:
-            weights = solve(task, training, weights, strength, solvers._EXACT)
+            weights = solve(problem, training, weights, strength, solvers._EXACT)
             logits = compute_logits(others, design.standardised(weights[-1]), workers)
-            records.append(record_of(task, folds, held_out, weights, logits, other_labels) | {"strength": strength})
+            records.append(record_of(problem, folds, held_out, weights, logits, other_labels) | {"strength": strength})
     return records
 
 
-def record_of(task, folds, held_out, weights, logits, other_labels):
+def record_of(problem, folds, held_out, weights, logits, other_labels):
     """Scores of one strength: of the folds' weights on what they hold out, of the last ones' logits of the others."""
-    loss, accuracy, temperature = folds.judge(task, held_out, weights[:-1])
-    part_loss, _, part_temperature = folds.judge(task, held_out[:1], weights[:1])
+    loss, accuracy, temperature = folds.judge(problem, held_out, weights[:-1])
+    part_loss, _, part_temperature = folds.judge(problem, held_out[:1], weights[:1])
     parts = [np.flatnonzero(mask) for mask in held_out]
     own = [
-        compute_logits(Taken(task.design.rows, part), own, task.workers)
+        compute_logits(Taken(problem.design.rows, part), own, problem.workers)
         for part, own in zip(parts, weights[:-1], strict=True)
     ]
     return {
-        "loss": log_loss(np.concatenate(own), task.images.labels[np.concatenate(parts)]),
+        "loss": log_loss(np.concatenate(own), problem.images.labels[np.concatenate(parts)]),
         "tempered_loss": loss,
         "part_tempered_loss": part_loss,
         "error": 1 - accuracy,

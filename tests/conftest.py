@@ -21,13 +21,13 @@ from transferkit.backbones.custom import backbone_from_model
 from transferkit.backbones.stages import Stage
 from transferkit.data.inputs.convert import as_source
 from transferkit.data.resizing import ImageFormat
-from transferkit.frozen.features import Fronts
-from transferkit.models.assembly import build_parts
+from transferkit.frozen.features import FrozenFeatures
+from transferkit.models.assembly import build_components
 from transferkit.models.heads import LOGISTIC
 from transferkit.models.weights import capture
 from transferkit.training.loop import Options, run_phases
-from transferkit.training.material import Material
 from transferkit.training.parameters import Settings
+from transferkit.training.training_data import TrainingData
 
 CLASS_NAMES = ("blue", "green", "red")
 SIZE = (20, 24)
@@ -136,13 +136,13 @@ class Bench:
     """A new classifier and what it takes to train it.
 
     Attributes:
-        parts: Its `Parts`.
-        material: The `Material`: 24 images to train on, 12 to validate.
+        parts: Its `Components`.
+        material: The `TrainingData`: 24 images to train on, 12 to validate.
         said: What the console was told.
     """
 
     parts: object
-    material: Material
+    material: TrainingData
     said: list[str] = field(default_factory=list)
 
     @property
@@ -153,9 +153,9 @@ class Bench:
         return console
 
     def train(self, *phases, optimizer="sgd", callbacks=(), accumulation_steps=None, cache=False, **options):
-        """Runs phases and returns the `Record`. `cache` may also be a dict of settings of `Fronts`."""
+        """Runs phases and returns the `Record`. `cache` may also be a dict of settings of `FrozenFeatures`."""
         settings = self.settings(**(cache if isinstance(cache, dict) else {"cache": cache}))
-        fronts = Fronts(self.parts, settings, self.console, 36)
+        fronts = FrozenFeatures(self.parts, settings, self.console, 36)
         material = replace(self.material, augmenter_for=settings.augmenter_for)
         fronts.plan(phases, material)
         is_multilabel = material.training.is_multilabel
@@ -209,9 +209,9 @@ def make_bench():
 
     def make(*, batch_norm=True, dropout=0.0, head=LOGISTIC, network=None, seed=0, **options):
         backbone = backbone_from_model(network or _network(batch_norm, dropout), stages=STAGES)
-        parts = build_parts(backbone, backbone.build(), ImageFormat(BENCH_SIZE), head, 3, seed)
+        parts = build_components(backbone, backbone.build(), ImageFormat(BENCH_SIZE), head, 3, seed)
         settings = {"image_format": ImageFormat(BENCH_SIZE), "batch_size": 8, "seed": seed} | options
-        return Bench(parts, Material(**{"training": training, "validation": validation} | settings))
+        return Bench(parts, TrainingData(**{"training": training, "validation": validation} | settings))
 
     return make
 

@@ -545,7 +545,7 @@ def without_computing(monkeypatch):
     def fail(*args, **kwargs):
         raise AssertionError("computed")
 
-    monkeypatch.setattr("transferkit.frozen.features.Fronts.features", fail)
+    monkeypatch.setattr("transferkit.frozen.features.FrozenFeatures.features", fail)
 
 
 @pytest.mark.parametrize(("options", "arguments", "message"), [

@@ -21,13 +21,13 @@ from transferkit.cli import main
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """Where the command looks: two shelves, the first of them used last on a day long ago."""
+    """Where the command looks: two tables, the first of them used last on a day long ago."""
     monkeypatch.setenv("TRANSFERKIT_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.delenv("TRANSFERKIT_CACHE_SIZE", raising=False)
     store = Store(tmp_path / "cache", 10**9)
     for count, title in ((3, "tiny features"), (1234, "efficientnet_lite0 features, 224 x 224")):
         prints = np.random.default_rng(0).integers(0, 256, (count, 16), np.uint8)
-        with store.shelf("0" * 32, (count,), "float16", title).writer() as writer:
+        with store.table("0" * 32, (count,), "float16", title).writer() as writer:
             writer.append(prints, np.zeros((count, count)))
     old = min(store.folder.rglob("*.npy"), key=lambda path: path.stat().st_size)
     os.utime(old, (datetime(2024, 5, 6, 7, 8).timestamp(),) * 2)
@@ -97,8 +97,8 @@ def test_a_wrong_setting_is_an_error(folder, capsys, monkeypatch, name, value):
 @pytest.mark.parametrize(
     "content", ["{", "[]", '{"title": 5, "key": null}', '{"title": ["a"]}', '{"title": {}}', "[" * 100_000]
 )
-def test_a_shelf_whose_description_is_damaged_is_listed(folder, capsys, content):
-    for path in folder.rglob("shelf.json"):
+def test_a_table_whose_description_is_damaged_is_listed(folder, capsys, content):
+    for path in folder.rglob("table.json"):
         path.write_text(content, encoding="ascii")
     assert main(["cache"]) == 0
     assert capsys.readouterr().out.count("unknown") == 2
@@ -106,7 +106,7 @@ def test_a_shelf_whose_description_is_damaged_is_listed(folder, capsys, content)
 
 def test_a_title_gives_no_orders_to_the_terminal(folder, capsys):
     title = "\x1b[2Jgone\x07\r\n\u202eback\ud800 " + 1000 * "long"
-    for path in folder.rglob("shelf.json"):
+    for path in folder.rglob("table.json"):
         path.write_text(json.dumps({"title": title}), encoding="ascii")
     assert main(["cache"]) == 0
     shown = capsys.readouterr().out
@@ -116,7 +116,7 @@ def test_a_title_gives_no_orders_to_the_terminal(folder, capsys):
 
 
 def test_a_terminal_that_knows_few_characters_gets_what_it_knows(folder, monkeypatch):
-    for path in folder.rglob("shelf.json"):
+    for path in folder.rglob("table.json"):
         path.write_text(json.dumps({"title": "größe"}), encoding="ascii")
     output = io.TextIOWrapper(io.BytesIO(), "ascii")
     monkeypatch.setattr(sys, "stdout", output)

@@ -35,7 +35,7 @@ from transferkit.frozen.compiling import Engine
 from transferkit.frozen.precision import Precision
 from transferkit.frozen.prediction import Predictor
 from transferkit.inspection.images import draw_grid
-from transferkit.models.assembly import build_parts, parts_of
+from transferkit.models.assembly import build_components, components_of
 from transferkit.models.heads import LOGISTIC, Head
 from transferkit.saving.archive import read_archive, write_archive
 from transferkit.saving.settings import (
@@ -287,17 +287,21 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         def train(source, validation_source):
             check_classes(source)  # perhaps a class went with the images that broke
             with python_random_seeded(self.seed), nullcontext() if self.strategy is None else self.strategy.scope():
-                parts = self._build_parts(backbone, image_format, source, console)
-                phases, reason = self._plan_phases(parts, backbone, len(source))
+                components = self._build_components(backbone, image_format, source, console)
+                phases, reason = self._plan_phases(components, backbone, len(source))
                 if reason:
                     console.note(reason)
                 settings = self._settings(backbone, image_format, console, callbacks, source.augmentation)
-                return parts, phases, train_classifier(parts, phases, source, validation_source, settings, console)
+                return (
+                    components,
+                    phases,
+                    train_classifier(components, phases, source, validation_source, settings, console),
+                )
 
-        (parts, phases, outcome), _ = without_broken(
+        (components, phases, outcome), _ = without_broken(
             train, (source, validation_source), self.on_bad_image, console, self.channels
         )
-        self.model_, self._predictor = parts.whole, None
+        self.model_, self._predictor = components.whole, None
         self.classes_ = source.class_names
         self.backbone_ = backbone
         self.image_size_ = image_format.image_size
@@ -430,11 +434,11 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             network = backbone.build(
                 image_format.image_size, None, self.channels
             )  # the numbers are the same for any weights
-            parts = build_parts(backbone, network, image_format, self._head, num_classes, self.seed)
+            components = build_components(backbone, network, image_format, self._head, num_classes, self.seed)
         is_sure, num_images = num_images is not None, num_images or 1000 * num_classes
-        guess, reason = self._plan_phases(parts, backbone, num_images)
+        guess, reason = self._plan_phases(components, backbone, num_images)
         settings = self._settings(backbone, image_format, Console(0))
-        text = summarise(self.phases_ if is_fitted else guess, parts, settings, num_images, is_sure=is_sure)
+        text = summarise(self.phases_ if is_fitted else guess, components, settings, num_images, is_sure=is_sure)
         height, width = image_format.image_size
         schedule = self.schedule if isinstance(self.schedule, str) else f"{len(self.schedule)} phases"
         classes = f"{num_classes} classes" + ("" if is_known else " (assumed)")
@@ -485,16 +489,16 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             channels=self.channels, task=self.task_ if is_fitted else self.task,
         )  # fmt: skip
         with python_random_seeded(self.seed):
-            parts = self._build_parts(backbone, image_format, source, console)
+            components = self._build_components(backbone, image_format, source, console)
             if is_fitted:
-                parts.whole.set_weights(self.model_.get_weights())
+                components.whole.set_weights(self.model_.get_weights())
             if train is None:
-                planned = self._plan_phases(parts, backbone, len(source))[0][-1]
+                planned = self._plan_phases(components, backbone, len(source))[0][-1]
                 phase = Phase("all") if planned.train == "logistic" else planned
             else:
                 phase = train if isinstance(train, Phase) else Phase(train)
             return find_learning_rate(
-                parts, phase, source, self._settings(backbone, image_format, console), console, smallest=smallest,
+                components, phase, source, self._settings(backbone, image_format, console), console, smallest=smallest,
                 largest=largest, steps=steps, solve_head=self.head == "logistic" and not is_fitted,
             )  # fmt: skip
 
@@ -562,7 +566,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         """
         with python_random_kept():
             model, settings = read_archive(path)
-        _, network, _ = parts_of(model)
+        _, network, _ = components_of(model)
         phases = from_json(settings["phases"])
         backbone = backbone_from_json(settings["backbone"], network, phases)
         classifier = cls(backbone, **parameters_from_json(settings["parameters"]))
@@ -586,12 +590,12 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
     def _head(self):
         return LOGISTIC if self.head == "logistic" else self.head
 
-    def _build_parts(self, backbone, image_format, source, console):
-        with console.hush():
+    def _build_components(self, backbone, image_format, source, console):
+        with console.silence():
             network = backbone.build(image_format.image_size, self.weights, self.channels, console.note)
         activation = "sigmoid" if source.is_multilabel else "softmax"
         num_classes = len(source.class_names)
-        return build_parts(backbone, network, image_format, self._head, num_classes, self.seed, activation)
+        return build_components(backbone, network, image_format, self._head, num_classes, self.seed, activation)
 
     def _checked(self):
         """Checks the arguments. Returns the `Backbone` and the `ImageFormat`."""
@@ -601,9 +605,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         size = self._choose_image_size(backbone)
         return backbone, ImageFormat(size, INTERPOLATION, self.resize, self.background, int(self.channels))
 
-    def _plan_phases(self, parts, backbone, num_images):
-        num_classes = parts.head.output_shape[-1]
-        return plan_phases(self.get_params(deep=False), parts.network, backbone.stages, num_images, num_classes)
+    def _plan_phases(self, components, backbone, num_images):
+        num_classes = components.head.output_shape[-1]
+        return plan_phases(self.get_params(deep=False), components.network, backbone.stages, num_images, num_classes)
 
     def _settings(self, backbone, image_format, console, callbacks=(), augmentation=None):
         parameters = self.get_params(deep=False)

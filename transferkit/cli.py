@@ -66,7 +66,7 @@ def _run_cache(arguments):
 
 def _clear(store):
     freed = store.clear()
-    if left := sum(shelf.bytes for shelf in store.contents()):
+    if left := sum(table.bytes for table in store.contents()):
         raise OSError(
             f"{human_bytes(left)} in '{store.folder}' could not be removed: they are in use or belong to another user."
         )
@@ -74,15 +74,15 @@ def _clear(store):
 
 
 def _describe(store):
-    shelves = store.contents()
-    if not shelves:
+    tables = store.contents()
+    if not tables:
         return f"Nothing is kept in {store.folder}"
     table = [("activations", "images", "size", "last used")]
     table += [
-        (_shown(shelf.title[:_LONGEST_TITLE]), f"{shelf.rows:,}", human_bytes(shelf.bytes), _when(shelf.last_used))
-        for shelf in shelves
+        (_shown(table.title[:_LONGEST_TITLE]), f"{table.rows:,}", human_bytes(table.bytes), _when(table.last_used))
+        for table in tables
     ]
-    total = human_bytes(sum(shelf.bytes for shelf in shelves))
+    total = human_bytes(sum(table.bytes for table in tables))
     return "\n".join([*_align(table), "", f"{total} of at most {human_bytes(store.max_bytes)}, in {store.folder}"])
 
 

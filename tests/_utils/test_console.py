@@ -46,10 +46,10 @@ def test_silence_is_silent(capsys, every_step_counts):
 
 
 def test_what_others_print_is_kept_back_in_silence_only(capsys):
-    with Console(0).hush():
+    with Console(0).silence():
         print("Downloading data")
     assert capsys.readouterr().out == ""
-    with Console(2).hush():
+    with Console(2).silence():
         print("Downloading data")
     assert capsys.readouterr().out == "Downloading data\n"
 

@@ -16,7 +16,7 @@ from keras.src.utils import file_utils
 from transferkit.backbones.applications import APPLICATIONS
 from transferkit.backbones.registry import get_backbone, list_backbones
 from transferkit.backbones.stages import exact_cuts, split_model, stage_layers
-from transferkit.models.freezing import build_view, select
+from transferkit.models.freezing import build_trainable, select
 
 # Those that take up to about six seconds on two cores; the others take up to a minute.
 FAST = {
@@ -228,10 +228,10 @@ def assert_arrays_stay_as_they_are(built):
 def assert_training_leaves_frozen_layers_and_statistics_alone(built):
     scaled = built.preprocessing(built.images)
     before = [to_numpy(weight) for weight in built.model.weights]
-    frozen = build_view(built.model, select(built.model, built.backbone.stages, "head")).model
+    frozen = build_trainable(built.model, select(built.model, built.backbone.stages, "head")).model
     assert not frozen.trainable_variables
     assert_equal(to_numpy(frozen(scaled, training=True)), built.features, 1e-5)
-    everything = build_view(built.model, select(built.model, built.backbone.stages, "all")).model
+    everything = build_trainable(built.model, select(built.model, built.backbone.stages, "all")).model
     everything(scaled, training=True)
     is_statistic = {id(weight) for norm in layers_of_type(built.model, keras.layers.BatchNormalization)
                     for weight in (norm.moving_mean, norm.moving_variance)}  # fmt: skip

@@ -26,17 +26,17 @@ def store(tmp_path):
 
 
 @pytest.fixture
-def open_shelf():
-    """Opens the shelf for such rows in a store."""
-    return lambda store, dtype="float16", key=KEY: store.shelf(key, (2, 3), dtype, "tiny features")
+def open_table():
+    """Opens the table for such rows in a store."""
+    return lambda store, dtype="float16", key=KEY: store.table(key, (2, 3), dtype, "tiny features")
 
 
 @pytest.fixture
 def fill(rows_of):
     """Writes the rows of prints, as many to a batch as are asked for, as one segment."""
 
-    def fill(shelf, prints, batch=5):
-        with shelf.writer() as writer:
+    def fill(table, prints, batch=5):
+        with table.writer() as writer:
             for start in range(0, len(prints), batch):
                 part = prints[start : start + batch]
                 writer.append(part, rows_of(part))

@@ -1,4 +1,4 @@
-"""Fronts: they compute what the plain models compute, from a snapshot of their weights, and leave them as they are."""
+"""Compiled fronts compute what the plain models compute, from a snapshot of their weights, and leave them alone."""
 
 import gc
 import random

@@ -9,7 +9,7 @@ from PIL import Image
 from transferkit.cache.store import Store
 from transferkit.data.augmentation.augmentation import Augmentation
 from transferkit.data.inputs.convert import as_source
-from transferkit.frozen.features import Fronts, find_front
+from transferkit.frozen.features import FrozenFeatures, find_front
 from transferkit.training.phases import Phase
 
 KERAS_ARRAYS = pytest.mark.filterwarnings("ignore:__array__")  # that of keras, caught and raised again from elsewhere
@@ -49,17 +49,17 @@ def computed(monkeypatch):
 
 def fronts_of(bench, phases=(), **options):
     settings = bench.settings(**options)
-    fronts = Fronts(bench.parts, settings, bench.console, 36)
-    fronts.plan(phases, replace(bench.material, augmenter_for=settings.augmenter_for))
+    fronts = FrozenFeatures(bench.components, settings, bench.console, 36)
+    fronts.plan(phases, replace(bench.training_data, augmenter_for=settings.augmenter_for))
     return fronts
 
 
 def features_of(bench, source=None, **options):
-    return fronts_of(bench, **options).features(source or bench.material.training, "Computing features")
+    return fronts_of(bench, **options).features(source or bench.training_data.training, "Computing features")
 
 
 def by_hand(bench, images):
-    features = bench.parts.network.predict(images.astype("float32"), verbose=0)
+    features = bench.components.network.predict(images.astype("float32"), verbose=0)
     return features.mean(axis=(1, 2))
 
 
@@ -99,24 +99,24 @@ def test_training_on_what_was_computed_once_gives_the_weights_of_training_on_ima
 
 def test_features_are_those_of_the_network(make_bench):
     bench = make_bench()
-    assert features_of(bench) == pytest.approx(by_hand(bench, bench.material.training.images), abs=1e-4)
+    assert features_of(bench) == pytest.approx(by_hand(bench, bench.training_data.training.images), abs=1e-4)
 
 
 @pytest.mark.parametrize("size", [(16, 16), (12, 10), (40, 20)], ids=["right", "small", "large"])
 def test_arrays_of_any_size_give_what_the_whole_model_gives(make_bench, size):
     bench, pixels = make_bench(), np.random.default_rng(1).integers(0, 256, (5, *size, 3)).astype("uint8")
     features = features_of(bench, as_source(pixels))
-    assert np.asarray(bench.parts.dense(features)) == pytest.approx(
-        bench.parts.whole.predict(pixels, verbose=0), abs=1e-4
+    assert np.asarray(bench.components.dense(features)) == pytest.approx(
+        bench.components.whole.predict(pixels, verbose=0), abs=1e-4
     )
 
 
 def test_files_give_what_their_arrays_give(make_bench, tmp_path):
     bench, paths = make_bench(), []
-    for number, pixels in enumerate(bench.material.training.images[:5]):
+    for number, pixels in enumerate(bench.training_data.training.images[:5]):
         paths.append(str(tmp_path / f"{number}.png"))
         Image.fromarray(pixels).save(paths[-1])
-    from_arrays = features_of(bench, as_source(bench.material.training.images[:5]))
+    from_arrays = features_of(bench, as_source(bench.training_data.training.images[:5]))
     assert features_of(bench, as_source(paths)) == pytest.approx(from_arrays, abs=1e-5)
 
 
@@ -125,7 +125,7 @@ def test_files_give_what_their_arrays_give(make_bench, tmp_path):
 
 def test_each_image_is_computed_once_for_all_heads_folds_and_orders(make_bench, tmp_path, computed):
     bench, disk = make_bench(), {"cache": "disk", "cache_dir": tmp_path}
-    training = bench.material.training
+    training = bench.training_data.training
     first = np.asarray(features_of(bench, training.take(range(20)), **disk))
     assert computed.take() == 20
     again = np.asarray(features_of(make_bench(), training.take(range(20)), **disk))
@@ -156,11 +156,11 @@ _OTHER_FORMATS = {"interpolation": "bilinear", "resize": "crop", "background": "
 )
 def test_whatever_changes_the_result_is_a_miss(make_bench, tmp_path, computed, change):
     bench, disk = make_bench(), {"cache": "disk", "cache_dir": tmp_path}
-    source, other = bench.material.training, make_bench()
+    source, other = bench.training_data.training, make_bench()
     features_of(bench, **disk)
     computed.take()
     if change == "a weight":
-        kernel = other.parts.network.get_layer("conv1").kernel
+        kernel = other.components.network.get_layer("conv1").kernel
         kernel.assign(kernel + 0.01)
         expected = 24
     elif change == "a pixel":
@@ -168,7 +168,7 @@ def test_whatever_changes_the_result_is_a_miss(make_bench, tmp_path, computed, c
         pixels[3, 0, 0, 0] += 1
         source, expected = replace(source, images=pixels), 1
     elif change in _OTHER_FORMATS:
-        disk["image_format"] = replace(bench.material.image_format, **{change: _OTHER_FORMATS[change]})
+        disk["image_format"] = replace(bench.training_data.image_format, **{change: _OTHER_FORMATS[change]})
         expected = 24
     else:
         disk["precision"], expected = "bfloat16", 24
@@ -183,7 +183,7 @@ def test_files_are_known_by_their_content(make_bench, tmp_path, computed):
         Image.fromarray(pixels).save(tmp_path / name)
         return str(tmp_path / name)
 
-    images = bench.material.training.images
+    images = bench.training_data.training.images
     one, other = save("a.png", images[0]), save("b.png", images[1])
     first = np.asarray(features_of(bench, as_source([one, other]), **disk))
     assert computed.take() == 2
@@ -198,9 +198,9 @@ def test_files_are_known_by_their_content(make_bench, tmp_path, computed):
 def test_values_too_large_for_float16_are_kept_in_float32(make_bench, tmp_path, computed):
     bench, disk = make_bench(), {"cache": "disk", "cache_dir": tmp_path}
     for name in ("gamma", "beta"):
-        weight = getattr(bench.parts.network.get_layer("bn3"), name)
+        weight = getattr(bench.components.network.get_layer("bn3"), name)
         weight.assign(weight * 1e5 + 1e5)
-    expected = by_hand(bench, bench.material.training.images)
+    expected = by_hand(bench, bench.training_data.training.images)
     assert np.abs(expected).max() > 70_000
     assert np.asarray(features_of(bench, **disk)) == pytest.approx(expected, rel=1e-4, abs=1)
     computed.take()
@@ -212,9 +212,9 @@ def test_values_too_large_for_float16_are_kept_in_float32(make_bench, tmp_path, 
 def test_values_too_small_for_float16_are_kept_in_float32(make_bench, tmp_path, computed, scale):
     bench, disk = make_bench(), {"cache": "disk", "cache_dir": tmp_path}
     for name in ("gamma", "beta"):
-        weight = getattr(bench.parts.network.get_layer("bn3"), name)
+        weight = getattr(bench.components.network.get_layer("bn3"), name)
         weight.assign(weight * scale)
-    expected = by_hand(bench, bench.material.training.images)
+    expected = by_hand(bench, bench.training_data.training.images)
     assert np.asarray(features_of(bench, **disk)) == pytest.approx(expected, rel=1e-4, abs=1e-4 * scale)
     computed.take()
     assert np.asarray(features_of(bench, **disk)) == pytest.approx(expected, rel=1e-4, abs=1e-4 * scale)
@@ -235,7 +235,7 @@ def saved(folder, images):
 @pytest.mark.parametrize("cache", ["disk", "memory"])
 def test_a_file_that_changes_after_its_print_is_used_and_kept_as_what_it_is_now(make_bench, tmp_path, computed, cache):
     bench, disk = make_bench(), {"cache": cache, "cache_dir": tmp_path / "cache"}
-    images = bench.material.training.images
+    images = bench.training_data.training.images
     source = as_source(saved(tmp_path, images[:5]))
     fronts = fronts_of(bench, **disk)
     fronts._prints_of(source)
@@ -255,7 +255,7 @@ def test_a_file_that_changes_after_its_print_is_used_and_kept_as_what_it_is_now(
 @KERAS_ARRAYS
 def test_a_file_that_changes_between_views_is_the_same_in_all_that_follow(make_bench, tmp_path):
     bench = make_bench()
-    images = bench.material.training.images
+    images = bench.training_data.training.images
     source = as_source(saved(tmp_path, images[:5]))
     fronts = fronts_of(bench, augmenter=FLIP)
     fronts._prints_of(source)
@@ -270,7 +270,7 @@ def test_a_file_that_keeps_changing_is_an_error(make_bench, tmp_path, monkeypatc
     from transferkit.frozen import features as fronts
 
     bench, read = make_bench(), fronts.fingerprint_images
-    source = as_source(saved(tmp_path, bench.material.training.images[:5]))
+    source = as_source(saved(tmp_path, bench.training_data.training.images[:5]))
 
     def growing(*arguments):
         prints = read(*arguments)
@@ -314,7 +314,7 @@ def test_a_run_that_is_interrupted_keeps_what_it_had(make_bench, tmp_path, compu
             features_of(bench, **disk)
     computed.take()
     assert np.asarray(features_of(bench, **disk)) == pytest.approx(
-        by_hand(bench, bench.material.training.images), abs=5e-3
+        by_hand(bench, bench.training_data.training.images), abs=5e-3
     )
     assert computed.take() == 16
 
@@ -344,7 +344,7 @@ def test_views_are_found_again_for_the_same_images_and_only_for_them(make_bench,
     assert all(np.array_equal(one, other) for one, other in zip(first, again, strict=True))
     fronts_of(bench, [phase], **options | {"augmenter": replace(FLIP, hue=3.0)}).activations(phase)
     assert computed.take() == 24
-    bench.material = replace(bench.material, training=bench.material.training.take(range(20)))
+    bench.training_data = replace(bench.training_data, training=bench.training_data.training.take(range(20)))
     fronts_of(bench, [phase], **options).activations(phase)
     assert computed.take() == 20  # the images as they are were there
 
@@ -399,7 +399,7 @@ def test_views_take_turns_in_training(make_bench):
 )
 def test_what_is_computed_once_depends_on_the_phase(make_bench, phase, options, expected):
     bench = make_bench()
-    found = find_front(phase, bench.parts, bench.settings(**options), 24)
+    found = find_front(phase, bench.components, bench.settings(**options), 24)
     assert (found and (found[0].stage, found[1])) == expected
 
 
@@ -425,7 +425,7 @@ def test_a_memory_cache_writes_nothing(make_bench, tmp_path, monkeypatch):
     assert not (tmp_path / "cache").exists()
 
 
-def test_the_shelf_tells_what_it_holds(make_bench, tmp_path):
+def test_the_table_tells_what_it_holds(make_bench, tmp_path):
     bench = make_bench()
     features_of(bench, cache="disk", cache_dir=tmp_path)
     (contents,) = Store(tmp_path, 1e9).contents()

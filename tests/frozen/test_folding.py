@@ -77,7 +77,7 @@ def test_the_folded_weights_are_those_of_the_formula():
     model = functional(layers.Dense(1, name="dense"), layers.BatchNormalization(epsilon=0.25), shape=(1,))
     model.layers[1].set_weights([np.array([[3.0]]), np.array([1.0])])
     model.layers[2].set_weights([np.array([value]) for value in (2.0, 0.5, 4.0, 0.75)])  # scale, shift, mean, variance
-    dense = next(layer for layer in fold_batch_norm(model).parts if layer.name == "dense")
+    dense = next(layer for layer in fold_batch_norm(model).components if layer.name == "dense")
     assert dense.kernel.numpy().item() == 3 * 2 / 1
     assert dense.bias.numpy().item() == (1 - 4) * 2 / 1 + 0.5
 
@@ -237,7 +237,7 @@ def test_a_custom_layer_is_shared_and_not_copied():
 
     custom = Uncopyable(3.0)
     model = functional(layers.Conv2D(4, 3), layers.BatchNormalization(), custom)
-    assert any(layer is custom for layer in fold_batch_norm(model).parts)
+    assert any(layer is custom for layer in fold_batch_norm(model).components)
     assert difference(model, fold_batch_norm(model)) < 1e-5
 
 

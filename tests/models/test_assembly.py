@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from transferkit.data.resizing import ImageFormat
-from transferkit.models.assembly import assemble, build_parts, build_trainee, parts_of
-from transferkit.models.freezing import build_view, select
+from transferkit.models.assembly import assemble, build_components, build_trainee, components_of
+from transferkit.models.freezing import build_trainable, select
 from transferkit.models.heads import LOGISTIC, Head, build_dense, build_head, build_pooling
 
 
@@ -17,13 +17,13 @@ def assembled(backbone):
 
 def test_the_classifier_is_its_three_models_in_a_row(tiny_backbone, images):
     model = assembled(tiny_backbone)
-    preprocessing, backbone, head = parts_of(model)
+    preprocessing, backbone, head = components_of(model)
     assert np.allclose(model(images), head(backbone(preprocessing(images))), atol=1e-6)
 
 
 def test_only_the_head_can_be_trained(tiny_backbone, images, labels):
     model = assembled(tiny_backbone)
-    _, backbone, head = parts_of(model)
+    _, backbone, head = components_of(model)
     assert len(model.trainable_variables) == len(head.variables) == 2
     before = backbone.get_weights()
     model.fit(images, np.unique(labels, return_inverse=True)[1], epochs=1, verbose=0)
@@ -42,8 +42,8 @@ HEAD = Head(units=(5,), dropout=0.5)
 
 
 @pytest.fixture
-def parts(tiny_backbone):
-    return build_parts(tiny_backbone, tiny_backbone.build(), ImageFormat((16, 16)), HEAD, 3, seed=0)
+def components(tiny_backbone):
+    return build_components(tiny_backbone, tiny_backbone.build(), ImageFormat((16, 16)), HEAD, 3, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +51,10 @@ def pixels():
     return np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3)).astype("float32")
 
 
-def view_of(parts, backbone, train):
-    selection = select(parts.network, backbone.stages, train, rank=2)
-    parts.head.trainable = selection.head
-    return build_view(parts.network, selection)
+def view_of(components, backbone, train):
+    selection = select(components.network, backbone.stages, train, rank=2)
+    components.head.trainable = selection.head
+    return build_trainable(components.network, selection)
 
 
 def move(view):
@@ -63,17 +63,19 @@ def move(view):
         adapter.b.assign(np.random.default_rng(seed).normal(size=adapter.b.shape))
 
 
-def test_parts_share_the_weights_of_the_whole(parts, images):
-    ids = {id(weight) for weight in parts.whole.weights}
-    assert {id(weight) for model in parts.models for weight in model.weights} == ids
-    assert {id(weight) for weight in parts.dense.weights} == {id(weight) for weight in parts.head.weights}
-    expected = parts.dense(parts.pooling(parts.network(parts.preprocessing(images))))
-    assert np.allclose(parts.whole(images), expected, atol=1e-6)
+def test_parts_share_the_weights_of_the_whole(components, images):
+    ids = {id(weight) for weight in components.whole.weights}
+    assert {id(weight) for model in components.models for weight in model.weights} == ids
+    assert {id(weight) for weight in components.dense.weights} == {id(weight) for weight in components.head.weights}
+    expected = components.dense(components.pooling(components.network(components.preprocessing(images))))
+    assert np.allclose(components.whole(images), expected, atol=1e-6)
 
 
 def test_the_seed_decides_the_first_weights_of_the_head(tiny_backbone):
     one, again, other = (
-        build_parts(tiny_backbone, tiny_backbone.build(), ImageFormat((16, 16)), HEAD, 3, seed).dense.get_weights()[0]
+        build_components(
+            tiny_backbone, tiny_backbone.build(), ImageFormat((16, 16)), HEAD, 3, seed
+        ).dense.get_weights()[0]
         for seed in (0, 0, 1)
     )
     assert np.array_equal(one, again)
@@ -81,32 +83,32 @@ def test_the_seed_decides_the_first_weights_of_the_head(tiny_backbone):
 
 
 @pytest.mark.parametrize("train", ["head", "all", "lora"])
-def test_what_trains_computes_what_the_whole_does(train, parts, tiny_backbone, pixels):
-    expected = np.asarray(parts.whole(pixels))
-    trainee = build_trainee(parts, view_of(parts, tiny_backbone, train))
+def test_what_trains_computes_what_the_whole_does(train, components, tiny_backbone, pixels):
+    expected = np.asarray(components.whole(pixels))
+    trainee = build_trainee(components, view_of(components, tiny_backbone, train))
     assert np.allclose(trainee(pixels), expected, atol=1e-5)
-    assert np.allclose(build_trainee(parts)(pixels), expected, atol=1e-6)
+    assert np.allclose(build_trainee(components)(pixels), expected, atol=1e-6)
 
 
 def test_pixels_are_scaled_as_the_backbone_expects(tiny_network, pixels):
     from transferkit import backbone_from_model
 
     backbone = backbone_from_model(tiny_network, scaling="caffe")
-    parts = build_parts(backbone, backbone.build(), ImageFormat((16, 16)), HEAD, 3, seed=0)
-    trainee = build_trainee(parts, view_of(parts, backbone, "head"))
-    assert np.allclose(trainee(pixels), parts.whole(pixels), atol=1e-5)
+    components = build_components(backbone, backbone.build(), ImageFormat((16, 16)), HEAD, 3, seed=0)
+    trainee = build_trainee(components, view_of(components, backbone, "head"))
+    assert np.allclose(trainee(pixels), components.whole(pixels), atol=1e-5)
 
 
-def test_without_a_view_the_head_trains_on_features(parts, pixels):
-    trainee = build_trainee(parts, begin="features")
-    features = parts.pooling(parts.network(parts.scaling(pixels)))
-    assert np.allclose(trainee(features), parts.whole(pixels), atol=1e-6)
-    assert {id(weight) for weight in trainee.trainable_weights} == {id(weight) for weight in parts.head.weights}
+def test_without_a_view_the_head_trains_on_features(components, pixels):
+    trainee = build_trainee(components, begin="features")
+    features = components.pooling(components.network(components.scaling(pixels)))
+    assert np.allclose(trainee(features), components.whole(pixels), atol=1e-6)
+    assert {id(weight) for weight in trainee.trainable_weights} == {id(weight) for weight in components.head.weights}
 
 
 @pytest.mark.parametrize(("train", "is_active"), [("all", True), (("stage1",), False)], ids=str)
-def test_dropout_of_the_head_is_on_only_while_the_head_trains(train, is_active, parts, tiny_backbone, pixels):
-    trainee = build_trainee(parts, view_of(parts, tiny_backbone, train))
+def test_dropout_of_the_head_is_on_only_while_the_head_trains(train, is_active, components, tiny_backbone, pixels):
+    trainee = build_trainee(components, view_of(components, tiny_backbone, train))
     changes = not np.allclose(trainee(pixels, training=True), trainee(pixels, training=False), atol=1e-5)
     assert changes == is_active
 
@@ -115,43 +117,43 @@ def test_dropout_of_the_head_is_on_only_while_the_head_trains(train, is_active, 
 
 
 @pytest.mark.parametrize("train", ["head", "all", "lora"])
-def test_saving_what_trains_saves_the_whole_as_it_computes_now(train, parts, tiny_backbone, pixels, tmp_path):
-    view = view_of(parts, tiny_backbone, train)
+def test_saving_what_trains_saves_the_whole_as_it_computes_now(train, components, tiny_backbone, pixels, tmp_path):
+    view = view_of(components, tiny_backbone, train)
     move(view)
-    trainee = build_trainee(parts, view)
-    expected, kernels = np.asarray(trainee(pixels)), parts.network.get_weights()
+    trainee = build_trainee(components, view)
+    expected, kernels = np.asarray(trainee(pixels)), components.network.get_weights()
     trainee.save(tmp_path / "model.keras")
     trainee.save_weights(tmp_path / "model.weights.h5")
     saved = keras.saving.load_model(tmp_path / "model.keras")
     assert np.asarray(saved(pixels)) == pytest.approx(expected, abs=1e-5)
     assert saved(np.zeros((1, 5, 70, 3), "uint8")).shape == (1, 3)
     assert keras.models.model_from_json(trainee.to_json()).input_shape == (None, None, None, 3)  # for TensorBoard
-    assert all(np.array_equal(a, b) for a, b in zip(parts.network.get_weights(), kernels, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(components.network.get_weights(), kernels, strict=True))
     assert np.asarray(trainee(pixels)) == pytest.approx(expected, abs=1e-6)
 
-    for seed, weight in enumerate(parts.whole.weights):
+    for seed, weight in enumerate(components.whole.weights):
         weight.assign(np.random.default_rng(seed).random(weight.shape))
     trainee.load_weights(tmp_path / "model.weights.h5")
     assert np.asarray(trainee(pixels)) == pytest.approx(expected, abs=1e-5)
-    assert np.asarray(parts.whole(pixels)) == pytest.approx(expected, abs=1e-5)
+    assert np.asarray(components.whole(pixels)) == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_save_that_fails_leaves_the_kernels_alone(parts, tiny_backbone, tmp_path):
-    view = view_of(parts, tiny_backbone, "lora")
+def test_a_save_that_fails_leaves_the_kernels_alone(components, tiny_backbone, tmp_path):
+    view = view_of(components, tiny_backbone, "lora")
     move(view)
-    kernels = parts.network.get_weights()
+    kernels = components.network.get_weights()
     with pytest.raises(ValueError, match="Invalid filepath extension"):
-        build_trainee(parts, view).save(tmp_path / "model.unknown")
-    assert all(np.array_equal(a, b) for a, b in zip(parts.network.get_weights(), kernels, strict=True))
+        build_trainee(components, view).save(tmp_path / "model.unknown")
+    assert all(np.array_equal(a, b) for a, b in zip(components.network.get_weights(), kernels, strict=True))
 
 
-def test_weights_taken_in_one_phase_can_be_put_back_in_another(parts, tiny_backbone, pixels):
-    view = view_of(parts, tiny_backbone, "lora")
+def test_weights_taken_in_one_phase_can_be_put_back_in_another(components, tiny_backbone, pixels):
+    view = view_of(components, tiny_backbone, "lora")
     move(view)
-    adapted, on_features = build_trainee(parts, view), build_trainee(parts, begin="features")
+    adapted, on_features = build_trainee(components, view), build_trainee(components, begin="features")
     expected, taken = np.asarray(adapted(pixels)), adapted.get_weights()
-    parts.head.set_weights([0 * weight for weight in parts.head.get_weights()])
+    components.head.set_weights([0 * weight for weight in components.head.get_weights()])
     on_features.set_weights(taken)
-    assert np.asarray(parts.whole(pixels)) == pytest.approx(expected, abs=1e-5)
+    assert np.asarray(components.whole(pixels)) == pytest.approx(expected, abs=1e-5)
     adapted.set_weights(on_features.get_weights())
     assert np.asarray(adapted(pixels)) == pytest.approx(expected, abs=1e-5)

@@ -5,7 +5,7 @@ from keras import layers, ops
 
 from transferkit.backbones.stages import Stage
 from transferkit.models.freezing import (
-    build_view,
+    build_trainable,
     check_stages,
     depths_below_head,
     select,
@@ -126,7 +126,7 @@ def expected_changes(model, names):
 @pytest.mark.parametrize("train", [train for train in DECLARED if train != "batch_norm"], ids=str)
 def test_one_step_changes_exactly_what_was_declared(train, network, pixels):
     selection = select(network, STAGES, train, rank=2)
-    view = build_view(network, selection)
+    view = build_trainable(network, selection)
     changed = one_step(network, selection, view, pixels)
     expected = expected_changes(view.model, DECLARED[train])
     assert {path for path in changed if not path.startswith("head/")} == expected
@@ -137,7 +137,7 @@ def test_one_step_changes_exactly_what_was_declared(train, network, pixels):
 def test_batch_norm_changes_scales_and_shifts_and_the_head(pixels):
     network = build_network(batch_norm=True)
     selection = select(network, STAGES, "batch_norm")
-    changed = one_step(network, selection, build_view(network, selection), pixels)
+    changed = one_step(network, selection, build_trainable(network, selection), pixels)
     assert changed == {f"bn{i}/{name}" for i in (1, 2, 3) for name in ("gamma", "beta")} | {"head/kernel", "head/bias"}
 
 
@@ -156,7 +156,7 @@ def test_lora_needs_a_layer_that_can_be_adapted():
 def test_flags_of_one_phase_leave_no_trace_in_the_next(network, pixels):
     for train in ("head", "stage3", "lora", "all", ("stage1",), "all"):
         selection = select(network, STAGES, train, rank=2)
-        view = build_view(network, selection)
+        view = build_trainable(network, selection)
     changed = one_step(network, selection, view, pixels)
     assert {path for path in changed if "head" not in path} == expected_changes(network, DECLARED["all"])
 
@@ -165,7 +165,7 @@ def test_a_network_frozen_as_a_whole_trains_all_the_same(network, pixels):
     network.trainable = False
     network.get_layer("conv2").trainable = False
     selection = select(network, STAGES, "stage2")
-    changed = one_step(network, selection, build_view(network, selection), pixels)
+    changed = one_step(network, selection, build_trainable(network, selection), pixels)
     assert {path for path in changed if "head" not in path} == expected_changes(network, DECLARED["stage2"])
 
 
@@ -186,7 +186,7 @@ def test_a_network_frozen_as_a_whole_trains_all_the_same(network, pixels):
 def test_adapted_statistics_move_in_what_trains_only(train, moving, pixels):
     network = build_network(batch_norm=True)
     selection = select(network, STAGES, train)
-    changed = one_step(network, selection, build_view(network, selection, adapt_batch_norm=True), pixels)
+    changed = one_step(network, selection, build_trainable(network, selection, adapt_batch_norm=True), pixels)
     statistics = {path for path in changed if "moving" in path}
     assert statistics == {f"{name}/moving_{which}" for name in moving for which in ("mean", "variance")}
 
@@ -195,9 +195,9 @@ def test_adapted_layers_use_the_statistics_of_the_batch(pixels):
     network = build_network(batch_norm=True)
     network.get_layer("bn3").set_weights([np.ones(10), np.zeros(10), np.full(10, 50.0), np.full(10, 9.0)])
     selection = select(network, STAGES, "stage3")
-    fixed = build_view(network, selection).model(pixels, training=True)
+    fixed = build_trainable(network, selection).model(pixels, training=True)
     assert np.array_equal(fixed, network(pixels, training=False))
-    adapted = np.asarray(build_view(network, selection, adapt_batch_norm=True).model(pixels, training=True))
+    adapted = np.asarray(build_trainable(network, selection, adapt_batch_norm=True).model(pixels, training=True))
     normalised = np.where(adapted > 0, adapted, adapted / 0.3)  # without LeakyReLU
     assert normalised.mean(axis=(0, 1, 2)) == pytest.approx(np.zeros(10), abs=1e-4)
     assert normalised.std(axis=(0, 1, 2)) == pytest.approx(np.ones(10), abs=1e-2)
@@ -227,7 +227,7 @@ def test_layers_with_modes_rest_in_frozen_stages_and_work_in_those_that_train(tr
         3: [plain],
     }
     network = build_network(batch_norm=True, wrap=wraps.get)
-    view = build_view(network, select(network, STAGES, train, rank=2)).model
+    view = build_trainable(network, select(network, STAGES, train, rank=2)).model
     for training in (True, False):
         for witness in (composite, nested, plain):
             witness.seen.clear()
@@ -247,10 +247,10 @@ def test_dropout_is_off_in_frozen_stages_wherever_it_is(where, pixels):
 
     wraps = {1: [dropout((7, 7, 6))], 2: [dropout((3, 3, 8))], 3: []}
     network = build_network(batch_norm=False, wrap=wraps.get)
-    at_rest = build_view(network, select(network, STAGES, "stage3")).model
+    at_rest = build_trainable(network, select(network, STAGES, "stage3")).model
     expected = np.asarray(network(pixels, training=False))
     assert np.array_equal(at_rest(pixels, training=True), expected)
-    working = build_view(network, select(network, STAGES, "stage2")).model
+    working = build_trainable(network, select(network, STAGES, "stage2")).model
     assert not np.array_equal(working(pixels, training=True), expected)
     assert np.array_equal(working(pixels, training=False), expected)
 
@@ -259,7 +259,7 @@ def test_a_frozen_layer_does_not_put_a_trained_one_after_it_to_rest(pixels):
     witness, later = Witness(), Witness()
     wraps = {1: [layers.Dropout(0.5)], 2: [layers.Dropout(0.5), Composite(witness)], 3: [Composite(later)]}
     network = build_network(batch_norm=True, wrap=wraps.get)
-    view = build_view(network, select(network, STAGES, "stage2")).model
+    view = build_trainable(network, select(network, STAGES, "stage2")).model
     witness.seen.clear(), later.seen.clear()
     view(pixels, training=True)
     assert witness.seen == later.seen == [True]
@@ -271,7 +271,7 @@ def test_training_through_fit_keeps_frozen_layers_at_rest(pixels):
     network = build_network(batch_norm=True, wrap=lambda number: [dropout] if number == 3 else [])
     selection = select(network, STAGES, "head")
     image = keras.Input((16, 16, 3))
-    features = build_view(network, selection).model(image)
+    features = build_trainable(network, selection).model(image)
     model = keras.Model(image, layers.Dense(10, kernel_initializer="identity", name="head")(features))
     expected = network.predict(pixels, verbose=0)
     model.compile(keras.optimizers.SGD(0.0), "mse")
@@ -309,14 +309,14 @@ def nested_batch_norm():
 def test_batch_norm_inside_a_nested_model_trains_with_its_stage_and_keeps_its_statistics(train, changing, pixels):
     network, stages = nested_batch_norm()
     selection = select(network, stages, train)
-    changed = one_step(network, selection, build_view(network, selection), pixels)
+    changed = one_step(network, selection, build_trainable(network, selection), pixels)
     assert {path for path in changed if "head" not in path} == expected_changes(network, changing)
 
 
 def test_statistics_inside_a_nested_model_move_when_asked_to(pixels):
     network, stages = nested_batch_norm()
     selection = select(network, stages, "stage2")
-    changed = one_step(network, selection, build_view(network, selection, adapt_batch_norm=True), pixels)
+    changed = one_step(network, selection, build_trainable(network, selection, adapt_batch_norm=True), pixels)
     assert {path for path in changed if "moving" in path} == {
         weight.path for weight in network.weights if "moving" in weight.path
     }
@@ -332,9 +332,9 @@ def test_layers_that_take_more_than_one_tensor_or_are_called_twice_can_rest(pixe
     network = keras.Model(image, ops.relu(layers.Add()([attended, tokens])))
     stages = (Stage("stage1"), Stage("stage2", "attention"))
     expected = np.asarray(network(pixels, training=False))
-    at_rest = build_view(network, select(network, stages, "head")).model
+    at_rest = build_trainable(network, select(network, stages, "head")).model
     assert np.array_equal(at_rest(pixels, training=True), expected)
-    working = build_view(network, select(network, stages, "all")).model
+    working = build_trainable(network, select(network, stages, "all")).model
     assert not np.array_equal(working(pixels, training=True), expected)
 
 
@@ -343,23 +343,23 @@ def test_a_mode_that_the_network_recorded_for_good_gives_way_in_frozen_stages(pi
     x = layers.Conv2D(4, 3, kernel_initializer=random(0))(image)
     network = keras.Model(image, layers.Dropout(0.5, seed=1)(x, training=True))
     plain = keras.Model(image, x)
-    view = build_view(network, select(network, (Stage("stage1"),), "head")).model
+    view = build_trainable(network, select(network, (Stage("stage1"),), "head")).model
     assert np.array_equal(view(pixels, training=True), plain(pixels))
 
 
 def test_a_view_shares_the_weights_of_the_network(network):
-    view = build_view(network, select(network, STAGES, "stage2")).model
+    view = build_trainable(network, select(network, STAGES, "stage2")).model
     assert {id(weight) for weight in view.weights} == {id(weight) for weight in network.weights}
 
 
 def test_adapters_are_used_again_and_those_of_another_rank_are_not(network):
-    first = build_view(network, select(network, STAGES, "lora", rank=2))
-    again = build_view(network, select(network, STAGES, "lora", rank=2), adapters=first.adapters)
-    other = build_view(network, select(network, STAGES, "lora", rank=3), adapters=first.adapters)
+    first = build_trainable(network, select(network, STAGES, "lora", rank=2))
+    again = build_trainable(network, select(network, STAGES, "lora", rank=2), adapters=first.adapters)
+    other = build_trainable(network, select(network, STAGES, "lora", rank=3), adapters=first.adapters)
     assert first.adapters.keys() == again.adapters.keys() == other.adapters.keys() == {"conv1", "conv2", "conv3"}
     assert all(again.adapters[name] is adapter for name, adapter in first.adapters.items())
     assert {adapter.rank for adapter in other.adapters.values()} == {3}
-    assert build_view(network, select(network, STAGES, "all"), adapters=first.adapters).adapters == {}
+    assert build_trainable(network, select(network, STAGES, "all"), adapters=first.adapters).adapters == {}
 
 
 # ---- names and depths ----
@@ -387,7 +387,7 @@ def test_a_name_means_all_stages_from_there_on_and_a_list_exactly_those():
 
 
 def test_depth_counts_stages_from_the_head(network):
-    adapters = build_view(network, select(network, STAGES, "lora", rank=2)).adapters
+    adapters = build_trainable(network, select(network, STAGES, "lora", rank=2)).adapters
     depths = depths_below_head(network, STAGES, adapters)
     for weight in network.weights:
         assert depths[id(weight)] == 4 - int(weight.path.split("/")[0][-1])
@@ -415,7 +415,7 @@ def test_batch_norm_inside_a_model_adapts_after_a_phase_that_held_it():
     set_flags(network, select(network, stages, "all"), adapt_batch_norm=True)
     assert norm.trainable
     assert len(network.trainable_variables) == 4
-    view = build_view(network, select(network, stages, "all"), adapt_batch_norm=True)
+    view = build_trainable(network, select(network, stages, "all"), adapt_batch_norm=True)
     mean = norm.moving_mean.numpy()
     view.model(np.random.default_rng(0).normal(size=(4, 8, 8, 3)), training=True)
     assert np.abs(norm.moving_mean.numpy() - mean).max() > 1e-4
@@ -433,9 +433,9 @@ def test_batch_norm_inside_a_model_adapts_after_a_phase_that_held_it():
 def test_a_phase_before_leaves_no_trace_inside_a_nested_model(first, train, changing, adapts, pixels):
     network, stages = nested_batch_norm()
     for adapts_before in (True, False):
-        build_view(network, select(network, stages, first), adapt_batch_norm=adapts_before)
+        build_trainable(network, select(network, stages, first), adapt_batch_norm=adapts_before)
     selection = select(network, stages, train)
-    changed = one_step(network, selection, build_view(network, selection, adapt_batch_norm=adapts), pixels)
+    changed = one_step(network, selection, build_trainable(network, selection, adapt_batch_norm=adapts), pixels)
     statistics = {path for path in changed if "moving" in path}
     assert len(statistics) == (2 if adapts and train == "stage2" else 0)
     assert {path for path in changed - statistics if "head" not in path} == expected_changes(network, changing)

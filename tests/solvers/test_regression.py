@@ -4,7 +4,7 @@ from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 
 from transferkit.solvers.axes import StreamedRows, principal_axes, rotate, standardise
-from transferkit.solvers.regression import Images, Task, compute_logits, solve
+from transferkit.solvers.regression import Images, Problem, compute_logits, solve
 from transferkit.solvers.workers import one_worker_a_core
 
 
@@ -27,11 +27,11 @@ def images(workers):
 
 
 @pytest.fixture(params=["rotated", "streamed"])
-def task(request, images, workers):
+def problem(request, images, workers):
     axes = principal_axes(images.rows, images.row_weights, workers)
     rotated = request.param == "rotated"
     design = rotate(images.rows, axes, workers) if rotated else StreamedRows(images.rows, axes)
-    return Task(design, images, 3, workers)
+    return Problem(design, images, 3, workers)
 
 
 def objective(weights, images, training, strength):
@@ -50,19 +50,19 @@ def scikit_learn(images, training, strength):
 
 
 @pytest.mark.parametrize("strength", [1.0, 0.01, 0.0001])
-def test_each_problem_is_brought_to_its_optimum(task, images, strength):
+def test_each_problem_is_brought_to_its_optimum(problem, images, strength):
     training = np.stack([np.arange(300) % 3 != fold for fold in range(3)])
     start = np.zeros((3, 3, 21), "float32")
-    solved = task.design.standardised(solve(task, training, start, strength, 1e-6))
+    solved = problem.design.standardised(solve(problem, training, start, strength, 1e-6))
     for weights, part in zip(solved, training, strict=True):
         best = objective(scikit_learn(images, part, strength), images, part, strength)
         assert best - 1e-7 <= objective(weights, images, part, strength) <= best + 1e-4
 
 
-def test_a_solution_stays_where_it_is(task):
+def test_a_solution_stays_where_it_is(problem):
     training = np.ones((1, 300), bool)
-    solved = solve(task, training, np.zeros((1, 3, 21), "float32"), 0.1, 1e-9)
-    assert solve(task, training, solved, 0.1, 1e-4) == pytest.approx(solved, abs=1e-3)
+    solved = solve(problem, training, np.zeros((1, 3, 21), "float32"), 0.1, 1e-9)
+    assert solve(problem, training, solved, 0.1, 1e-4) == pytest.approx(solved, abs=1e-3)
 
 
 def test_some_images_are_taken_in_all_versions(images):

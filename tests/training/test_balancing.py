@@ -282,7 +282,7 @@ def test_smote_looks_at_images_as_they_are_only(uneven_images, tiny_backbone):
 def test_smote_refuses_what_it_cannot_honour(uneven_images, tiny_backbone, monkeypatch):
     pytest.importorskip("imblearn")
     images, labels = uneven_images
-    monkeypatch.setattr("transferkit.frozen.features.Fronts.features", None)  # nothing is computed before
+    monkeypatch.setattr("transferkit.frozen.features.FrozenFeatures.features", None)  # nothing is computed before
     classifier = TransferClassifier(tiny_backbone, balance="smote", verbose=0)
     with pytest.raises(ValueError, match="no weight that SMOTE knows.*`sample_weight`.*Received: weights from 1 to 2"):
         classifier.fit(images, labels, sample_weight=np.linspace(1, 2, 48))
@@ -305,7 +305,7 @@ def test_smote_takes_equal_weights_and_one_hot_labels_as_what_they_are(uneven_im
 
 def test_smote_says_before_anything_is_computed_that_nothing_can_be_set_aside(tiny_backbone, images, monkeypatch):
     pytest.importorskip("imblearn")
-    monkeypatch.setattr("transferkit.frozen.features.Fronts.features", None)
+    monkeypatch.setattr("transferkit.frozen.features.FrozenFeatures.features", None)
     with pytest.raises(ValueError, match="Nothing can be set aside for validation: all classes have one image only"):
         TransferClassifier(tiny_backbone, balance="smote", verbose=0).fit(images[:2], ["a", "b"])
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from transferkit.training import callbacks as module
-from transferkit.training.callbacks import AcrossPhases, Commentator, PhaseMonitor, Record, measure_rate
+from transferkit.training.callbacks import AcrossPhases, PhaseMonitor, Record, TrainingAdvisor, measure_rate
 from transferkit.training.phases import Phase
 
 GOOD = {"loss": 0.5, "accuracy": 0.9, "val_loss": 0.6, "val_accuracy": 0.85}
@@ -271,12 +271,12 @@ def said():
 
 
 def test_chance_level_is_named_once_after_three_epochs(said):
-    commentator = Commentator(said.append, largest_class=0.4)
+    advisor = TrainingAdvisor(said.append, largest_class=0.4)
     for epochs in (1, 2):
-        commentator.comment(history([0.4] * epochs, [0.38] * epochs))
+        advisor.comment(history([0.4] * epochs, [0.38] * epochs))
     assert said == []
     for epochs in (3, 4, 5):
-        commentator.comment(history([0.4] * epochs, [0.38] * epochs))
+        advisor.comment(history([0.4] * epochs, [0.38] * epochs))
     (text,) = said
     assert text.startswith("After 3 epochs the accuracy, 0.38, is near what guessing the largest class gives (0.40).")
     assert "`find_learning_rate`" in text
@@ -284,34 +284,34 @@ def test_chance_level_is_named_once_after_three_epochs(said):
 
 @pytest.mark.parametrize(("accuracy", "val_accuracy"), [([0.4, 0.4, 0.47], [0.4] * 3), ([0.4] * 3, [0.47, 0.4, 0.4])])
 def test_who_once_learnt_something_is_not_at_chance(said, accuracy, val_accuracy):
-    Commentator(said.append, largest_class=0.4).comment(history(accuracy, val_accuracy))
+    TrainingAdvisor(said.append, largest_class=0.4).comment(history(accuracy, val_accuracy))
     assert said == []
 
 
 def test_chance_is_what_the_largest_class_gives(said):
     flat = history([0.9] * 3, [0.9] * 3)
-    Commentator(said.append, largest_class=0.5).comment(flat)
+    TrainingAdvisor(said.append, largest_class=0.5).comment(flat)
     assert said == []
-    Commentator(said.append, largest_class=0.9).comment(flat)
+    TrainingAdvisor(said.append, largest_class=0.9).comment(flat)
     assert len(said) == 1
 
 
 def test_learning_by_heart_is_named_once(said):
-    commentator = Commentator(said.append, largest_class=0.1)
-    commentator.comment(history([0.9] * 3, [0.75] * 3))
-    commentator.comment(history([0.95] * 2, [0.7] * 2))  # too early to tell
+    advisor = TrainingAdvisor(said.append, largest_class=0.1)
+    advisor.comment(history([0.9] * 3, [0.75] * 3))
+    advisor.comment(history([0.95] * 2, [0.7] * 2))  # too early to tell
     assert said == []
     for epochs in (3, 4, 5):
-        commentator.comment(history([0.95] * epochs, [0.7] * epochs))
+        advisor.comment(history([0.95] * epochs, [0.7] * epochs))
     (text,) = said
     assert text.startswith("The training accuracy, 0.95, is far above the validation accuracy, 0.70")
 
 
 def test_a_gap_that_chance_may_have_made_is_not_called_learning_by_heart(said):
     gap = history([0.8] * 3, [0.5] * 3)
-    Commentator(said.append, largest_class=0.1, num_held_out=20).comment(gap)
+    TrainingAdvisor(said.append, largest_class=0.1, num_held_out=20).comment(gap)
     assert said == []
-    Commentator(said.append, largest_class=0.1, num_held_out=2000).comment(gap)
+    TrainingAdvisor(said.append, largest_class=0.1, num_held_out=2000).comment(gap)
     assert len(said) == 1
 
 
@@ -319,32 +319,32 @@ def test_a_gap_that_chance_may_have_made_is_not_called_learning_by_heart(said):
 def test_the_gap_of_the_last_epoch_counts_beyond_two_standard_errors(said, val_accuracy, num_said):
     # Of 100 images the standard error is at most 0.05, so that the limit is 0.2 + 0.1.
     gap = history([0.05, 0.05, 0.9], [0.05, 0.05, val_accuracy])
-    Commentator(said.append, largest_class=0.1, num_held_out=100).comment(gap)
+    TrainingAdvisor(said.append, largest_class=0.1, num_held_out=100).comment(gap)
     assert len(said) == num_said
 
 
 def test_a_loss_that_exploded_without_becoming_nan_is_named(said):
-    commentator = Commentator(said.append, largest_class=0.5)
+    advisor = TrainingAdvisor(said.append, largest_class=0.5)
     for _ in range(2):
-        commentator.comment(history([0.9], [0.5], val_loss=1e6))
+        advisor.comment(history([0.9], [0.5], val_loss=1e6))
     (text,) = said
     assert text.startswith("The validation loss, 1e+06, is far above that of guessing: the learning rate is too high.")
 
 
 @pytest.mark.parametrize(("largest_class", "limit"), [(0.1, 23.03), (0.5, 6.931), (0.9, 6.931)])
 def test_exploded_is_ten_times_the_loss_of_guessing_between_two_classes_at_least(said, largest_class, limit):
-    commentator = Commentator(said.append, largest_class)
-    commentator.comment(history([0.9], [0.9], val_loss=0.99 * limit))
+    advisor = TrainingAdvisor(said.append, largest_class)
+    advisor.comment(history([0.9], [0.9], val_loss=0.99 * limit))
     assert said == []
-    commentator.comment(history([0.9], [0.9], val_loss=1.01 * limit))
+    advisor.comment(history([0.9], [0.9], val_loss=1.01 * limit))
     assert len(said) == 1
 
 
 @pytest.mark.parametrize(("alone", "waits_for"), [(120.0, "data"), (149.0, "data"), (151.0, "compute")])
 def test_it_says_once_what_the_run_waits_for(said, alone, waits_for):
-    commentator = Commentator(said.append, largest_class=0.1)
+    advisor = TrainingAdvisor(said.append, largest_class=0.1)
     for epochs in (1, 2):
-        commentator.comment(history([0.5] * epochs, [0.5] * epochs, seconds=5.0), rate=100.0, input_rate=lambda: alone)
+        advisor.comment(history([0.5] * epochs, [0.5] * epochs, seconds=5.0), rate=100.0, input_rate=lambda: alone)
     (text,) = said
     assert f"100 images a second; reading and augmenting alone would give {alone:,.0f}" in text
     assert f"The run waits for {waits_for}" in text
@@ -352,9 +352,9 @@ def test_it_says_once_what_the_run_waits_for(said, alone, waits_for):
 
 
 def test_short_epochs_and_features_wait_for_nothing_worth_measuring(said):
-    commentator = Commentator(said.append, largest_class=0.1)
-    commentator.comment(history([0.5], [0.5], seconds=4.9), rate=100.0, input_rate=pytest.fail)
-    commentator.comment(history([0.5], [0.5], seconds=99.0), rate=None, input_rate=pytest.fail)
+    advisor = TrainingAdvisor(said.append, largest_class=0.1)
+    advisor.comment(history([0.5], [0.5], seconds=4.9), rate=100.0, input_rate=pytest.fail)
+    advisor.comment(history([0.5], [0.5], seconds=99.0), rate=None, input_rate=pytest.fail)
     assert said == []
 
 

@@ -24,21 +24,21 @@ class Trained:
 
     def judge(self, weights):
         """Loss at the best temperature, accuracy and temperature of weights, by the whole classifier."""
-        source = self.bench.material.validation
-        restore(self.bench.parts.models, weights)
-        logits = np.log(np.maximum(self.bench.parts.whole.predict(source.images, verbose=0), 1e-30))
+        source = self.bench.training_data.validation
+        restore(self.bench.components.models, weights)
+        logits = np.log(np.maximum(self.bench.components.whole.predict(source.images, verbose=0), 1e-30))
         return judge_at_best_temperature(logits, source.labels)
 
     def choose(self, start, end):
         said, console = [], Console(0)
         console.note = said.append
-        restore(self.bench.parts.models, end)
-        source, parts = self.bench.material.validation, self.bench.parts
+        restore(self.bench.components.models, end)
+        source, components = self.bench.training_data.validation, self.bench.components
         found = interpolate(
             start,
             end,
-            parts,
-            lambda: parts.whole.predict(source.images, verbose=0),
+            components,
+            lambda: components.whole.predict(source.images, verbose=0),
             source.labels,
             console,
         )
@@ -61,7 +61,7 @@ def test_when_training_helped_it_goes_the_way_that_validation_recommends(trained
     assert found.loss == pytest.approx(judged[best][0], rel=1e-4)
     assert found.accuracy == pytest.approx(judged[best][1])
     assert f"Weights {found.share:.0%} of the way" in said
-    restore(trained.bench.parts.models, found.weights)
+    restore(trained.bench.components.models, found.weights)
     loss, _ = trained.bench.validation_loss()
     assert found.log_loss == pytest.approx(loss, rel=1e-4)
     assert f"log loss {loss:.3f}, accuracy" in said
@@ -159,10 +159,10 @@ class Setting(keras.callbacks.Callback):
 
 def solved_head(bench, quiet):
     """Kernel and bias of the logistic head for the backbone as it is."""
-    parts, source = bench.parts, bench.material.training
-    features = join(parts.preprocessing, parts.network, parts.pooling).predict(source.images, verbose=0)
-    fit_logistic_head(parts.dense, features, source.labels, temperature=0.1, console=quiet)
-    return parts.dense.get_layer("probabilities").get_weights()
+    components, source = bench.components, bench.training_data.training
+    features = join(components.preprocessing, components.network, components.pooling).predict(source.images, verbose=0)
+    fit_logistic_head(components.dense, features, source.labels, temperature=0.1, console=quiet)
+    return components.dense.get_layer("probabilities").get_weights()
 
 
 def wrong(head):
@@ -176,7 +176,7 @@ def test_what_was_better_before_a_useless_phase_stays(train, make_bench, quiet):
     first = Record()
     first.keep(float(bench.validation_loss()[0]), 0, bench.captured())
     bad, useless = Phase("head", epochs=1, name="bad"), Phase(train, epochs=2, learning_rate=1e-9, interpolate=True)
-    setting = Setting(bench.parts.dense, {0: wrong(good)})
+    setting = Setting(bench.components.dense, {0: wrong(good)})
     record = bench.train(bad, useless, record=first, callbacks=[setting], cache="memory")
     assert min(record.history["val_loss"]) > 2 * record.best_loss
     assert record.best_epoch == 0
@@ -188,9 +188,9 @@ def test_a_phase_that_made_up_for_a_bad_one_takes_over_under_its_own_epoch(make_
     bench = make_bench()
     good = solved_head(bench, quiet)
     first = Record()
-    bench.parts.dense.get_layer("probabilities").set_weights([0 * weight for weight in good])
+    bench.components.dense.get_layer("probabilities").set_weights([0 * weight for weight in good])
     first.keep(float(bench.validation_loss()[0]), 0, bench.captured())
-    setting = Setting(bench.parts.dense, {0: wrong(good), 1: [0.5 * weight for weight in good]})
+    setting = Setting(bench.components.dense, {0: wrong(good), 1: [0.5 * weight for weight in good]})
     bad, last = Phase("head", epochs=1, name="bad"), Phase("head", epochs=1, learning_rate=1e-9, interpolate=True)
     record = bench.train(bad, last, record=first, callbacks=[setting], cache="memory")
     assert record.best_epoch == 2
@@ -202,9 +202,9 @@ def test_the_beginning_of_a_phase_has_its_own_epoch_and_not_that_of_the_best_so_
     bench = make_bench()
     good = solved_head(bench, quiet)
     first = Record()
-    bench.parts.dense.get_layer("probabilities").set_weights(wrong(good))
+    bench.components.dense.get_layer("probabilities").set_weights(wrong(good))
     first.keep(0.0, 0, bench.captured())  # seems to be the best
-    setting = Setting(bench.parts.dense, {0: good, 1: wrong(good)})
+    setting = Setting(bench.components.dense, {0: good, 1: wrong(good)})
     better, useless = Phase("head", epochs=1), Phase("head", epochs=1, learning_rate=1e-9, interpolate=True)
     record = bench.train(better, useless, record=first, callbacks=[setting], cache="memory")
     assert "Weights 0% of the way" in bench.said[-1]

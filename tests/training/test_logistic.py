@@ -100,8 +100,8 @@ def test_the_head_gives_the_probabilities_of_the_solver(data, dense, quiet):
 @pytest.mark.parametrize("is_weighted", [False, True])
 def test_it_is_epoch_zero_of_a_record_judged_as_keras_would(data, dense, quiet, is_weighted):
     weights = np.linspace(0, 3, 60).astype("float32")
-    parts = slice(None, 40), slice(40, None)
-    training, validation = ((*(a[part] for a in data), weights[part] if is_weighted else None) for part in parts)
+    components = slice(None, 40), slice(40, None)
+    training, validation = ((*(a[part] for a in data), weights[part] if is_weighted else None) for part in components)
     fit_logistic_head(dense, *training[:2], console=quiet)
     record = record_of_head(dense, training, validation, ["the weights"], "linear")
     dense.compile(

@@ -89,15 +89,19 @@ class Story:
 
     def __init__(self, bench, folder, quiet):
         self.bench, self.folder, self.diary = bench, folder, Diary()
-        parts, training, validation = bench.parts, bench.material.training, bench.material.validation
-        extractor = join(parts.preprocessing, parts.network, parts.pooling)
+        components, training, validation = (
+            bench.components,
+            bench.training_data.training,
+            bench.training_data.validation,
+        )
+        extractor = join(components.preprocessing, components.network, components.pooling)
         features = tuple(run_model(extractor, [source.images], len(source)) for source in (training, validation))
-        fit_logistic_head(parts.dense, features[0], training.labels, console=quiet)
-        divided = parts.dense.get_layer("probabilities")
+        fit_logistic_head(components.dense, features[0], training.labels, console=quiet)
+        divided = components.dense.get_layer("probabilities")
         divided.set_weights([weight / 20 for weight in divided.get_weights()])  # so that there is something to learn
         judged = ((features[0], training.labels), (features[1], validation.labels))
         self.start = bench.weights()
-        record = record_of_head(parts.dense, *judged, bench.captured(), "logistic")
+        record = record_of_head(components.dense, *judged, bench.captured(), "logistic")
         self.first_loss = bench.validation_loss()
         self.input_ranks = []
         callbacks = [
@@ -182,7 +186,7 @@ def test_a_csv_log_has_all_epochs_in_one_file(story):
 @pytest.mark.parametrize("epoch", [2, 4, 5, 6])
 def test_a_checkpoint_is_the_whole_classifier_as_it_was_then(story, epoch):
     model = story.checkpoint(epoch)
-    source = story.bench.material.validation
+    source = story.bench.training_data.validation
     probabilities = np.asarray(model(source.images))
     loss = -np.log(probabilities[np.arange(len(source)), source.labels]).mean()
     assert loss == pytest.approx(story.history["val_loss"][epoch], rel=1e-4)
@@ -190,8 +194,8 @@ def test_a_checkpoint_is_the_whole_classifier_as_it_was_then(story, epoch):
 
 
 def test_afterwards_the_backbone_is_frozen_and_the_head_is_not(story):
-    assert story.bench.parts.network.trainable_weights == []
-    assert len(story.bench.parts.head.trainable_weights) == 2
+    assert story.bench.components.network.trainable_weights == []
+    assert len(story.bench.components.head.trainable_weights) == 2
 
 
 # ---- exactly what was declared ----
@@ -253,8 +257,8 @@ def test_phases_that_train_nothing_are_refused_before_anything_trains(make_bench
 def test_dropout_of_the_head_is_on_while_the_head_trains(train, is_active, make_bench, eagerly):
     bench = make_bench(head=Head(units=(64,), dropout=0.9), batch_size=24)
     logs = bench.train(Phase(train, epochs=1, learning_rate=1e-9)).history
-    probabilities = bench.parts.whole.predict(bench.material.training.images, verbose=0)
-    plain = -np.log(probabilities[np.arange(24), bench.material.training.labels]).mean()
+    probabilities = bench.components.whole.predict(bench.training_data.training.images, verbose=0)
+    plain = -np.log(probabilities[np.arange(24), bench.training_data.training.labels]).mean()
     assert (logs["loss"][0] == pytest.approx(plain, rel=1e-4)) == (not is_active)
 
 
@@ -263,8 +267,8 @@ def test_dropout_of_the_head_is_on_while_the_head_trains(train, is_active, make_
 def test_dropout_of_the_backbone_is_on_in_stages_that_train(train, is_active, make_bench, eagerly):
     bench = make_bench(dropout=0.6, batch_size=24)
     logs = bench.train(Phase(train, epochs=1, learning_rate=1e-9)).history
-    probabilities = bench.parts.whole.predict(bench.material.training.images, verbose=0)
-    plain = -np.log(probabilities[np.arange(24), bench.material.training.labels]).mean()
+    probabilities = bench.components.whole.predict(bench.training_data.training.images, verbose=0)
+    plain = -np.log(probabilities[np.arange(24), bench.training_data.training.labels]).mean()
     assert (logs["loss"][0] == pytest.approx(plain, rel=1e-4)) == (not is_active)
 
 
@@ -539,12 +543,12 @@ def test_class_weights_weigh_the_loss(make_bench, eagerly):
     weights = np.array([0.5, 1.0, 4.0], "float32")
     bench = make_bench(batch_size=24, class_weights=weights)
     logs = bench.train(Phase("all", epochs=1, learning_rate=1e-9)).history
-    source = bench.material.training
-    probabilities = bench.parts.whole.predict(source.images, verbose=0)
+    source = bench.training_data.training
+    probabilities = bench.components.whole.predict(source.images, verbose=0)
     losses = -np.log(probabilities[np.arange(24), source.labels])
     assert logs["loss"][0] == pytest.approx((weights[source.labels] * losses).mean(), rel=1e-4)
-    held_out = bench.material.validation
-    probabilities = bench.parts.whole.predict(held_out.images, verbose=0)
+    held_out = bench.training_data.validation
+    probabilities = bench.components.whole.predict(held_out.images, verbose=0)
     losses = -np.log(probabilities[np.arange(12), held_out.labels])
     assert logs["val_loss"][0] == pytest.approx(np.average(losses, weights=weights[held_out.labels]), rel=1e-4)
 
@@ -554,10 +558,10 @@ def test_class_weights_weigh_the_loss(make_bench, eagerly):
 def test_held_out_images_weigh_in_what_epochs_and_interpolation_are_judged_by(
     make_bench, eagerly, cache, is_multilabel
 ):
-    material = make_bench().material
+    training_data = make_bench().training_data
     training, validation = (
         replace(source, targets=np.eye(3, dtype="float32")[source.labels], is_multilabel=is_multilabel)
-        for source in (material.training, material.validation)
+        for source in (training_data.training, training_data.validation)
     )
     images = validation.images.copy()
     images[::2] = np.random.default_rng(1).integers(0, 255, images[::2].shape)  # a judge who knows nothing
@@ -582,13 +586,13 @@ def judged_by(bench, cache):
 
 
 def test_what_guessing_would_score_is_weighed(make_bench):
-    material = make_bench(class_weights=np.array([1, 1, 2], "float32")).material
-    assert _accuracy_of_guessing(material.targets()) == 0.5
+    training_data = make_bench(class_weights=np.array([1, 1, 2], "float32")).training_data
+    assert _accuracy_of_guessing(training_data.targets()) == 0.5
     labels = np.array([[1, 0, 0], [1, 1, 0], [1, 0, 1], [0, 0, 1]] * 6, "float32")
     training = replace(
-        material.training, targets=labels, is_multilabel=True, weights=np.tile([1, 1, 1, 5], 6).astype("float32")
+        training_data.training, targets=labels, is_multilabel=True, weights=np.tile([1, 1, 1, 5], 6).astype("float32")
     )
-    targets = make_bench(training=training).material.targets()
+    targets = make_bench(training=training).training_data.targets()
     assert _accuracy_of_guessing(targets) == pytest.approx((5 / 8 + 7 / 8 + 6 / 8) / 3)
 
 
@@ -636,7 +640,7 @@ def test_half_precision_trains_float32_weights(precision, make_bench, eagerly):
     before, everywhere = bench.weights(), keras.config.dtype_policy()
     look = AtEpochs(end={0: lambda model: dtypes.extend(layer.compute_dtype for layer in model._flatten_layers())})
     phase = Phase("all", epochs=2, learning_rate=0.1 / smallness)
-    with computing_in(bench.parts.network, precision):
+    with computing_in(bench.components.network, precision):
         record = bench.train(phase, loss_scaling=precision == "float16", callbacks=[look])
     after = bench.weights()
     assert {*dtypes} == {precision, "float32"}
@@ -644,8 +648,8 @@ def test_half_precision_trains_float32_weights(precision, make_bench, eagerly):
     assert {weight.dtype for weight in after.values()} == {np.dtype("float32")}
     assert record.history["loss"][1] < 0.8 * record.history["loss"][0]
     assert keras.config.dtype_policy() is everywhere
-    assert {layer.compute_dtype for layer in bench.parts.network._flatten_layers()} == {"float32"}
-    assert bench.parts.whole.predict(bench.material.validation.images, verbose=0).dtype == "float32"
+    assert {layer.compute_dtype for layer in bench.components.network._flatten_layers()} == {"float32"}
+    assert bench.components.whole.predict(bench.training_data.validation.images, verbose=0).dtype == "float32"
 
 
 # ---- what goes wrong ----
@@ -676,7 +680,7 @@ def test_a_loss_that_is_nan_from_the_start_is_an_error(make_bench, eagerly):
     bench = make_bench()
     with pytest.raises(ValueError, match=r"in epoch 1, in phase 1 \('all'\), at a learning rate of 1e\+25 with Adam"):
         bench.train(Phase("all", epochs=2, learning_rate=1e25), optimizer="adam")
-    assert bench.parts.network.trainable_weights == []
+    assert bench.components.network.trainable_weights == []
 
 
 def test_out_of_memory_names_phase_and_batch_and_suggests_numbers(make_bench, eagerly):
@@ -688,7 +692,7 @@ def test_out_of_memory_names_phase_and_batch_and_suggests_numbers(make_bench, ea
         bench.train(Phase("stage3", epochs=1), callbacks=[diary, AtEpochs(begin={0: exhaust})])
     assert "batch_size=6 with gradient_accumulation_steps=2, which gives the same steps" in str(caught.value)
     assert diary.calls == ["begin"]  # as in Keras, so that `BackupAndRestore` and others keep what they have
-    assert bench.parts.network.trainable_weights == []
+    assert bench.components.network.trainable_weights == []
 
 
 def test_other_errors_pass_as_they_are(make_bench, eagerly):

@@ -96,9 +96,9 @@ def test_loss_scaling_is_taken_off():
 
 @pytest.mark.skipif(not hasattr(keras.optimizers, "MultiOptimizer"), reason="this Keras has none")
 def test_rates_by_layer_are_asked_for_by_layer_decay():
-    parts = [(keras.optimizers.SGD(0.1), []), (keras.optimizers.SGD(0.2), [])]
+    components = [(keras.optimizers.SGD(0.1), []), (keras.optimizers.SGD(0.2), [])]
     with pytest.raises(TypeError, match=r"For rates by depth use `Phase\(layer_decay=...\)`"):
-        fresh_optimizer(keras.optimizers.MultiOptimizer(parts))
+        fresh_optimizer(keras.optimizers.MultiOptimizer(components))
 
 
 def test_the_rate_of_an_object_is_its_own_and_that_of_a_name_is_open():
@@ -322,8 +322,8 @@ def test_images_of_a_small_batch_count_like_others_in_a_step(clipnorm):
     for first in (0, 3):
         batches = [gradients(first + number) for number in range(3)]
         mean = [
-            sum(size * part for size, part in zip(sizes, parts, strict=True)) / 9
-            for parts in zip(*batches, strict=True)
+            sum(size * part for size, part in zip(sizes, components, strict=True)) / 9
+            for components in zip(*batches, strict=True)
         ]
         plain.apply(mean, expected)
         for size, batch in zip(sizes, batches, strict=True):

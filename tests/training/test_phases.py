@@ -7,7 +7,7 @@ import pytest
 from transferkit.training.phases import (
     RECIPES,
     Phase,
-    Situation,
+    RecipeContext,
     check_schedule,
     choose_recipe,
     make_phases,
@@ -18,8 +18,8 @@ STAGES = ("stem", "block1", "block2", "block3")
 BASE = {"head_is_logistic": True, "stages": STAGES, "num_classes": 10, "image_size": (224, 224), "has_gpu": False}
 
 
-def situation(num_images=1000, **changes):
-    return Situation(**(BASE | {"num_images": num_images} | changes))
+def context(num_images=1000, **changes):
+    return RecipeContext(**(BASE | {"num_images": num_images} | changes))
 
 
 def trained(phases):
@@ -121,18 +121,18 @@ def test_numbers_of_numpy_are_numbers():
 @pytest.mark.parametrize("logistic", [True, False])
 def test_every_recipe_gives_phases_that_fit_together(name, logistic):
     for stages in (STAGES, ("only",)):
-        phases, reason = make_phases(name, situation(head_is_logistic=logistic, stages=stages), epochs=3)
+        phases, reason = make_phases(name, context(head_is_logistic=logistic, stages=stages), epochs=3)
         check_schedule(phases, logistic)
         assert (reason is not None) == (name == "auto")
         assert (phases[0].train == "logistic") == (logistic and name not in ("head", "all"))
 
 
 def test_the_head_comes_first_and_then_the_rest():
-    assert trained(make_phases("linear", situation())[0]) == ["logistic"]
-    assert trained(make_phases("linear", situation(head_is_logistic=False))[0]) == ["head"]
-    assert trained(make_phases("fine_tune", situation())[0]) == ["logistic", "all"]
-    assert trained(make_phases("fine_tune", situation(head_is_logistic=False))[0]) == ["head", "all"]
-    assert trained(make_phases("all", situation())[0]) == ["all"]
+    assert trained(make_phases("linear", context())[0]) == ["logistic"]
+    assert trained(make_phases("linear", context(head_is_logistic=False))[0]) == ["head"]
+    assert trained(make_phases("fine_tune", context())[0]) == ["logistic", "all"]
+    assert trained(make_phases("fine_tune", context(head_is_logistic=False))[0]) == ["head", "all"]
+    assert trained(make_phases("all", context())[0]) == ["all"]
 
 
 def test_what_recipes_do_unless_they_are_told_otherwise():
@@ -146,16 +146,16 @@ def test_what_recipes_do_unless_they_are_told_otherwise():
         "gradual": [solved, *opening, replace(rest, epochs=12)],
         "all": [Phase("all", 10, 1e-4)],
     }
-    assert {name: make_phases(name, situation())[0] for name in expected} == expected
-    assert make_phases("linear", situation(head_is_logistic=False))[0] == [trained_head]
+    assert {name: make_phases(name, context())[0] for name in expected} == expected
+    assert make_phases("linear", context(head_is_logistic=False))[0] == [trained_head]
 
 
 def test_gradual_goes_down_from_the_top_stage_by_stage_within_its_epochs():
-    phases, _ = make_phases("gradual", situation(), epochs=6)
+    phases, _ = make_phases("gradual", context(), epochs=6)
     assert trained(phases) == ["logistic", "block3", "block2", "block1", "all"]
     assert [phase.epochs for phase in phases[1:]] == [1, 1, 1, 3]
     for epochs in (1, 2, 3):
-        phases, _ = make_phases("gradual", situation(), epochs=epochs)
+        phases, _ = make_phases("gradual", context(), epochs=epochs)
         assert trained(phases) == [*["logistic", "block3", "block2", "block1"][:epochs], "all"]
         assert [phase.epochs for phase in phases[1:]] == [1] * epochs
 
@@ -164,7 +164,7 @@ def test_gradual_goes_down_from_the_top_stage_by_stage_within_its_epochs():
 def test_epochs_and_rate_of_the_classifier_go_to_what_an_optimizer_trains(name):
     schedule = keras.optimizers.schedules.CosineDecay(0.1, 10)
     for rate in (0.07, schedule):
-        phases, _ = make_phases(name, situation(), epochs=7, learning_rate=rate)
+        phases, _ = make_phases(name, context(), epochs=7, learning_rate=rate)
         solved = phases[0].train == "logistic"
         assert {id(phase.learning_rate) for phase in phases[solved:]} == {id(rate)}
         assert sum(phase.epochs for phase in phases[solved:]) == 7
@@ -172,19 +172,19 @@ def test_epochs_and_rate_of_the_classifier_go_to_what_an_optimizer_trains(name):
 
 @pytest.mark.parametrize("images", [100, 1000])
 def test_epochs_and_rate_of_the_classifier_go_to_what_auto_chooses(images):
-    case, options = situation(images, head_is_logistic=False), {"epochs": 7, "learning_rate": 0.07}
+    case, options = context(images, head_is_logistic=False), {"epochs": 7, "learning_rate": 0.07}
     assert make_phases("auto", case, **options)[0] == make_phases(choose_recipe(case)[0], case, **options)[0]
 
 
 @pytest.mark.parametrize("name", ["fine_tune", "gradual"])
 def test_epochs_and_rate_of_the_classifier_reach_a_head_that_is_trained_first(name):
-    found, _ = make_phases(name, situation(head_is_logistic=False), epochs=1, learning_rate=0.05)
+    found, _ = make_phases(name, context(head_is_logistic=False), epochs=1, learning_rate=0.05)
     assert [(phase.train, phase.epochs, phase.learning_rate) for phase in found] == [
         ("head", 1, 0.05),
         ("all", 1, 0.05),
     ]
-    many, _ = make_phases(name, situation(head_is_logistic=False), epochs=100)
-    assert many[0].epochs == make_phases(name, situation(head_is_logistic=False))[0][0].epochs == 20
+    many, _ = make_phases(name, context(head_is_logistic=False), epochs=100)
+    assert many[0].epochs == make_phases(name, context(head_is_logistic=False))[0][0].epochs == 20
 
 
 def test_a_keras_schedule_and_a_plateau_are_told_apart_before_anything_starts():
@@ -205,10 +205,10 @@ def test_what_adapters_cannot_do_is_refused(options):
 
 def test_a_list_stays_as_it_is_but_for_rates_that_it_leaves_open():
     schedule = [Phase("head", epochs=2), Phase("all", learning_rate=0.5, rate_schedule=Cosine())]
-    phases, reason = make_phases(schedule, situation(), epochs=9, learning_rate=0.1)
+    phases, reason = make_phases(schedule, context(), epochs=9, learning_rate=0.1)
     assert phases == [Phase("head", epochs=2, learning_rate=0.1), schedule[1]]
     assert reason is None
-    assert make_phases(schedule, situation())[0] == schedule
+    assert make_phases(schedule, context())[0] == schedule
 
 
 @pytest.mark.parametrize(
@@ -255,11 +255,11 @@ def test_a_logistic_phase_goes_with_a_logistic_head_only():
     ],
 )
 def test_auto_looks_at_images_a_class_pixels_and_device(changes, name, reason):
-    chosen, why = choose_recipe(situation(**changes))
+    chosen, why = choose_recipe(context(**changes))
     assert chosen == name
     assert reason in why
-    phases, said = make_phases("auto", situation(**changes))
-    assert phases == make_phases(name, situation(**changes))[0]
+    phases, said = make_phases("auto", context(**changes))
+    assert phases == make_phases(name, context(**changes))[0]
     assert said == f"Schedule {name!r}: {why}."
 
 

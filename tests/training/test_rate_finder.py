@@ -33,7 +33,7 @@ def find(bench, phase, options=None, **limits):
     limits = {"smallest": 1e-6, "largest": 1e-3, "steps": 3} | limits
     stages = bench.settings().stages
     return find_rate(
-        phase, bench.parts, bench.material, stages, options or Options("sgd"), console=bench.console, **limits
+        phase, bench.components, bench.training_data, stages, options or Options("sgd"), console=bench.console, **limits
     )
 
 
@@ -41,13 +41,13 @@ def find(bench, phase, options=None, **limits):
 @pytest.mark.parametrize("focus", [0.0, 2.0])
 def test_the_loss_is_the_one_that_is_trained(make_bench, eagerly, focus, is_multilabel):
     shares = np.eye(3, dtype="float32")
-    training = make_bench().material.training
+    training = make_bench().training_data.training
     weights = (1 + training.labels).astype("float32")
     training = replace(training, targets=shares[training.labels], is_multilabel=is_multilabel, weights=weights)
     bench = make_bench(batch_size=24, training=training)
     if is_multilabel:
-        bench.parts.dense.get_layer("probabilities").activation = keras.activations.sigmoid
-    probabilities = bench.parts.whole.predict(training.images, verbose=0)
+        bench.components.dense.get_layer("probabilities").activation = keras.activations.sigmoid
+    probabilities = bench.components.whole.predict(training.images, verbose=0)
     curve = find(bench, Phase("head"), Options("sgd", focus=focus, is_multilabel=is_multilabel), largest=1.1e-6)
     wanted = np.where(training.targets > 0, probabilities, 1 - probabilities)
     losses = -np.log(wanted) * (1 - wanted) ** focus
@@ -89,8 +89,8 @@ def test_rates_grow_by_the_same_factor_and_only_what_the_phase_names_trains(make
 def test_losses_are_smoothed_without_a_pull_to_zero(make_bench, eagerly):
     bench = make_bench(batch_size=24)
     curve = find(bench, Phase("head"), smallest=1e-9, largest=1.1e-9, steps=12)
-    probabilities = bench.parts.whole.predict(bench.material.training.images, verbose=0)
-    loss = -np.log(probabilities[np.arange(24), bench.material.training.labels]).mean()
+    probabilities = bench.components.whole.predict(bench.training_data.training.images, verbose=0)
+    loss = -np.log(probabilities[np.arange(24), bench.training_data.training.labels]).mean()
     assert curve.losses == pytest.approx(np.full(12, loss), rel=1e-4)
     assert not curve.exploded
     assert "did not explode up to a rate of 1.1e-09" in bench.said[-1]
@@ -107,7 +107,7 @@ def test_it_ends_where_the_loss_explodes(make_bench, eagerly):
 
 def test_a_loss_that_is_not_finite_is_explained(make_bench, eagerly):
     bench = make_bench()
-    bench.parts.dense.get_layer("probabilities").bias.assign([np.nan] * 3)
+    bench.components.dense.get_layer("probabilities").bias.assign([np.nan] * 3)
     with pytest.raises(ValueError, match="The loss is not finite from the start"):
         find(bench, Phase("head"))
 

@@ -39,7 +39,7 @@ class Console:
         else:
             print(_printable(text), file=sys.stdout, flush=True)
 
-    def hush(self):
+    def silence(self):
         """Keeps what others print from standard output, in silence only."""
         return redirect_stdout(io.StringIO()) if self.is_silent else nullcontext()
 

@@ -1,4 +1,4 @@
-"""The cache as a whole: shelves of rows, their sum, and what has to go when there are too many."""
+"""The cache as a whole: tables of rows, their sum, and what has to go when there are too many."""
 
 import threading
 import warnings
@@ -12,16 +12,16 @@ import numpy as np
 from transferkit._utils.fingerprints import fingerprint
 from transferkit._utils.folders import expanded, refuse_strangers
 from transferkit.cache.places import Disk, Memory
-from transferkit.cache.shelf import Shelf
+from transferkit.cache.table import FeatureTable
 
 
 @dataclass(frozen=True)
-class ShelfContents:
-    """What there is on one shelf.
+class TableContents:
+    """What there is in one table.
 
     Args:
         title: What the rows are, for a person.
-        key: What the shelf was opened by.
+        key: What the table was opened by.
         rows: Number of rows.
         bytes: What they take.
         last_used: When they were last used or written, in seconds since 1970.
@@ -64,34 +64,35 @@ class Store:
         """Where rows are looked for, and written to: first the first, and if that fails the last."""
         return [self._memory] if self._disk is None else [self._disk, self._memory]
 
-    def shelf(self, key, row_shape, dtype, title):
-        """Opens the shelf of all rows that one network front computes, from any images.
+    def table(self, key, row_shape, dtype, title):
+        """Opens the table of all rows that one network front computes, from any images.
 
         Args:
             key: Fingerprint of all that the rows depend on besides the image.
             row_shape: Shape of one row.
-            dtype: What to store them in, a float dtype. Those of another dtype or shape are another shelf.
+            dtype: What to store them in, a float dtype. Those of another dtype or shape are another table.
             title: What they are, for a person.
 
         Returns:
-            A `Shelf`. As long as it or rows from it are referred to, what it has found and written stays in the store.
+            A `FeatureTable`. As long as it or rows from it are referred to, what it has found and written stays in the
+            store.
         """
         dtype = np.dtype(dtype)
         if dtype.kind != "f":
             raise ValueError(f"`dtype` must be a float dtype, such as 'float16'. Received: {dtype}.")
         row_shape = tuple(int(length) for length in row_shape)
         about = {"title": title, "key": key, "row_shape": list(row_shape), "dtype": dtype.name}
-        shelf = Shelf(self, fingerprint(key, row_shape, dtype.name), about, row_shape, dtype)
+        table = FeatureTable(self, fingerprint(key, row_shape, dtype.name), about, row_shape, dtype)
         with _lock:
-            _open_shelves.add(shelf)
-        return shelf
+            _open_tables.add(table)
+        return table
 
     def contents(self):
-        """Returns `ShelfContents` of each shelf that holds rows, the most recently used first."""
+        """Returns `TableContents` of each table that holds rows, the most recently used first."""
         found = [(entry, place) for place in self.places for entry in place.entries()]
-        found.sort(key=lambda pair: pair[0].shelf)
-        shelves = [_sum_up(list(group)) for _, group in groupby(found, key=lambda pair: pair[0].shelf)]
-        return sorted(shelves, key=attrgetter("last_used"), reverse=True)
+        found.sort(key=lambda pair: pair[0].table)
+        tables = [_sum_up(list(group)) for _, group in groupby(found, key=lambda pair: pair[0].table)]
+        return sorted(tables, key=attrgetter("last_used"), reverse=True)
 
     def clear(self):
         """Removes all rows, and what killed writers have left. Returns the bytes that this freed."""
@@ -121,13 +122,13 @@ class Store:
 
 
 # Of all stores of this process: two of them may have one folder.
-_open_shelves: weakref.WeakSet[Shelf] = weakref.WeakSet()
+_open_tables: weakref.WeakSet[FeatureTable] = weakref.WeakSet()
 _lock = threading.Lock()
 
 
 def _names_in_use():
     with _lock:
-        return set().union(*(shelf.names_in_use for shelf in _open_shelves))
+        return set().union(*(table.names_in_use for table in _open_tables))
 
 
 def _remove_oldest(place, max_bytes, names_in_use):
@@ -141,12 +142,12 @@ def _remove_oldest(place, max_bytes, names_in_use):
 
 
 def _sum_up(found):
-    """Contents of one shelf, from its entries and the place of each."""
+    """Contents of one table, from its entries and the place of each."""
     entry, place = found[0]
-    about = place.describe(entry.shelf)
-    return ShelfContents(
+    about = place.describe(entry.table)
+    return TableContents(
         title=_text(about.get("title"), "unknown"),
-        key=_text(about.get("key"), entry.shelf),
+        key=_text(about.get("key"), entry.table),
         rows=sum(place.count(entry) for entry, place in found),
         bytes=sum(entry.num_bytes for entry, _ in found),
         last_used=max(entry.last_used for entry, _ in found),

@@ -67,12 +67,12 @@ class Plan:
     views: int = 1
 
 
-def find_front(phase, parts, settings, num_images):
+def find_front(phase, components, settings, num_images):
     """Finds what of the network is the same in every epoch of a phase, and worth keeping.
 
     Args:
         phase: A `Phase`.
-        parts: `Parts` of the classifier.
+        components: `Components` of the classifier.
         settings: `Settings`.
         num_images: Number of training images.
 
@@ -81,8 +81,8 @@ def find_front(phase, parts, settings, num_images):
     """
     if settings.cache is False or phase.mixes:
         return None
-    selection = select(parts.network, settings.stages, phase.train, phase.lora_rank)
-    cut = find_cut(parts.network, parts.pooling, settings.stages, selection)
+    selection = select(components.network, settings.stages, phase.train, phase.lora_rank)
+    cut = find_cut(components.network, components.pooling, settings.stages, selection)
     views = 1 if settings.augmenter_for(phase) is None else settings.views_for(num_images)
     if cut is None or views is None or cut.share < _WORTH_CUTTING:
         return None
@@ -94,21 +94,21 @@ def describe_front(cut):
     return "its features" if cut.is_pooled else f"all before {cut.stage!r}, {cut.share:.0%} of the backbone"
 
 
-class Fronts:
+class FrozenFeatures:
     """Runs the frozen fronts of one classifier.
 
     What was computed is found again by the content of the images and by what the front computes, so that it serves
     later runs, other heads, other labels, and other selections of the same images.
 
     Args:
-        parts: `Parts` of the classifier.
+        components: `Components` of the classifier.
         settings: `Settings`.
         console: Told about the progress.
         num_images: Number of images of the whole fit: whether it pays to find out what is fastest.
     """
 
-    def __init__(self, parts, settings, console, num_images):
-        self._parts = parts
+    def __init__(self, components, settings, console, num_images):
+        self._components = components
         self._settings = settings
         self._console = console
         self._num_images = num_images
@@ -119,30 +119,30 @@ class Fronts:
         self._plans = {}
         self._engines = {}
 
-    def plan(self, phases, material):
+    def plan(self, phases, training_data):
         """Decides which phases train on activations that are computed once, and says so.
 
         Args:
             phases: List of `Phase`.
-            material: The `Material`.
+            training_data: The `TrainingData`.
 
         Returns:
             List of the phases that need the images themselves in every epoch.
         """
-        self._material = material
-        self._plans = {id(phase): self._plan(phase, material) for phase in phases}
+        self._training_data = training_data
+        self._plans = {id(phase): self._plan(phase, training_data) for phase in phases}
         return [phase for phase in phases if self._plans[id(phase)] is None]
 
     def has_plan(self, phase):
         """Whether a phase that `plan` has seen trains on activations."""
         return self._plans[id(phase)] is not None
 
-    def _plan(self, phase, material):
-        found = find_front(phase, self._parts, self._settings, len(material.training))
+    def _plan(self, phase, training_data):
+        found = find_front(phase, self._components, self._settings, len(training_data.training))
         if found is None:
             return None
         cut, views = found
-        place, reason = self._choose_place(cut, views * len(material.training) + len(material.validation))
+        place, reason = self._choose_place(cut, views * len(training_data.training) + len(training_data.validation))
         outcome = "not kept" if place is None else "computed once"
         versions = "" if views == 1 else f", for {views} versions of each image"
         self._console.note(f"Phase {phase.title!r}: {describe_front(cut)}, {outcome}{versions}: {reason}.")
@@ -164,7 +164,7 @@ class Fronts:
         plan = self._plans[id(phase)]
         if plan is None:
             return None
-        cut, source, validation = plan.cut, self._material.training, self._material.validation
+        cut, source, validation = plan.cut, self._training_data.training, self._training_data.validation
         kind = "features" if cut.is_pooled else f"what comes before {cut.stage!r}"
         titles = [f"Computing {kind}" + (f", view {view + 1}" if view else "") for view in range(plan.views)]
         training = [self.rows(cut, plan.place, source, title, view) for view, title in enumerate(titles)]
@@ -181,7 +181,7 @@ class Fronts:
         Returns:
             float32 `(views * n, num_features)`: of all images as they are, then of one augmented version after another.
         """
-        cut = pooled_cut(self._parts.network, self._parts.pooling)
+        cut = pooled_cut(self._components.network, self._components.pooling)
         place = None if self._settings.cache is False else self._choose_place(cut, views * len(source))[0]
         found = [
             self.rows(cut, place or "memory", source, f"{title}, view {view + 1}" if view else title, view)
@@ -216,17 +216,17 @@ class Fronts:
         """Returns the rows, or `None`, and indices of the images whose files have changed since their print."""
         prints, engine = self._prints_of(source), self._choose_engine(cut)
         front = self._describe(cut, engine)
-        shelves = self._shelves(cut, place, front, prints, view)
-        full = next((shelf for shelf in shelves if not len(shelf.missing(prints))), None)
+        tables = self._tables(cut, place, front, prints, view)
+        full = next((table for table in tables if not len(table.missing(prints))), None)
         if full is not None:
             self._console.note(f"{title.replace('Computing', 'Found')}: all {plural(len(source), 'image')} were there.")
             return self._loaded(full.rows(prints), cut), ()
-        for shelf in shelves:
+        for table in tables:
             try:
-                changed = self._fill(shelf, cut, front, prints, source, title, view)
+                changed = self._fill(table, cut, front, prints, source, title, view)
             except ArithmeticError:  # too large or too small for float16
                 continue
-            return (None, changed) if len(changed) else (self._loaded(shelf.rows(prints), cut), ())
+            return (None, changed) if len(changed) else (self._loaded(table.rows(prints), cut), ())
         raise AssertionError("float32 holds what float32 computed")
 
     def _read_again(self, source, changed):
@@ -239,7 +239,7 @@ class Fronts:
         prints[changed] = fingerprint_images([source.images[index] for index in changed], None)
         self._prints[id(source)] = source, prints
 
-    def _shelves(self, cut, place, front, prints, view):
+    def _tables(self, cut, place, front, prints, view):
         """Where the rows may stand: in float16 or, if they do not fit that or are in memory, in float32."""
         key = self._key(front, prints, view)
         part = "features" if cut.is_pooled else f"before {cut.stage}"
@@ -247,24 +247,24 @@ class Fronts:
         title = f"{self._settings.name} {part}, {height} x {width}" + (f", view {view + 1}" if view else "")
         dtypes = ["float32"] if place == "memory" else ["float16", "float32"]
         store = self._store(place)
-        return [store.shelf(fingerprint(key, dtype), cut.row_shape, dtype, title) for dtype in dtypes]
+        return [store.table(fingerprint(key, dtype), cut.row_shape, dtype, title) for dtype in dtypes]
 
     def _loaded(self, rows, cut):
         """Makes an array of pooled features, which are small: a head goes through them many times."""
         fits = 4 * np.prod(rows.shape) <= _MEMORY_SHARE * free_memory()
         return np.asarray(rows) if cut.is_pooled and fits and self._settings.cache != "disk" else rows
 
-    def _fill(self, shelf, cut, front, prints, source, title, view):
+    def _fill(self, table, cut, front, prints, source, title, view):
         """Computes what is missing. Returns indices of the images whose files have changed since their print was taken.
 
         Their rows are not kept: they would stand under the print of something else, and be found there for good.
         """
-        missing = shelf.missing(prints)
+        missing = table.missing(prints)
         settings, changed = self._settings, []
         if not len(missing):
             return changed
         shape = settings.image_format, settings.batch_size
-        with self._console.step(title, len(missing)) as advance, shelf.writer() as writer:
+        with self._console.step(title, len(missing)) as advance, table.writer() as writer:
             if view:
                 # Draws belong to the place of an image in the whole: what is there already is computed again.
                 indices, done = np.arange(len(source)), source
@@ -290,7 +290,7 @@ class Fronts:
         key = (*front, size)
         if key not in self._fronts:
             (_, _, (engine, precision)), settings = front, self._settings
-            first = first_model(self._parts.scaling, self._parts.preprocessing, size, image_format)
+            first = first_model(self._components.scaling, self._components.preprocessing, size, image_format)
             models = (first, *self._models(cut))
             self._fronts[key] = compile_front(
                 models, precision=precision, engine=engine, batch_size=settings.batch_size
@@ -299,12 +299,12 @@ class Fronts:
 
     def _models(self, cut):
         if cut.is_pooled:
-            return self._parts.network, self._parts.pooling
-        return split_model(self._parts.network, self._settings.stages, cut.stage)[:1]
+            return self._components.network, self._components.pooling
+        return split_model(self._components.network, self._settings.stages, cut.stage)[:1]
 
     def _describe(self, cut, engine):
         """What a front computes with the weights of the moment, and how: its stage, its signature, its engine."""
-        return cut.stage, signature_of(self._parts.scaling, *self._models(cut)), engine
+        return cut.stage, signature_of(self._components.scaling, *self._models(cut)), engine
 
     def _key(self, front, prints, view):
         settings, (stage, signature, engine) = self._settings, front
@@ -340,7 +340,7 @@ class Fronts:
         return self._engines[cut]
 
     def _measure(self, cut, candidates):
-        settings, models = self._settings, (self._parts.scaling, *self._models(cut))
+        settings, models = self._settings, (self._components.scaling, *self._models(cut))
         known = read_json(self._folder, _SPEEDS)
         _speeds.update({key: value for key, value in known.items() if isinstance(value, float) and 0 <= value < np.inf})
         before = len(_speeds)

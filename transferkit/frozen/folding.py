@@ -53,8 +53,8 @@ class Folded(keras.Model):
     def __init__(self, model, replaced):
         super().__init__(name=model.name)
         # The model itself is no part of this one: the weights of the layers that were replaced are not used.
-        parts = (replaced.get(id(layer), layer) for layer in model.layers)
-        self.parts = [layer for layer in parts if layer is not None]
+        components = (replaced.get(id(layer), layer) for layer in model.layers)
+        self.components = [layer for layer in components if layer is not None]
         self._compute = _Computation(model, replaced)
         self.input_shape = model.input_shape
         self.output_shape = model.output_shape

@@ -4,7 +4,7 @@ from transferkit.data.datasets import stream_images
 from transferkit.frozen.compiling import compile_front, first_model
 from transferkit.frozen.forward import run_model
 from transferkit.frozen.signatures import weights_of
-from transferkit.models.assembly import parts_of
+from transferkit.models.assembly import components_of
 
 
 class Predictor:
@@ -21,7 +21,7 @@ class Predictor:
 
     def __init__(self, model, backbone, image_format):
         self._model = model
-        self._preprocessing, self._network, self._head = parts_of(model)
+        self._preprocessing, self._network, self._head = components_of(model)
         self._scaling = backbone.build_scaling(image_format.channels)
         self._format = image_format
         self._weights = None

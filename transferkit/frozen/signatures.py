@@ -44,8 +44,8 @@ def weights_of(model):
 
 def signature_of(*models):
     """Returns 32 hexadecimal digits for what models in a row compute: layers, weights, and the Keras that runs them."""
-    parts = [(architecture_of(model), weights_of(model)) for model in models]
-    return fingerprint(keras.__version__, keras.config.backend(), parts)
+    components = [(architecture_of(model), weights_of(model)) for model in models]
+    return fingerprint(keras.__version__, keras.config.backend(), components)
 
 
 def _code_of(model):

@@ -9,7 +9,7 @@ from transferkit.models.heads import build_dense, build_head, build_pooling
 
 
 @dataclass(frozen=True)
-class Parts:
+class Components:
     """A classifier taken apart, for training. All share their weights.
 
     Attributes:
@@ -36,8 +36,8 @@ class Parts:
         return self.network, self.head
 
 
-def build_parts(backbone, network, image_format, head, num_classes, seed, activation="softmax"):
-    """Builds all parts of a new classifier around a network.
+def build_components(backbone, network, image_format, head, num_classes, seed, activation="softmax"):
+    """Builds all components of a new classifier around a network.
 
     Args:
         backbone: The `Backbone` that describes the network.
@@ -49,7 +49,7 @@ def build_parts(backbone, network, image_format, head, num_classes, seed, activa
         activation: See `build_dense`.
 
     Returns:
-        `Parts`.
+        `Components`.
     """
     preprocessing = backbone.build_preprocessing(
         image_format.image_size, resize=image_format.resize, background=image_format.background_levels,
@@ -60,7 +60,7 @@ def build_parts(backbone, network, image_format, head, num_classes, seed, activa
     joined = build_head(pooling, dense)
     whole = assemble(preprocessing, network, joined)
     scaling = backbone.build_scaling(image_format.channels)
-    return Parts(preprocessing, scaling, network, pooling, dense, joined, whole)
+    return Components(preprocessing, scaling, network, pooling, dense, joined, whole)
 
 
 def assemble(preprocessing, backbone, head):
@@ -88,21 +88,21 @@ def assemble(preprocessing, backbone, head):
     return model
 
 
-def parts_of(model):
+def components_of(model):
     """Returns the `(preprocessing, backbone, head)` of an assembled model."""
     return tuple(model.get_layer(name) for name in ("preprocessing", "backbone", "head"))
 
 
-def build_trainee(parts, view=None, *, begin="pixels"):
+def build_trainee(components, view=None, *, begin="pixels"):
     """Builds the model that is trained in one phase.
 
     What saves it saves the whole classifier, which takes pixels of any size: so Keras' `ModelCheckpoint` writes
     files that can be used.
 
     Args:
-        parts: `Parts` of the classifier.
-        view: `View` of its backbone or, for `begin="cut"`, of the part behind the cut. `None` takes the backbone as
-            it is, to compute with it only.
+        components: `Components` of the classifier.
+        view: `TrainableBackbone` of its backbone or, for `begin="cut"`, of the part behind the cut. `None` takes the
+            backbone as it is, to compute with it only.
         begin: `"pixels"`: images `(batch, height, width, channels)` in `[0, 255]` of the right size; `"cut"`: what the
             front of the backbone made of them; `"features"`: the pooled features, for the head alone.
 
@@ -110,18 +110,18 @@ def build_trainee(parts, view=None, *, begin="pixels"):
         A `keras.Model` that is not compiled yet, to probabilities.
     """
     if begin == "features":
-        inputs = keras.Input(parts.dense.input_shape[1:])
-        outputs = parts.dense(inputs)
+        inputs = keras.Input(components.dense.input_shape[1:])
+        outputs = components.dense(inputs)
     else:
-        network = parts.network if view is None else view.model
+        network = components.network if view is None else view.model
         shape = network.input_shape[1:]
         if begin == "pixels":
-            shape = (*shape[:2], parts.scaling.input_shape[-1])
+            shape = (*shape[:2], components.scaling.input_shape[-1])
         inputs = keras.Input(shape, name="pixels" if begin == "pixels" else "activations")
-        head = parts.head if parts.head.trainable else AtRest(parts.head)
-        outputs = head(network(parts.scaling(inputs) if begin == "pixels" else inputs))
+        head = components.head if components.head.trainable else AtRest(components.head)
+        outputs = head(network(components.scaling(inputs) if begin == "pixels" else inputs))
     trainee = keras.Model(inputs, outputs, name="trainee")
-    _save_as_whole(trainee, parts.whole, tuple(view.adapters.values()) if view else ())
+    _save_as_whole(trainee, components.whole, tuple(view.adapters.values()) if view else ())
     return trainee
 
 

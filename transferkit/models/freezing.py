@@ -107,7 +107,7 @@ def weighted_stages(network, stages):
 
 
 @dataclass(frozen=True)
-class View:
+class TrainableBackbone:
     """A network as one phase trains it.
 
     Attributes:
@@ -119,7 +119,7 @@ class View:
     adapters: dict[str, LowRank] = field(repr=False)
 
 
-def build_view(network, selection, *, adapt_batch_norm=False, adapters=None):
+def build_trainable(network, selection, *, adapt_batch_norm=False, adapters=None):
     """Sets the flags of all layers of `network` and builds the model that trains the selected ones.
 
     Frozen layers compute as they do in prediction, even while the model trains: their Dropout and stochastic depth
@@ -133,7 +133,7 @@ def build_view(network, selection, *, adapt_batch_norm=False, adapters=None):
         adapters: Dict of existing `LowRank` layers, to use those of the same rank again.
 
     Returns:
-        A `View`.
+        A `TrainableBackbone`.
     """
     used, resting = {}, {}
     adapting = selection.rank is not None
@@ -158,7 +158,7 @@ def build_view(network, selection, *, adapt_batch_norm=False, adapters=None):
         return wrapped(layer)(*args, **kwargs)
 
     model = keras.models.clone_model(network, clone_function=lambda layer: layer, call_function=call)
-    return View(model, used)
+    return TrainableBackbone(model, used)
 
 
 class AtRest(keras.layers.Layer):

@@ -21,7 +21,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from transferkit._utils.quiet import warnings_filtered
 from transferkit.evaluation.calibration import judge_at_best_temperature
 from transferkit.solvers.axes import StreamedRows, Taken, principal_axes, rotate, standardise
-from transferkit.solvers.regression import Images, Task, compute_logits, rows_of, solve
+from transferkit.solvers.regression import Images, Problem, compute_logits, rows_of, solve
 from transferkit.solvers.workers import one_worker_a_core
 
 STRENGTHS = tuple(float(strength) for strength in np.logspace(1, -3.5, 10))
@@ -152,15 +152,15 @@ def fit_logistic_path(features, labels, num_classes, *, targets=None, is_multila
             design, first, guesses = _rehearse(
                 sample, their_groups, rows, num_classes, choice, strengths, workers, focus, is_multilabel
             )
-        task = Task(design, images, num_classes, workers, focus, is_multilabel)
-        tried = _walk(task, choice, held_out, strengths[first:], guesses, on_strength)
+        problem = Problem(design, images, num_classes, workers, focus, is_multilabel)
+        tried = _walk(problem, choice, held_out, strengths[first:], guesses, on_strength)
         on_strength(len(strengths) - len(tried))
         best = tried[_best(tried)]
-        solution = solve(task, np.ones((1, len(labels)), bool), best.weights, best.strength, _EXACT)
+        solution = solve(problem, np.ones((1, len(labels)), bool), best.weights, best.strength, _EXACT)
         kernel, bias = rows.unscale(design.standardised(solution[0] / np.float32(best.temperature)))
         judged = None
         if is_multilabel:
-            judged_rows, logits = choice.judged(task, held_out, best.fold_weights)
+            judged_rows, logits = choice.judged(problem, held_out, best.fold_weights)
             judged = judged_rows, logits / np.float32(best.temperature)
     names = ("val_loss", "val_accuracy", "temperature")
     columns = {name: tuple(getattr(trial, name) for trial in tried) for name in names}
@@ -207,21 +207,21 @@ def _rehearse(sample, groups, rows, num_classes, choice, strengths, workers, foc
     held_out = choice.hold_out(sample.labels, groups)
     if not len(held_out):  # so few images say nothing about strengths
         return StreamedRows(rows, axes), 0, ()
-    task = Task(rotate(sample.rows, axes, workers), sample, num_classes, workers, focus, is_multilabel)
-    tried = _walk(task, choice, held_out, strengths)
+    problem = Problem(rotate(sample.rows, axes, workers), sample, num_classes, workers, focus, is_multilabel)
+    tried = _walk(problem, choice, held_out, strengths)
     lowest = min(trial.val_loss for trial in tried)
     first = next(i for i, trial in enumerate(tried) if trial.val_loss <= (1 + _PROMISING) * lowest)
-    return StreamedRows(rows, axes), first, [task.design.standardised(trial.weights) for trial in tried[first:]]
+    return StreamedRows(rows, axes), first, [problem.design.standardised(trial.weights) for trial in tried[first:]]
 
 
-def _walk(task, choice, held_out, strengths, guesses=(), on_strength=lambda count: None):
+def _walk(problem, choice, held_out, strengths, guesses=(), on_strength=lambda count: None):
     """Tries strengths, from strong to weak, until weaker ones are worse. Returns a list of `_Trial`.
 
     Each solution is sought one step from the last one: the step between the guesses for the two strengths, if there are
     such, or else the step before. Every fold makes steps of its own, or it would see what it holds out. Without folds
     nothing can be compared, and the strongest one is all that is tried.
     """
-    start = guesses[0] if guesses else np.zeros((1, task.num_classes, task.design.rows.shape[1] + 1), "float32")
+    start = guesses[0] if guesses else np.zeros((1, problem.num_classes, problem.design.rows.shape[1] + 1), "float32")
     weights = np.repeat(start, len(held_out), axis=0)
     if not len(held_out):
         return [_Trial(strengths[0], start, weights, np.nan, np.nan, 1.0)]
@@ -230,10 +230,10 @@ def _walk(task, choice, held_out, strengths, guesses=(), on_strength=lambda coun
     for i, strength in enumerate(strengths):
         if 0 < i < len(guesses):
             step = guesses[i] - guesses[i - 1]
-        before, weights = weights, solve(task, ~held_out, weights + step, strength, _ROUGH)
+        before, weights = weights, solve(problem, ~held_out, weights + step, strength, _ROUGH)
         step = weights - before
         mean = weights.mean(axis=0, keepdims=True)
-        tried.append(_Trial(strength, mean, weights, *choice.judge(task, held_out, weights)))
+        tried.append(_Trial(strength, mean, weights, *choice.judge(problem, held_out, weights)))
         on_strength(1)
         best = _best(tried)
         if len(tried) > best + _PATIENCE or tried[-1].val_loss > (1 + _HOPELESS) * tried[best].val_loss:
@@ -310,32 +310,32 @@ class _ByFolds:
                     break
         return np.array(masks)
 
-    def judge(self, task, held_out, weights):
+    def judge(self, problem, held_out, weights):
         """Judges the weights of each fold on the images it did not see, as they are, all folds together.
 
         Images that no fold holds out have no weight, but count for the sizes of the classes in Platt's targets. They
         are left out where so many logits would be too large.
         """
-        images, is_judged = task.images, held_out.any(axis=0)
-        is_counted = is_judged | (is_judged.size * task.num_classes <= _LOGIT_FLOATS)
-        logits = _held_out_logits(task, held_out, weights, is_counted)
-        labels = images.targets if task.is_multilabel else images.labels
+        images, is_judged = problem.images, held_out.any(axis=0)
+        is_counted = is_judged | (is_judged.size * problem.num_classes <= _LOGIT_FLOATS)
+        logits = _held_out_logits(problem, held_out, weights, is_counted)
+        labels = images.targets if problem.is_multilabel else images.labels
         return judge_at_best_temperature(
             logits, labels[is_counted], images.weights[is_counted], is_judged[is_counted]
         )  # fmt: skip
 
-    def judged(self, task, held_out, weights):
+    def judged(self, problem, held_out, weights):
         """Returns the indices of the images that `judge` judges on, and their logits."""
         is_judged = held_out.any(axis=0)
-        return np.flatnonzero(is_judged), _held_out_logits(task, held_out, weights, is_judged)
+        return np.flatnonzero(is_judged), _held_out_logits(problem, held_out, weights, is_judged)
 
 
-def _held_out_logits(task, held_out, weights, is_wanted):
+def _held_out_logits(problem, held_out, weights, is_wanted):
     """Logits of the images that are wanted, each by the weights of the fold that holds it out; otherwise 0."""
-    logits = np.zeros((is_wanted.sum(), task.num_classes), "float32")
+    logits = np.zeros((is_wanted.sum(), problem.num_classes), "float32")
     for mask, own_weights in zip(held_out, weights, strict=True):
-        rows = Taken(task.design.rows, np.flatnonzero(mask))
-        logits[mask[is_wanted]] = compute_logits(rows, own_weights, task.workers)
+        rows = Taken(problem.design.rows, np.flatnonzero(mask))
+        logits[mask[is_wanted]] = compute_logits(rows, own_weights, problem.workers)
     return logits
 
 
@@ -349,12 +349,12 @@ class _ByOthers:
         """Returns bool `(1, n)`: nothing is held out."""
         return np.zeros((1, len(labels)), bool)
 
-    def judge(self, task, held_out, weights):
+    def judge(self, problem, held_out, weights):
         """Judges weights that were fitted to all images on the others."""
-        _, logits = self.judged(task, held_out, weights)
+        _, logits = self.judged(problem, held_out, weights)
         return judge_at_best_temperature(logits, self.others.labels, self.others.weights)
 
-    def judged(self, task, held_out, weights):
+    def judged(self, problem, held_out, weights):
         """Returns the indices of the others, and their logits."""
-        logits = compute_logits(self.others.rows, task.design.standardised(weights[0]), task.workers)
+        logits = compute_logits(self.others.rows, problem.design.standardised(weights[0]), problem.workers)
         return np.arange(len(logits)), logits

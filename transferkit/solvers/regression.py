@@ -47,7 +47,7 @@ def rows_of(indices, num_images, copies):
 
 
 @dataclass(frozen=True)
-class Task:
+class Problem:
     """What the problems of all strengths and folds share."""
 
     design: RotatedRows | StreamedRows
@@ -58,11 +58,11 @@ class Task:
     is_multilabel: bool = False  # whether each class is a question of its own
 
 
-def solve(task, training, start, strength, tolerance):
+def solve(problem, training, start, strength, tolerance):
     """Solves all problems for one strength, as many side by side as memory allows.
 
     Args:
-        task: `Task`.
+        problem: `Problem`.
         training: `(problems, n)` bool, the images of each problem.
         start: `(problems, num_classes, width)` float32, weights to start from.
         strength: L2 strength.
@@ -73,19 +73,19 @@ def solve(task, training, start, strength, tolerance):
     """
     together = max(1, _STACK_FLOATS // start[0].size)
     solved = [
-        _minimize(task, training[i : i + together], start[i : i + together], strength, tolerance)
+        _minimize(problem, training[i : i + together], start[i : i + together], strength, tolerance)
         for i in range(0, len(start), together)
     ]
     return np.concatenate(solved)
 
 
-def _minimize(task, training, start, strength, tolerance):
-    row_weights = training * task.images.weights
-    row_weights /= task.images.copies * row_weights.sum(axis=1, keepdims=True, dtype="float64")
-    precondition = task.design.preconditioner(strength)
+def _minimize(problem, training, start, strength, tolerance):
+    row_weights = training * problem.images.weights
+    row_weights /= problem.images.copies * row_weights.sum(axis=1, keepdims=True, dtype="float64")
+    precondition = problem.design.preconditioner(strength)
 
     def evaluate(weights):
-        loss, gradient = _data_term(task, row_weights, weights)
+        loss, gradient = _data_term(problem, row_weights, weights)
         loss += 0.5 * strength * float(np.square(weights[..., :-1]).sum(dtype="float64"))
         gradient[..., :-1] += np.float32(strength) * weights[..., :-1]
         return loss, precondition(gradient)
@@ -108,7 +108,7 @@ def _minimize(task, training, start, strength, tolerance):
     return start + precondition(found.x.reshape(start.shape).astype("float32") * unit)
 
 
-def _data_term(task, row_weights, weights):
+def _data_term(problem, row_weights, weights):
     """Weighted loss, summed over the problems, and its gradient by the weights `(problems, classes, width)`.
 
     The loss is the log loss or, with a focus, the focal loss (Lin et al., ICCV 2017); that of the classes is summed
@@ -118,20 +118,20 @@ def _data_term(task, row_weights, weights):
     """
     problems, classes, width = weights.shape
     wide = weights.reshape(problems * classes, width)
-    labels, targets = task.images.labels, task.images.targets
-    compare = _compare_each if task.is_multilabel else _compare
+    labels, targets = problem.images.labels, problem.images.targets
+    compare = _compare_each if problem.is_multilabel else _compare
 
     def add(rows):
         images = np.arange(rows.start, rows.stop) % len(labels)
-        block = task.design.rows[rows]
+        block = problem.design.rows[rows]
         logits = (wide[:, :-1] @ block.T + wide[:, -1:]).reshape(problems, classes, -1)
         wanted = labels[images] if targets is None else np.ascontiguousarray(targets[images].T)
-        loss, residual = compare(logits, wanted, row_weights[:, images], task.focus)
+        loss, residual = compare(logits, wanted, row_weights[:, images], problem.focus)
         residual = residual.reshape(problems * classes, -1)
         return loss, residual @ block, residual.sum(axis=1)
 
-    num_rows = len(task.design.rows)
-    loss, by_kernel, by_bias = task.workers.sum(add, num_rows, width + 2 * len(wide), result_size=2 * wide.size)
+    num_rows = len(problem.design.rows)
+    loss, by_kernel, by_bias = problem.workers.sum(add, num_rows, width + 2 * len(wide), result_size=2 * wide.size)
     return loss, np.concatenate([by_kernel, by_bias[:, None]], axis=1).reshape(weights.shape)
 
 

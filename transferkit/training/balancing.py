@@ -11,17 +11,17 @@ _HELD_OUT = 0.2  # share of the images that choose the strength where none are g
 _NEIGHBOURS = 5  # of an image, between which and itself SMOTE makes features up
 
 
-def adjust_logits(parts, source):
+def adjust_logits(components, source):
     """Takes the sizes of the classes out of a fitted classifier: its logits less the logarithm of their shares.
 
     The most probable class is then the one with the best balanced accuracy (Menon et al., ICLR 2021, with τ = 1). A
     head with an intercept that is trained by balanced softmax (Ren et al., NeurIPS 2020) comes to the same.
 
     Args:
-        parts: `Parts` of the classifier. Its head is changed.
+        components: `Components` of the classifier. Its head is changed.
         source: `Source` that it was trained on.
     """
-    shift_logits(parts.head, -log_prior(source))
+    shift_logits(components.head, -log_prior(source))
 
 
 def check_smote(balance, phases, source, has_validation=False):

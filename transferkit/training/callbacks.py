@@ -238,7 +238,7 @@ for _name in ("on_epoch_begin", "on_train_batch_begin", "on_train_batch_end", "o
 
 
 @dataclass
-class Commentator:
+class TrainingAdvisor:
     """Says, once each, what a person should know about training as it goes.
 
     Args:

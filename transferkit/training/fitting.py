@@ -16,19 +16,19 @@ from transferkit.data.sampling import Sampling
 from transferkit.data.source import Source
 from transferkit.data.splits import Split, stratified_split
 from transferkit.evaluation.multilabel import choose_thresholds
-from transferkit.frozen.features import Fronts
+from transferkit.frozen.features import FrozenFeatures
 from transferkit.frozen.forward import predict_batches
 from transferkit.frozen.precision import choose_precision, computing_in
-from transferkit.models.assembly import Parts
+from transferkit.models.assembly import Components
 from transferkit.models.weights import capture, restore
 from transferkit.solvers.path import can_hold_out
 from transferkit.training.balancing import adjust_logits, check_smote, fit_head_by_smote
 from transferkit.training.callbacks import Record
 from transferkit.training.logistic import fit_logistic_head, record_of_head
 from transferkit.training.loop import run_phases
-from transferkit.training.material import Material
 from transferkit.training.parameters import Settings
 from transferkit.training.rate_finder import find_rate
+from transferkit.training.training_data import TrainingData
 
 _MEMORY_SHARE = 0.25  # of the free memory that decoded images may take
 _STEPS_WORTH_MEASURING = 200  # training steps from which on it pays to find out which precision is faster
@@ -50,11 +50,11 @@ class Outcome(NamedTuple):
     was_interrupted: bool = False
 
 
-def train_classifier(parts, phases, source, validation, settings, console):
-    """Trains the `Parts` of a classifier.
+def train_classifier(components, phases, source, validation, settings, console):
+    """Trains the `Components` of a classifier.
 
     Args:
-        parts: `Parts`. Changed in place.
+        components: `Components`. Changed in place.
         phases: List of `Phase`.
         source: `Source` to train on.
         validation: `Source` to choose on, or `None` to set a part of `source` aside where one is needed.
@@ -69,15 +69,15 @@ def train_classifier(parts, phases, source, validation, settings, console):
             labels for each image.
     """
     settings = _for_labels_of(source, settings)
-    fronts = Fronts(parts, settings, console, len(source) + (0 if validation is None else len(validation)))
+    fronts = FrozenFeatures(components, settings, console, len(source) + (0 if validation is None else len(validation)))
     check_smote(settings.balance, phases, source, has_validation=validation is not None)
     balance, note = choose_balance(settings.balance, source.labels)
     settings = replace(settings, balance=balance)
     if note and settings.class_weight is None:
         console.note(note)
-    outcome = _train(parts, phases, source, validation, settings, console, fronts)
+    outcome = _train(components, phases, source, validation, settings, console, fronts)
     if balance == "logit_adjustment":
-        adjust_logits(parts, source)
+        adjust_logits(components, source)
     return outcome
 
 
@@ -95,14 +95,14 @@ def _for_labels_of(source, settings):
     return replace(settings, options=replace(settings.options, is_multilabel=True))
 
 
-def _train(parts, phases, source, validation, settings, console, fronts):
+def _train(components, phases, source, validation, settings, console, fronts):
     if [phase.train for phase in phases] == ["logistic"]:
         if settings.options.callbacks or (settings.augments_heads and settings.logistic_views == 1):
             console.note(
                 "The logistic head is solved, not trained: `callbacks` have no part in it, nor has `augmentation` "
                 "without a number of `views`."
             )
-        training = _Training(parts, source, validation, settings, console, fronts)
+        training = _Training(components, source, validation, settings, console, fronts)
         return Outcome(training.solve_head(), _split(source, validation), training.thresholds())
     is_split = validation is None
     whole = source
@@ -112,7 +112,7 @@ def _train(parts, phases, source, validation, settings, console, fronts):
         split = Split(_names(whole, rows), _names(whole, held_out))
     else:
         split = _split(source, validation)
-    training = _Training(parts, source, validation, settings, console, fronts)
+    training = _Training(components, source, validation, settings, console, fronts)
     record = training.start(phases)
     try:
         training.run(phases, record)
@@ -122,7 +122,7 @@ def _train(parts, phases, source, validation, settings, console, fronts):
             refitted = " and fitted to all images" if is_split else ""
             console.note(f"Fine-tuning did not improve on the logistic head, which is kept{refitted}.")
             if is_split:
-                on_all = _Training(parts, whole, None, settings, console, fronts)
+                on_all = _Training(components, whole, None, settings, console, fronts)
                 on_all.solve_head()
                 training, split = on_all, _split(whole, None)
         if settings.balance == "crt" and record.best_epoch != 0:  # the first head is balanced already
@@ -130,7 +130,7 @@ def _train(parts, phases, source, validation, settings, console, fronts):
     except KeyboardInterrupt:
         if record.best_weights is None:
             raise
-        restore(parts.models, record.best_weights)
+        restore(components.models, record.best_weights)
         console.note(_describe_interruption(record))
         record.was_interrupted = True
     return Outcome(record.history, split, training.thresholds(), record.was_interrupted)
@@ -170,11 +170,11 @@ def _names(source, rows):
     return tuple(source.name(row) for row in rows)
 
 
-def find_learning_rate(parts, phase, source, settings, console, *, solve_head, **limits):
+def find_learning_rate(components, phase, source, settings, console, *, solve_head, **limits):
     """Finds a rate for a phase by training a classifier that is thrown away.
 
     Args:
-        parts: Its `Parts`. Changed in place.
+        components: Its `Components`. Changed in place.
         phase: The `Phase`.
         source: `Source` to train on.
         settings: `Settings`.
@@ -186,22 +186,22 @@ def find_learning_rate(parts, phase, source, settings, console, *, solve_head, *
         A `RateCurve`.
     """
     settings = _for_labels_of(source, settings)
-    fronts = Fronts(parts, settings, console, len(source))
-    training = _Training(parts, source, source, settings, console, fronts)
+    fronts = FrozenFeatures(components, settings, console, len(source))
+    training = _Training(components, source, source, settings, console, fronts)
     if solve_head:
-        _Training(parts, source, None, settings, console, fronts).solve_head()
-    material = training.material()
-    return find_rate(phase, parts, material, settings.stages, settings.options, console=console, **limits)
+        _Training(components, source, None, settings, console, fronts).solve_head()
+    training_data = training.training_data()
+    return find_rate(phase, components, training_data, settings.stages, settings.options, console=console, **limits)
 
 
 @dataclass
 class _Training:
-    parts: Parts
+    components: Components
     source: Source
     validation: Source | None
     settings: Settings
     console: Console
-    fronts: Fronts  # what of the network is computed once for each image
+    fronts: FrozenFeatures  # what of the network is computed once for each image
 
     _is_trained = False  # by an optimizer
 
@@ -231,7 +231,7 @@ class _Training:
             features, held_out = self.features
             validation = None if held_out is None else (held_out, *_judged_by(self.validation))
             return fit_head_by_smote(
-                self.parts.dense, features[: len(self.source)], self.source.labels, groups=self.source.groups,
+                self.components.dense, features[: len(self.source)], self.source.labels, groups=self.source.groups,
                 validation=validation, seed=settings.seed, console=self.console,
             )  # fmt: skip
         if settings.balance == "undersample":
@@ -251,7 +251,7 @@ class _Training:
         if len(source) < len(self.source):
             features = features[(rows + len(self.source) * np.arange(copies)[:, None]).ravel()]
         return fit_logistic_head(
-            self.parts.dense, features, source.labels, targets=source.targets, is_multilabel=source.is_multilabel,
+            self.components.dense, features, source.labels, targets=source.targets, is_multilabel=source.is_multilabel,
             weights=source.weights, groups=source.groups, validation=validation, copies=copies,
             focus=settings.options.focus, seed=settings.seed, console=self.console,
             keep=lambda path: self._keep_judged(path, source if validation is None else self.validation),
@@ -273,10 +273,10 @@ class _Training:
 
     def _probabilities(self):
         """Probabilities of the validation images."""
-        material = self.material()
-        shape = material.image_format, material.batch_size
-        with validation_batches(self.validation, material.held_out_targets, *shape) as batches:
-            return predict_batches(self.parts.whole, (images for images, *_ in batches))
+        training_data = self.training_data()
+        shape = training_data.image_format, training_data.batch_size
+        with validation_batches(self.validation, training_data.held_out_targets, *shape) as batches:
+            return predict_batches(self.components.whole, (images for images, *_ in batches))
 
     def retrain_classifier(self):
         """Fits the logistic head anew, all classes alike, to what the trained network makes of the images (cRT).
@@ -295,46 +295,46 @@ class _Training:
             (features, *_judged_by(weigh(source, self.class_weights)))
             for features, source in zip(self.features, (self.source, self.validation), strict=True)
         ]
-        return record_of_head(self.parts.dense, *judged, capture(self.parts.models), phases[0].title)
+        return record_of_head(self.components.dense, *judged, capture(self.components.models), phases[0].title)
 
     def run(self, phases, record):
         """Runs the phases that an optimizer trains and writes them into the `Record`."""
         self._is_trained = True
         phases = [phase for phase in phases if phase.train != "logistic"]
-        material = self.material()
-        on_images = self.fronts.plan(phases, material)
-        material = self._in_memory(material, on_images)
+        training_data = self.training_data()
+        on_images = self.fronts.plan(phases, training_data)
+        training_data = self._in_memory(training_data, on_images)
         precision = self._choose_precision(phases)
         options = self.settings.options
-        with computing_in(self.parts.network, precision):
+        with computing_in(self.components.network, precision):
             run_phases(
-                phases, self.parts, material, self.settings.stages, options, fronts=self.fronts, record=record,
+                phases, self.components, training_data, self.settings.stages, options, fronts=self.fronts, record=record,
                 console=self.console, loss_scaling=precision == "float16",
             )  # fmt: skip
 
-    def material(self):
+    def training_data(self):
         """Puts together what phases train on."""
         settings = self.settings
-        return Material(
+        return TrainingData(
             self.source, self.validation, settings.image_format, settings.batch_size, settings.seed,
             class_weights=self.class_weights, sampling=self.sampling, augmenter_for=settings.augmenter_for,
         )  # fmt: skip
 
-    def _in_memory(self, material, phases):
+    def _in_memory(self, training_data, phases):
         """Reads files that several epochs would decode again and again once, where memory allows."""
-        settings, sources = self.settings, (material.training, material.validation)
+        settings, sources = self.settings, (training_data.training, training_data.validation)
         files = [source for source in sources if not source.is_uniform]
         image_format, room = settings.image_format, _MEMORY_SHARE * free_memory()
         size = sum(map(len, files)) * int(np.prod(image_format.shape))
         dtype = next((dtype for dtype in image_format.memory_dtypes if size * np.dtype(dtype).itemsize <= room), None)
         if sum(phase.epochs for phase in phases) < 2 or not files or dtype is None:
-            return material
+            return training_data
         shape = image_format, settings.batch_size
         with self.console.step("Reading images into memory", sum(map(len, files))) as advance:
             training, validation = (
                 source if source.is_uniform else read_into_memory(source, *shape, advance, dtype) for source in sources
             )
-        return replace(material, training=training, validation=validation)
+        return replace(training_data, training=training, validation=validation)
 
     def _choose_precision(self, phases):
         if self.settings.precision != "auto":
@@ -342,7 +342,7 @@ class _Training:
         steps = len(self.source) / self.settings.batch_size
         if steps * sum(phase.epochs for phase in phases if not phase.trains_head_only) < _STEPS_WORTH_MEASURING:
             return "float32"
-        precision, seconds = choose_precision(self.parts.network, self.settings.batch_size)
+        precision, seconds = choose_precision(self.components.network, self.settings.batch_size)
         times = ", ".join(f"{name} {1000 * value:,.0f} ms" for name, value in seconds.items())
         size = plural(self.settings.batch_size, "image")
         self.console.note(f"Precision {precision}: a batch of {size} takes the backbone {times}.")

@@ -48,7 +48,7 @@ class Judgement:
     log_loss: float
 
 
-def interpolate(start, end, parts, probabilities, labels, console, weights=None):
+def interpolate(start, end, components, probabilities, labels, console, weights=None):
     """Chooses a place between two sets of weights by their log loss at the best temperature on validation data.
 
     Wortsman et al. (CVPR 2022): the weights between a pretrained and a fine-tuned network are often better, and more
@@ -57,7 +57,7 @@ def interpolate(start, end, parts, probabilities, labels, console, weights=None)
     Args:
         start: Weights before fine-tuning, as `capture` gives them.
         end: Weights after it.
-        parts: The `Parts` of the classifier, which is left with the weights that were chosen.
+        components: The `Components` of the classifier, which is left with the weights that were chosen.
         probabilities: Function that returns `(n, num_classes)` for the validation images with the present weights.
         labels: Their `(n,)` codes or, of any number of labels for each image, `(n, num_classes)` 0 and 1.
         console: Told about the progress.
@@ -69,29 +69,29 @@ def interpolate(start, end, parts, probabilities, labels, console, weights=None)
     trials = []
     with console.step("Interpolating weights", len(SHARES), "set") as advance:
         for share in SHARES:
-            trials.append(judge_weights(blend(start, end, share), parts, probabilities, labels, weights))
+            trials.append(judge_weights(blend(start, end, share), components, probabilities, labels, weights))
             advance(1)
     losses = [trial.loss for trial in trials]
     best = int(np.argmin(losses))
     best = 0 if losses[best] > (1 - _WORTHWHILE) * losses[0] else best
     found, before, after = trials[best], trials[0], trials[-1]
-    restore(parts.models, blend(start, end, SHARES[best]))
-    divide_logits(parts.head, found.temperature)
+    restore(components.models, blend(start, end, SHARES[best]))
+    divide_logits(components.head, found.temperature)
     console.note(
         f"Weights {SHARES[best]:.0%} of the way from before to after fine-tuning are best on validation data: "
         f"log loss {found.log_loss:.3f}, accuracy {found.accuracy:.3f} (before {before.log_loss:.3f}, "
         f"{before.accuracy:.3f}; after {after.log_loss:.3f}, {after.accuracy:.3f})"
     )
-    return Interpolated(SHARES[best], found.loss, found.log_loss, found.accuracy, capture(parts.models))
+    return Interpolated(SHARES[best], found.loss, found.log_loss, found.accuracy, capture(components.models))
 
 
-def judge_weights(values, parts, probabilities, labels, weights=None):
+def judge_weights(values, components, probabilities, labels, weights=None):
     """Judges one set of weights as `interpolate` does; for arguments see there.
 
     Returns:
         A `Judgement`. The classifier is left with these weights.
     """
-    restore(parts.models, values)
+    restore(components.models, values)
     logits = logits_of(probabilities(), labels)
     judged = judge_at_best_temperature(logits, labels, weights)
     return Judgement(*judged, log_loss(logits / judged[-1], labels, weights))

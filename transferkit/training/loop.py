@@ -13,17 +13,24 @@ from transferkit._utils.keras import without_retracing_warnings, without_symboli
 from transferkit._utils.text import plural
 from transferkit.backbones.stages import split_model
 from transferkit.data.datasets import validation_batches
-from transferkit.frozen.features import Fronts
+from transferkit.frozen.features import FrozenFeatures
 from transferkit.frozen.forward import predict_batches
-from transferkit.models.assembly import Parts, build_trainee
-from transferkit.models.freezing import Selection, View, build_view, depths_below_head, select, set_flags
+from transferkit.models.assembly import Components, build_trainee
+from transferkit.models.freezing import (
+    Selection,
+    TrainableBackbone,
+    build_trainable,
+    depths_below_head,
+    select,
+    set_flags,
+)
 from transferkit.models.weights import capture, restore
-from transferkit.training.callbacks import LOG_LOSS, AcrossPhases, Commentator, PhaseMonitor, Record, measure_rate
+from transferkit.training.callbacks import LOG_LOSS, AcrossPhases, PhaseMonitor, Record, TrainingAdvisor, measure_rate
 from transferkit.training.interpolation import interpolate, judge_weights
-from transferkit.training.material import Material
 from transferkit.training.optimizers import Tuning, build_optimizer, weigh_batches
 from transferkit.training.phases import DEFAULT_RATE, Phase
 from transferkit.training.rates import RateSetter, ReduceOnPlateau, as_rate_schedule
+from transferkit.training.training_data import TrainingData
 
 
 @dataclass(frozen=True)
@@ -63,18 +70,20 @@ class Options:
         return ["accuracy", keras.metrics.CategoricalCrossentropy(name=LOG_LOSS)]
 
 
-def run_phases(phases, parts, material, stages, options, *, fronts=None, record=None, loss_scaling=False, console):
+def run_phases(
+    phases, components, training_data, stages, options, *, fronts=None, record=None, loss_scaling=False, console
+):
     """Trains a classifier, phase by phase, and leaves it with the best weights of all.
 
     Each phase goes on from the best weights of the one before.
 
     Args:
         phases: List of `Phase`, none of them `"logistic"`.
-        parts: The `Parts` of the classifier. Changed in place.
-        material: The `Material` to train on.
+        components: The `Components` of the classifier. Changed in place.
+        training_data: The `TrainingData` to train on.
         stages: Stages of the backbone.
         options: `Options`.
-        fronts: `Fronts` that have planned what of each phase is computed once; `None`: nothing.
+        fronts: `FrozenFeatures` that have planned what of each phase is computed once; `None`: nothing.
         record: `Record` of what was done before, such as the logistic head, or `None`.
         loss_scaling: Whether the loss is scaled so that float16 gradients do not vanish.
         console: Told about the progress.
@@ -86,7 +95,7 @@ def run_phases(phases, parts, material, stages, options, *, fronts=None, record=
         ValueError: If a phase trains nothing, or training diverged before anything good was there.
         MemoryError: If the device's memory does not suffice.
     """
-    run = _Run(phases, parts, material, options, record or Record(), loss_scaling, console, stages, fronts)
+    run = _Run(phases, components, training_data, options, record or Record(), loss_scaling, console, stages, fronts)
     others = AcrossPhases(options.callbacks, run.record.epochs_done + sum(phase.epochs for phase in phases))
     steps = run.prepare()
     others.around_epoch_end = run.tuned.swap_means
@@ -96,9 +105,9 @@ def run_phases(phases, parts, material, stages, options, *, fronts=None, record=
                 break
         others.finish()  # as in Keras, not after an error: callbacks may keep what they have
     finally:
-        parts.network.trainable = False
-        parts.head.trainable = True
-    restore(parts.models, run.record.best_weights)
+        components.network.trainable = False
+        components.head.trainable = True
+    restore(components.models, run.record.best_weights)
     return run.record
 
 
@@ -109,27 +118,27 @@ class _Step:
     phase: Phase
     number: int
     selection: Selection
-    view: View
+    view: TrainableBackbone
 
 
 @dataclass
 class _Run:
     phases: list[Phase]
-    parts: Parts
-    material: Material
+    components: Components
+    training_data: TrainingData
     options: Options
     record: Record
     loss_scaling: bool
     console: Console
     stages: tuple
-    fronts: Fronts | None
+    fronts: FrozenFeatures | None
 
     def prepare(self):
         """Builds what all phases need: their views of the network, and one optimizer for all."""
-        guessing = _accuracy_of_guessing(self.material.targets())
-        self.commentator = Commentator(self.console.note, guessing, len(self.material.validation))
-        network, stages, adapters, steps, self.depths = self.parts.network, self.stages, {}, [], {}
-        _seed_dropout(network, self.material.seed)
+        guessing = _accuracy_of_guessing(self.training_data.targets())
+        self.advisor = TrainingAdvisor(self.console.note, guessing, len(self.training_data.validation))
+        network, stages, adapters, steps, self.depths = self.components.network, self.stages, {}, [], {}
+        _seed_dropout(network, self.training_data.seed)
         self.latest, self.latest_epoch = self.record.best_weights, self.record.best_epoch
         self.solved = 1 if self.record.history["epoch"] else 0  # phases before these
         for number, phase in enumerate(self.phases, 1 + self.solved):
@@ -142,7 +151,7 @@ class _Run:
         self.tuned, self.weight_decay, self.momentum = build_optimizer(
             self.options.optimizer, self.options.accumulation_steps
         )
-        self.tuned.check_exclusions([weight for model in self.parts.models for weight in model.weights])
+        self.tuned.check_exclusions([weight for model in self.components.models for weight in model.weights])
         self.outer = keras.optimizers.LossScaleOptimizer(self.tuned) if self.loss_scaling else self.tuned
         self.tuned.prepare(
             self._all_variables(steps),
@@ -154,9 +163,9 @@ class _Run:
     def _whole_view(self, phase, selection, adapters):
         """The view of the whole network, which takes a while to build, if a phase needs it."""
         if selection.rank is None and self.fronts is not None and self.fronts.has_plan(phase):
-            return View(None, {})
-        return build_view(
-            self.parts.network, selection, adapt_batch_norm=phase.batch_norm == "adapt", adapters=adapters
+            return TrainableBackbone(None, {})
+        return build_trainable(
+            self.components.network, selection, adapt_batch_norm=phase.batch_norm == "adapt", adapters=adapters
         )
 
     def _all_variables(self, steps):
@@ -169,7 +178,7 @@ class _Run:
         return list(found.values())
 
     def _check_steps(self, phase):
-        batches, together = phase.epochs * self.material.steps_per_epoch, self.options.accumulation_steps or 1
+        batches, together = phase.epochs * self.training_data.steps_per_epoch, self.options.accumulation_steps or 1
         if batches < together:
             raise ValueError(
                 f"The phase {phase.title!r} trains nothing: all its batches, {batches}, are fewer than "
@@ -178,17 +187,17 @@ class _Run:
 
     def _trained_variables(self, step):
         """Sets the flags for a phase and returns the variables that it trains."""
-        set_flags(self.parts.network, step.selection, step.phase.batch_norm == "adapt")
-        self.parts.head.trainable = step.selection.head
+        set_flags(self.components.network, step.selection, step.phase.batch_norm == "adapt")
+        self.components.head.trainable = step.selection.head
         adapted = [weight for adapter in step.view.adapters.values() for weight in adapter.trainable_variables]
-        return [*self.parts.network.trainable_variables, *adapted, *self.parts.head.trainable_variables]
+        return [*self.components.network.trainable_variables, *adapted, *self.components.head.trainable_variables]
 
     def train(self, step, others):
         """Runs one phase. Returns whether the next one is to follow."""
         phase, adapters = step.phase, tuple(step.view.adapters.values())
         if self.latest is not None:
-            restore(self.parts.models, self.latest, adapters)
-        before = capture(self.parts.models) if phase.interpolate else None
+            restore(self.components.models, self.latest, adapters)
+        before = capture(self.components.models) if phase.interpolate else None
         once = None if self.fronts is None else self.fronts.activations(phase)
         view = self._view(step, once)
         self._trained_variables(step)
@@ -201,7 +210,7 @@ class _Run:
             epoch_before = self.latest_epoch
             _, self.latest, self.latest_epoch = monitor.phase_best
             if phase.interpolate:
-                restore(self.parts.models, self.latest, adapters)  # adapters are merged, and must not count twice
+                restore(self.components.models, self.latest, adapters)  # adapters are merged, and must not count twice
                 self._interpolate(before, epoch_before, self._probabilities(view, once))
         return not monitor.has_diverged and not others.has_stopped
 
@@ -210,16 +219,16 @@ class _Run:
 
         A phase starts from the best weights of the one before, which may be worse than those of a phase before that.
         """
-        record, validation = self.record, self.material.validation
+        record, validation = self.record, self.training_data.validation
         labels = validation.targets if validation.is_multilabel else validation.labels
-        weights = self.material.held_out_targets.weights
-        found = interpolate(before, self.latest, self.parts, probabilities, labels, self.console, weights)
+        weights = self.training_data.held_out_targets.weights
+        found = interpolate(before, self.latest, self.components, probabilities, labels, self.console, weights)
         is_on_the_way = record.best_epoch in (epoch_before, self.latest_epoch)
         self.latest, self.latest_epoch = found.weights, self.latest_epoch if found.share else epoch_before
         if not is_on_the_way:
             # What this phase has kept of its images is not what an earlier network makes of them.
             on_images = self._probabilities(None, None)
-            earlier = judge_weights(record.best_weights, self.parts, on_images, labels, weights)
+            earlier = judge_weights(record.best_weights, self.components, on_images, labels, weights)
             if earlier.loss <= found.loss:
                 name = f"epoch {record.best_epoch}" if record.best_epoch else "the beginning"
                 self.console.note(f"Weights of {name} are better than all these (log loss {record.best_loss:.3f}).")
@@ -228,7 +237,7 @@ class _Run:
 
     def _tune(self, phase):
         decay = (self.weight_decay if phase.weight_decay is None else phase.weight_decay) or 0.0
-        backbone = {id(weight) for weight in self.parts.network.weights}
+        backbone = {id(weight) for weight in self.components.network.weights}
 
         def tuning(variable):
             return Tuning(
@@ -245,13 +254,13 @@ class _Run:
             return step.view
         if once.cut.is_pooled:
             return None
-        _, back = split_model(self.parts.network, self.stages, once.cut.stage)
+        _, back = split_model(self.components.network, self.stages, once.cut.stage)
         adapts = step.phase.batch_norm == "adapt"
-        return build_view(back, step.selection, adapt_batch_norm=adapts, adapters=step.view.adapters)
+        return build_trainable(back, step.selection, adapt_batch_norm=adapts, adapters=step.view.adapters)
 
     def _build_model(self, view, once):
-        model = build_trainee(self.parts, view, begin=_beginning(once))
-        weigh_batches(model, self.tuned, self.material.batch_size)
+        model = build_trainee(self.components, view, begin=_beginning(once))
+        weigh_batches(model, self.tuned, self.training_data.batch_size)
         # Without XLA: the last batch of an epoch has another size, and on CPUs XLA is far slower.
         model.compile(self.outer, self.options.loss, weighted_metrics=self.options.metrics, jit_compile=False)
         _create_metrics(model)
@@ -261,31 +270,33 @@ class _Run:
 
     def _probabilities(self, view, once):
         """Returns a function that gives the probabilities of the validation images with the weights of the moment."""
-        model = build_trainee(self.parts, view if once else None, begin=_beginning(once))
+        model = build_trainee(self.components, view if once else None, begin=_beginning(once))
         model.compile(jit_compile=False)
-        material = self.material
-        shape = material.image_format, material.batch_size
+        training_data = self.training_data
+        shape = training_data.image_format, training_data.batch_size
 
         def on_images():
-            with validation_batches(material.validation, material.held_out_targets, *shape) as batches:
+            with validation_batches(training_data.validation, training_data.held_out_targets, *shape) as batches:
                 return predict_batches(model, (images for images, *_ in batches))
 
         def on_activations():
-            starts = range(0, len(material.validation), material.batch_size)
-            return predict_batches(model, (once.validation[start : start + material.batch_size] for start in starts))
+            starts = range(0, len(training_data.validation), training_data.batch_size)
+            return predict_batches(
+                model, (once.validation[start : start + training_data.batch_size] for start in starts)
+            )
 
         return on_activations if once else on_images
 
     def _fit(self, step, model, once, others):
-        phase, material, record = step.phase, self.material, self.record
+        phase, training_data, record = step.phase, self.training_data, self.record
         adapters = tuple(step.view.adapters.values())
-        steps, done = material.steps_per_epoch, record.epochs_done
+        steps, done = training_data.steps_per_epoch, record.epochs_done
         title = f"Phase {step.number} of {len(self.phases) + self.solved}, {phase.title!r}"
-        batches = material.activations_for(phase, once, done) if once else material.images_for(phase, done)
+        batches = training_data.activations_for(phase, once, done) if once else training_data.images_for(phase, done)
         with batches as (training, validation), self.console.step(title, phase.epochs * steps, "step") as advance:
             monitor = PhaseMonitor(
-                record, phase, self.tuned, lambda: capture(self.parts.models, adapters), advance,
-                num_images=len(material.training), on_epoch=self._commentary(training, once),
+                record, phase, self.tuned, lambda: capture(self.components.models, adapters), advance,
+                num_images=len(training_data.training), on_epoch=self._commentary(training, once),
             )  # fmt: skip
             setter, *plateau = self._rate_callbacks(phase, steps)
             callbacks = [setter, monitor, *plateau, others]
@@ -308,7 +319,7 @@ class _Run:
             if once is None or not once.cut.is_pooled:
                 self.console.note(_describe(row))
             rate = rate if once is None else None
-            self.commentator.comment(self.record.history, rate, lambda: measure_rate(training))
+            self.advisor.comment(self.record.history, rate, lambda: measure_rate(training))
 
         return on_epoch
 
@@ -334,7 +345,7 @@ class _Run:
         except Exception as error:
             if type(error).__name__ != "ResourceExhaustedError":
                 raise
-            size, together = self.material.batch_size, self.options.accumulation_steps or 1
+            size, together = self.training_data.batch_size, self.options.accumulation_steps or 1
             smaller = max(1, size // 2)
             advice = f"Try batch_size={smaller} with gradient_accumulation_steps={together * -(-size // smaller)}, "
             advice = "Try " if size == 1 else f"{advice}which gives the same steps, or "

@@ -21,7 +21,7 @@ from transferkit.models.heads import Head
 from transferkit.training.callbacks import LOGGED
 from transferkit.training.loop import Options
 from transferkit.training.optimizers import fresh_optimizer, own_rate
-from transferkit.training.phases import Situation, check_rate, check_schedule, make_phases
+from transferkit.training.phases import RecipeContext, check_rate, check_schedule, make_phases
 
 _ENGINES = ("auto", "keras", "openvino")
 _CACHES = ("auto", "memory", "disk", False)
@@ -278,7 +278,7 @@ def plan_phases(parameters, network, stages, num_images, num_classes):
     Returns:
         `(phases, reason)`, see `make_phases`.
     """
-    situation = Situation(
+    context = RecipeContext(
         head_is_logistic=parameters["head"] == "logistic",
         stages=weighted_stages(network, stages),
         num_images=num_images,
@@ -286,7 +286,7 @@ def plan_phases(parameters, network, stages, num_images, num_classes):
         image_size=network.input_shape[1:3],
         has_gpu=bool(keras.distribution.list_devices("gpu")),
     )
-    return make_phases(parameters["schedule"], situation, parameters["epochs"], rate_of(parameters))
+    return make_phases(parameters["schedule"], context, parameters["epochs"], rate_of(parameters))
 
 
 def rate_of(parameters):

@@ -173,7 +173,7 @@ RECIPES = ("linear", "head", "fine_tune", "gradual", "all", "auto")
 
 
 @dataclass(frozen=True)
-class Situation:
+class RecipeContext:
     """What a recipe may look at.
 
     Attributes:
@@ -193,12 +193,12 @@ class Situation:
     has_gpu: bool
 
 
-def make_phases(schedule, situation, epochs=None, learning_rate=None):
+def make_phases(schedule, context, epochs=None, learning_rate=None):
     """Turns the `schedule` of a classifier into phases.
 
     Args:
         schedule: Name of a recipe, or a sequence of `Phase`.
-        situation: A `Situation`.
+        context: A `RecipeContext`.
         epochs: Number of epochs of what a recipe trains by an optimizer; default: the recipe's own.
         learning_rate: Rate of phases that state none; default: the recipe's own.
 
@@ -210,9 +210,9 @@ def make_phases(schedule, situation, epochs=None, learning_rate=None):
     options = {"epochs": epochs, "learning_rate": learning_rate}
     options = {name: value for name, value in options.items() if value is not None}
     if schedule == "auto":
-        name, reason = choose_recipe(situation)
-        return _RECIPES[name](situation, **options), f"Schedule {name!r}: {reason}."
-    return _RECIPES[schedule](situation, **options), None
+        name, reason = choose_recipe(context)
+        return _RECIPES[name](context, **options), f"Schedule {name!r}: {reason}."
+    return _RECIPES[schedule](context, **options), None
 
 
 def check_schedule(schedule, head_is_logistic, learning_rate=None):
@@ -238,44 +238,44 @@ def check_schedule(schedule, head_is_logistic, learning_rate=None):
         replace(phase, learning_rate=phase.learning_rate or learning_rate)  # checks that the two go together
 
 
-def linear(situation, epochs=50, learning_rate=1e-3):
+def linear(context, epochs=50, learning_rate=1e-3):
     """The head alone, on features computed once: by its solver if it is the logistic one."""
-    if situation.head_is_logistic:
+    if context.head_is_logistic:
         return [Phase("logistic", name="linear")]
-    return head(situation, epochs, learning_rate)
+    return head(context, epochs, learning_rate)
 
 
-def head(situation, epochs=50, learning_rate=1e-3):
+def head(context, epochs=50, learning_rate=1e-3):
     """The head alone, by the optimizer."""
     return [Phase("head", epochs=epochs, learning_rate=learning_rate)]
 
 
-def fine_tune(situation, epochs=None, learning_rate=None):
+def fine_tune(context, epochs=None, learning_rate=None):
     """The head first, then all (LP-FT, Kumar et al., ICLR 2022), and back as far as validation data say (WiSE-FT)."""
     backbone = Phase(
         "all", epochs or 10, learning_rate or DEFAULT_RATE, "cosine", layer_decay=0.8, label_smoothing=0.1,
         patience=None, interpolate=True,
     )  # fmt: skip
-    return [*_head_first(situation, epochs, learning_rate), backbone]
+    return [*_head_first(context, epochs, learning_rate), backbone]
 
 
-def gradual(situation, epochs=None, learning_rate=None):
+def gradual(context, epochs=None, learning_rate=None):
     """Stage by stage from the top, an epoch each, then all for the rest of the epochs (Howard & Ruder, ACL 2018)."""
     rate, total = learning_rate or DEFAULT_RATE, epochs or 15
-    opening = [Phase(stage, 1, rate, layer_decay=0.8) for stage in reversed(situation.stages[1:])]
+    opening = [Phase(stage, 1, rate, layer_decay=0.8) for stage in reversed(context.stages[1:])]
     opening = opening[: max(0, total - 1)]
-    rest = fine_tune(situation, total - len(opening), rate)[-1]
-    return [*_head_first(situation, epochs, learning_rate), *opening, rest]
+    rest = fine_tune(context, total - len(opening), rate)[-1]
+    return [*_head_first(context, epochs, learning_rate), *opening, rest]
 
 
-def everything(situation, epochs=10, learning_rate=1e-4):
+def everything(context, epochs=10, learning_rate=1e-4):
     """All from the start, with a head that knows nothing yet: the plain recipe."""
     return [Phase("all", epochs, learning_rate)]
 
 
-def _head_first(situation, epochs, learning_rate):
+def _head_first(context, epochs, learning_rate):
     """The head before the backbone; what the user says of epochs and rate holds for one that is trained, too."""
-    return linear(situation, min(epochs or _HEAD_EPOCHS, _HEAD_EPOCHS), learning_rate or DEFAULT_RATE)
+    return linear(context, min(epochs or _HEAD_EPOCHS, _HEAD_EPOCHS), learning_rate or DEFAULT_RATE)
 
 
 _RECIPES = {"linear": linear, "head": head, "fine_tune": fine_tune, "gradual": gradual, "all": everything}
@@ -284,7 +284,7 @@ _FEWEST_PER_CLASS = 20  # images; with fewer, fine-tuning overfits more often th
 _CPU_LIMIT = 2000  # images of 224 x 224 px, or as many pixels in others, that a CPU fine-tunes on in about half an hour
 
 
-def choose_recipe(situation):
+def choose_recipe(context):
     """The rule behind `schedule="auto"`, in the spirit of BiT-HyperRule (Kolesnikov et al., ECCV 2020).
 
     - Fewer than 20 images a class: `"linear"`.
@@ -294,16 +294,16 @@ def choose_recipe(situation):
     Returns:
         `(name, reason)`.
     """
-    per_class = situation.num_images / situation.num_classes
-    height, width = situation.image_size
-    work = situation.num_images * height * width / 224**2
+    per_class = context.num_images / context.num_classes
+    height, width = context.image_size
+    work = context.num_images * height * width / 224**2
     if per_class < _FEWEST_PER_CLASS:
         shown = f"{math.floor(10 * per_class) / 10:g}"  # 19.96 is not 20
         return "linear", f"{shown} images a class are fewer than {_FEWEST_PER_CLASS}, too few to fine-tune on"
-    if not situation.has_gpu and work > _CPU_LIMIT:
+    if not context.has_gpu and work > _CPU_LIMIT:
         return "linear", (
-            f"{situation.num_images:,} images of {height} x {width} px are much to fine-tune on without an accelerator "
+            f"{context.num_images:,} images of {height} x {width} px are much to fine-tune on without an accelerator "
             f"(worth {work:,.0f} of 224 x 224, more than {_CPU_LIMIT:,}); schedule='fine_tune' does it all the same"
         )
-    device = "an accelerator is there" if situation.has_gpu else "few enough pixels for a CPU"
+    device = "an accelerator is there" if context.has_gpu else "few enough pixels for a CPU"
     return "fine_tune", f"{per_class:.0f} images a class, and {device}"

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from transferkit._utils.figures import ShownFigure, png_of
 from transferkit._utils.keras import without_retracing_warnings
 from transferkit.models.assembly import build_trainee
-from transferkit.models.freezing import build_view, depths_below_head, select
+from transferkit.models.freezing import build_trainable, depths_below_head, select
 from transferkit.training.optimizers import Tuning, build_optimizer
 
 _SMOOTHING = 0.9  # momentum of the running mean of the loss
@@ -54,13 +54,13 @@ class RateCurve:
         return png_of(self.plot().figure)
 
 
-def find_rate(phase, parts, material, stages, options, *, smallest, largest, steps, console):
+def find_rate(phase, components, training_data, stages, options, *, smallest, largest, steps, console):
     """Trains for some steps at growing rates. The classifier is of no use afterwards: give it one of its own.
 
     Args:
         phase: The `Phase` whose rate is wanted.
-        parts: `Parts` of a classifier. Changed in place.
-        material: The `Material`.
+        components: `Components` of a classifier. Changed in place.
+        training_data: The `TrainingData`.
         stages: Stages of the backbone.
         options: `Options`: loss and optimizer, of which a copy is used, are those of training.
         smallest: Rate of the first step.
@@ -74,17 +74,17 @@ def find_rate(phase, parts, material, stages, options, *, smallest, largest, ste
     Raises:
         ValueError: If the loss is not finite from the start.
     """
-    selection = select(parts.network, stages, phase.train, phase.lora_rank)
-    view = build_view(parts.network, selection, adapt_batch_norm=phase.batch_norm == "adapt")
-    parts.head.trainable = selection.head
-    model = build_trainee(parts, view)
+    selection = select(components.network, stages, phase.train, phase.lora_rank)
+    view = build_trainable(components.network, selection, adapt_batch_norm=phase.batch_norm == "adapt")
+    components.head.trainable = selection.head
+    model = build_trainee(components, view)
     tuned, _, _ = build_optimizer(options.optimizer)
     tuned.prepare(model.trainable_variables)
-    depths = depths_below_head(parts.network, stages, view.adapters)
+    depths = depths_below_head(components.network, stages, view.adapters)
     tuned.begin_phase(lambda variable: Tuning(phase.layer_decay ** depths.get(id(variable), 0)))
     model.compile(tuned, options.loss, jit_compile=False)
     rates = np.geomspace(smallest, largest, steps)
-    with material.images_for(phase, 0, epochs=math.ceil(steps / material.steps_per_epoch)) as (batches, _):
+    with training_data.images_for(phase, 0, epochs=math.ceil(steps / training_data.steps_per_epoch)) as (batches, _):
         losses = _losses(model, batches, rates, console)
     suggestion, exploded = _suggest(rates[: len(losses)], losses)
     if not exploded:

@@ -6,17 +6,17 @@ from transferkit._utils.text import plural
 from transferkit.backbones.stages import split_model, stage_layers
 from transferkit.frozen.costs import multiply_adds, training_cost
 from transferkit.frozen.features import describe_front, find_front
-from transferkit.models.freezing import build_view, is_batch_norm, select
+from transferkit.models.freezing import build_trainable, is_batch_norm, select
 from transferkit.training.phases import DEFAULT_RATE
 from transferkit.training.rates import as_rate_schedule
 
 
-def summarise(phases, parts, settings, num_images, *, is_sure=True):
+def summarise(phases, components, settings, num_images, *, is_sure=True):
     """Describes phases in a table.
 
     Args:
         phases: List of `Phase`.
-        parts: `Parts` of a classifier; flags of its layers are changed.
+        components: `Components` of a classifier; flags of its layers are changed.
         settings: `Settings`.
         num_images: Number of images to train on.
         is_sure: Whether that number is more than a guess, so that the whole cost can be told.
@@ -25,9 +25,9 @@ def summarise(phases, parts, settings, num_images, *, is_sure=True):
         Text of several lines: one row a stage with what trains in each phase, then one line a phase.
     """
     stages = settings.stages
-    members = stage_layers(parts.network, stages)
-    columns = [_trained_counts(phase, parts, stages, members) for phase in phases]
-    costs = multiply_adds(parts.network)
+    members = stage_layers(components.network, stages)
+    columns = [_trained_counts(phase, components, stages, members) for phase in phases]
+    costs = multiply_adds(components.network)
     headings = ["stage", "layers", "parameters", "Mmac", *(f"{n}: {phase.title}" for n, phase in enumerate(phases, 1))]
     rows = [headings]
     for name, layers in members.items():
@@ -35,39 +35,39 @@ def summarise(phases, parts, settings, num_images, *, is_sure=True):
         counts = [_count_or_frozen(column[name]) for column in columns]
         rows.append([name, str(len(layers)), f"{_parameters(layers):,}", f"{work:,.1f}", *counts])
     counts = [_count_or_frozen(column["head"]) for column in columns]
-    rows.append(["head", str(len(parts.head.layers) - 1), f"{_parameters([parts.head]):,}", "", *counts])
-    total = _parameters([parts.network, parts.head])
+    rows.append(["head", str(len(components.head.layers) - 1), f"{_parameters([components.head]):,}", "", *counts])
+    total = _parameters([components.network, components.head])
     totals = [f"{sum(column.values()):,}" for column in columns]
     rows.append(["all", "", f"{total:,}", f"{sum(costs.values()) / 1e6:,.1f}", *("" for _ in totals)])
     rows.append(["trainable", "", "", "", *totals])
     rows.append(["frozen", "", "", "", *(f"{total - sum(column.values()):,}" for column in columns)])
     lines = [
-        _describe_phase(n, phase, parts, settings, costs, num_images, is_sure) for n, phase in enumerate(phases, 1)
+        _describe_phase(n, phase, components, settings, costs, num_images, is_sure) for n, phase in enumerate(phases, 1)
     ]
     return "\n".join([*_align(rows), "", *lines])
 
 
-def _trained_counts(phase, parts, stages, members):
+def _trained_counts(phase, components, stages, members):
     """How many weights of each stage, and of the head, a phase trains; those of adapters count in their stage."""
-    selection = select(parts.network, stages, phase.train, phase.lora_rank)
-    view = build_view(parts.network, selection, adapt_batch_norm=phase.batch_norm == "adapt")
+    selection = select(components.network, stages, phase.train, phase.lora_rank)
+    view = build_trainable(components.network, selection, adapt_batch_norm=phase.batch_norm == "adapt")
     counts = {}
     for name, layers in members.items():
         adapted = [view.adapters[layer.name] for layer in layers if layer.name in view.adapters]
         weights = {id(weight): weight for layer in (*layers, *adapted) for weight in layer.trainable_variables}
         counts[name] = sum(math.prod(weight.shape) for weight in weights.values())
-    counts["head"] = _parameters([parts.head]) if selection.head else 0
+    counts["head"] = _parameters([components.head]) if selection.head else 0
     return counts
 
 
-def _describe_phase(number, phase, parts, settings, costs, num_images, is_sure):
+def _describe_phase(number, phase, components, settings, costs, num_images, is_sure):
     if phase.train == "logistic":
         return f"{number}: {phase.title}: solved on features computed once: 1.0 forward pass for each image"
     rate = DEFAULT_RATE if phase.learning_rate is None else phase.learning_rate
     schedule = as_rate_schedule(phase.rate_schedule)
     decay = f", times {phase.layer_decay:g} a stage downwards" if phase.layer_decay < 1 else ""
     rate = f"{rate:g}, {schedule}{decay}" if isinstance(rate, float | int) else f"{type(rate).__name__}{decay}"
-    work, once, front = _work(phase, parts, settings, costs, num_images)
+    work, once, front = _work(phase, components, settings, costs, num_images)
     whole = max(1, sum(costs.values()))
     text = (
         f"{number}: {phase.title}: at most {plural(phase.epochs, 'epoch')}, rate {rate}; "
@@ -78,16 +78,16 @@ def _describe_phase(number, phase, parts, settings, costs, num_images, is_sure):
     return f"{text}; {_amount((work * phase.epochs + once) * num_images)} multiply-adds in all" if is_sure else text
 
 
-def _work(phase, parts, settings, costs, num_images):
+def _work(phase, components, settings, costs, num_images):
     """Multiply-adds for each image: in an epoch, once, and what they are that are done once, in words, or `None`."""
-    selection = select(parts.network, settings.stages, phase.train, phase.lora_rank)
-    layers = {layer.name: layer for layer in parts.network.layers}
+    selection = select(components.network, settings.stages, phase.train, phase.lora_rank)
+    layers = {layer.name: layer for layer in components.network.layers}
     trained = {
         name
         for name, layer in layers.items()
         if layer.weights and name in selection.layers and (not selection.only_batch_norm or is_batch_norm(layer))
     }
-    found = find_front(phase, parts, settings, num_images)
+    found = find_front(phase, components, settings, num_images)
     if found is None:
         return training_cost(costs, list(layers), trained), 0, None
     cut, views = found
@@ -95,7 +95,7 @@ def _work(phase, parts, settings, costs, num_images):
     front = f"{describe_front(cut)}{versions}"
     if cut.is_pooled:
         return 0, views * cut.work, front
-    _, back = split_model(parts.network, settings.stages, cut.stage)
+    _, back = split_model(components.network, settings.stages, cut.stage)
     behind = [layer.name for layer in back.layers if layer.name in costs]
     return training_cost(costs, behind, trained & set(behind)), views * cut.work, front
 

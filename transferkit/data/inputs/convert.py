@@ -7,9 +7,9 @@ from pathlib import Path
 from transferkit.data.inputs.archives import extract, is_archive
 from transferkit.data.inputs.arrays import read_images, refuse_encoded
 from transferkit.data.inputs.folders import find_images, read_class_folder
-from transferkit.data.inputs.given import Given
 from transferkit.data.inputs.hub import is_hub_dataset, read_hub_dataset
 from transferkit.data.inputs.keras_iterators import is_keras_iterator, read_keras_iterator
+from transferkit.data.inputs.raw_data import RawData
 from transferkit.data.inputs.streams import is_stream, read_stream
 from transferkit.data.inputs.tables import is_table, read_table
 from transferkit.data.labels.columns import as_groups, as_parts, as_weights
@@ -91,7 +91,7 @@ def as_source(x, y=None, *, sample_weight=None, groups=None, class_names=None, n
 
 
 def _read(x, y, needs_labels, channels, steps, steps_name):
-    """Reads `x`, whatever it is. Returns a `Given`."""
+    """Reads `x`, whatever it is. Returns a `RawData`."""
     refuse_encoded(x)
     if y is not None and is_stream(x):
         raise ValueError(
@@ -113,7 +113,7 @@ def _read(x, y, needs_labels, channels, steps, steps_name):
             if y is not None:
                 raise ValueError(f"`y` must be left out: `x` brings its own labels. Received: x={_describe(x)}.")
             return read(x) if is_kind is _is_folder else _with_images_checked(read(x), channels)
-    return Given(read_images(x, channels), y)
+    return RawData(read_images(x, channels), y)
 
 
 def _is_folder(x):
@@ -127,11 +127,11 @@ def _with_images_checked(given, channels):
 
 
 def _read_folder(folder, needs_labels):
-    given = Given([]) if needs_labels is False else read_class_folder(folder)
+    given = RawData([]) if needs_labels is False else read_class_folder(folder)
     if given.images:
         return given
     if not needs_labels and (paths := find_images(folder)):
-        return Given(paths)
+        return RawData(paths)
     if find_images(folder):
         raise ValueError(
             f"Folder {str(folder)!r} has images but no folders of classes, so there are no labels. Expected one "

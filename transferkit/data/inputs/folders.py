@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from transferkit._utils.text import listing, natural_key, plural
-from transferkit.data.inputs.given import PARTS, Given
+from transferkit.data.inputs.raw_data import PARTS, RawData
 
 IMAGE_SUFFIXES = frozenset([".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".npy", ".png", ".tif", ".tiff", ".webp"])
 _IGNORED_FOLDERS = frozenset({"__MACOSX", "__pycache__"})
@@ -26,7 +26,7 @@ def read_class_folder(folder):
         folder: `pathlib.Path` of an existing folder.
 
     Returns:
-        A `Given` with paths as `str`, sorted by class and then by name, and the folder name of each as its label. It
+        A `RawData` with paths as `str`, sorted by class and then by name, and the folder name of each as its label. It
         has no images if no subfolder holds any.
 
     Raises:
@@ -37,7 +37,7 @@ def read_class_folder(folder):
     names = list(dict.fromkeys(labels))
     parts = _parts_among(names)
     if not parts:
-        return Given(paths, labels, is_ordered=True, notes=(*notes, *_notes_on_likely_parts(names)))
+        return RawData(paths, labels, is_ordered=True, notes=(*notes, *_notes_on_likely_parts(names)))
     if others := [name for name in names if name not in parts]:
         raise ValueError(
             f"Folder {str(folder)!r} has parts of the data ({listing(parts)}) beside other folders with images "
@@ -103,7 +103,7 @@ def _read_parts(folder, parts, notes):
     order = sorted(range(len(paths)), key=lambda i: natural_key(labels[i]))  # classes in the order of their names
     notes = (f"Parts of the data, by the names of their folders: {', '.join(parts)}.", *notes)
     paths, labels, places = ([column[i] for i in order] for column in (paths, labels, places))
-    return Given(paths, labels, parts=places, is_ordered=True, notes=notes)
+    return RawData(paths, labels, parts=places, is_ordered=True, notes=notes)
 
 
 def _scan(folder, root):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from transferkit.data.inputs.given import Given
+from transferkit.data.inputs.raw_data import RawData
 from transferkit.data.labels.codes import names_of
 from transferkit.data.source import Column
 
@@ -24,7 +24,7 @@ def read_hub_dataset(x):
         x: What `is_hub_dataset` says yes to.
 
     Returns:
-        A `Given`.
+        A `RawData`.
 
     Raises:
         ValueError: If it is a dict of data sets, or no column with images can be found.
@@ -37,21 +37,21 @@ def read_hub_dataset(x):
         raise ValueError(f"The data set has no column of images. Its columns are: {list(features)}.")
     label = _find(features, "ClassLabel", _LABEL_NAMES)
     if label is None:
-        return Given(Column(x, name))
+        return RawData(Column(x, name))
     labels = list(x[label] if hasattr(x, "column_names") else (x[i][label] for i in range(len(x))))
     kind = features[label]
     names = getattr(kind, "names", None) or getattr(
         getattr(kind, "feature", None), "names", None
     )  # of a list of labels
     if names is None or any(isinstance(value, str) for value in labels):
-        return Given(Column(x, name), labels)
+        return RawData(Column(x, name), labels)
     missing = sum(value is None or np.any(np.less(value, 0)) for value in labels)
     if missing:
         raise ValueError(
             f"Labels are missing: {missing} of {len(labels)} are -1 or None. Was this part of the data set published "
             "without labels?"
         )
-    return Given(Column(x, name), names_of(labels, names), np.array(names))
+    return RawData(Column(x, name), names_of(labels, names), np.array(names))
 
 
 def _features(x):

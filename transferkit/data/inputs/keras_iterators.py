@@ -5,7 +5,7 @@ import copy
 import numpy as np
 
 from transferkit.data.augmentation.sources import translate_generator
-from transferkit.data.inputs.given import Given
+from transferkit.data.inputs.raw_data import RawData
 from transferkit.data.labels.codes import names_of
 
 _SCALING = {
@@ -33,7 +33,7 @@ def read_keras_iterator(iterator):
         iterator: What `is_keras_iterator` says yes to.
 
     Returns:
-        A `Given`.
+        A `RawData`.
 
     Raises:
         ValueError: If it gives several outputs for each image.
@@ -46,7 +46,7 @@ def read_keras_iterator(iterator):
     note = "The iterator's images are read as they are, each once; its augmentation is left to `augmentation`."
     if left_out:
         note += f" Left out, since the model scales its own input: {', '.join(left_out)}."
-    return Given(
+    return RawData(
         images, labels, class_names, sample_weight=getattr(iterator, "sample_weight", None), notes=(note,),
         augmentation=None if changes_nothing else generator,
     )  # fmt: skip

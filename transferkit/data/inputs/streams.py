@@ -13,7 +13,7 @@ import tensorflow as tf
 from PIL import Image
 
 from transferkit._utils.text import human_bytes
-from transferkit.data.inputs.given import Given
+from transferkit.data.inputs.raw_data import RawData
 from transferkit.data.inputs.spool import Spool
 from transferkit.data.labels.codes import read_labels
 from transferkit.data.readers import check_pixels, read_pixels
@@ -42,7 +42,7 @@ def read_stream(x, steps=None, argument="steps_per_epoch", channels=3):
         channels: Number of channels that PIL images become.
 
     Returns:
-        A `Given`.
+        A `RawData`.
 
     Raises:
         ValueError: If the stream may never end and `steps` does not say how far to read, if it does not say how long it
@@ -70,7 +70,7 @@ def read_stream(x, steps=None, argument="steps_per_epoch", channels=3):
     _refuse_scaled(images)
     notes = (f"{_kind(x)} ended after {count} of {steps} batches: these are used.",) if count < (steps or 0) else ()
     names = getattr(x, "class_names", None)  # of `image_dataset_from_directory`
-    return Given(
+    return RawData(
         images.collect(), _decode(labels, names), None if names is None else np.array(names),
         sample_weight=np.array(weights) if weights else None, notes=notes,
     )  # fmt: skip

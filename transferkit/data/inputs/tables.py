@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from transferkit._utils.text import listing
-from transferkit.data.inputs.given import PARTS, Given
+from transferkit.data.inputs.raw_data import PARTS, RawData
 from transferkit.data.labels.missing import is_missing
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -66,7 +66,7 @@ def read_table(x, y=None, needs_labels=None):
             names their column.
 
     Returns:
-        A `Given`.
+        A `RawData`.
 
     Raises:
         ValueError: If a column is missing, or one of `x` or `split` holds something else.
@@ -91,7 +91,7 @@ def read_table(x, y=None, needs_labels=None):
         found["sample_weight"] = _numbers(found["sample_weight"], table.weight)
     if found["parts"] is not None:
         found["parts"] = _parts(found["parts"], table.split)
-    return Given(paths, labels, **found)
+    return RawData(paths, labels, **found)
 
 
 def _is_table_file(x):

@@ -18,12 +18,12 @@ _SEGMENT_SECONDS = 120
 _TOO_SMALL_SHARE = 0.01  # of the columns: networks as they are have fewer by a hundred times
 
 
-class Shelf:
-    """Rows of one shape, to be looked up by print. `Store.shelf` makes it.
+class FeatureTable:
+    """Rows of one shape, to be looked up by print. `Store.table` makes it.
 
     Args:
         store: The `Store` that it belongs to.
-        name: Name of the shelf in its places.
+        name: Name of the table in its places.
         about: What to say about it there, a dict for JSON.
         row_shape: Shape of one row.
         dtype: The float dtype that rows are stored in.
@@ -56,7 +56,7 @@ class Shelf:
 
     @contextmanager
     def writer(self):
-        """Opens the shelf for writing: `with shelf.writer() as writer: writer.append(prints, rows)`.
+        """Opens the table for writing: `with table.writer() as writer: writer.append(prints, rows)`.
 
         What was appended can be looked up after the block, however that ended, and during it from time to time.
 
@@ -87,7 +87,7 @@ class Shelf:
         """
         found, which, positions, segments = self._find(prints)
         if not found.all():
-            raise KeyError(f"{np.count_nonzero(~found):,} of {len(found):,} prints have no row on this shelf.")
+            raise KeyError(f"{np.count_nonzero(~found):,} of {len(found):,} prints have no row in this table.")
         return Rows(segments, which, positions, self.row_shape, owner=self)
 
     def put(self, place, batches):
@@ -135,15 +135,15 @@ _NOTHING = Segment(np.empty((0, PRINT_BYTES), np.uint8), np.empty(0, np.float32)
 
 
 class Writer:
-    """Puts rows on a shelf. `Shelf.writer` makes it.
+    """Puts rows in a table. `FeatureTable.writer` makes it.
 
     Args:
-        shelf: The `Shelf`.
+        table: The `FeatureTable`.
         store: Its `Store`.
     """
 
-    def __init__(self, shelf, store):
-        self._shelf = shelf
+    def __init__(self, table, store):
+        self._table = table
         self._store = store
         self._places = list(store.places)
         self._start_segment()
@@ -156,19 +156,19 @@ class Writer:
             rows: Rows `(n, *row_shape)`. They are copied.
 
         Raises:
-            ValueError: If the two do not fit together, or not on this shelf, or if rows hold NaN or infinite values.
-            ArithmeticError: If values are too large or too small for the shelf's dtype. Nothing of this batch is stored
+            ValueError: If the two do not fit together, or not in this table, or if rows hold NaN or infinite values.
+            ArithmeticError: If values are too large or too small for the table's dtype. Nothing of this batch is stored
                 then.
         """
         rows = np.asarray(rows)
         count = len(as_keys(prints))
-        if rows.shape != (count, *self._shelf.row_shape):
+        if rows.shape != (count, *self._table.row_shape):
             raise ValueError(
-                f"Expected one row for each of {count} prints, shape {(count, *self._shelf.row_shape)}. "
+                f"Expected one row for each of {count} prints, shape {(count, *self._table.row_shape)}. "
                 f"Received: shape {rows.shape}."
             )
         if count:
-            self._batches.append((np.array(prints), _convert(rows, self._shelf.dtype)))
+            self._batches.append((np.array(prints), _convert(rows, self._table.dtype)))
             self._num_bytes += self._batches[-1][1].nbytes
         if self._num_bytes >= _SEGMENT_BYTES or time.monotonic() - self._start >= _SEGMENT_SECONDS:
             self.commit()
@@ -178,7 +178,7 @@ class Writer:
         if not self._batches:
             return
         try:
-            self._shelf.put(self._places[0], self._batches)
+            self._table.put(self._places[0], self._batches)
         except OSError as error:
             if len(self._places) == 1:
                 raise

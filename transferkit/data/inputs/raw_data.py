@@ -5,7 +5,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Given:
+class RawData:
     """Images and what is known about each of them.
 
     Attributes:

@@ -15,7 +15,7 @@ from transferkit.training.phases import Phase
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingData:
     """What phases train on.
 
     Attributes:
