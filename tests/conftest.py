@@ -16,7 +16,7 @@ from keras import layers
 from PIL import Image
 
 from transferkit import TransferClassifier
-from transferkit._utils.console import Console
+from transferkit._utils.console import Console, speaking_to
 from transferkit.backbones.custom import backbone_from_model
 from transferkit.backbones.stages import Stage
 from transferkit.data.inputs.convert import as_source
@@ -95,12 +95,6 @@ def fitted_classifier(tiny_backbone, images, labels):
     return TransferClassifier(tiny_backbone, verbose=0).fit(images, labels)
 
 
-@pytest.fixture
-def quiet():
-    """A console that says nothing."""
-    return Console(0)
-
-
 @pytest.fixture(scope="session")
 def in_fresh_process():
     """Runs Python code in a new process and returns what it printed."""
@@ -136,13 +130,13 @@ class Bench:
     """A new classifier and what it takes to train it.
 
     Attributes:
-        parts: Its `Components`.
-        material: The `TrainingData`: 24 images to train on, 12 to validate.
+        components: Its `Components`.
+        training_data: The `TrainingData`: 24 images to train on, 12 to validate.
         said: What the console was told.
     """
 
-    parts: object
-    material: TrainingData
+    components: object
+    training_data: TrainingData
     said: list[str] = field(default_factory=list)
 
     @property
@@ -155,21 +149,20 @@ class Bench:
     def train(self, *phases, optimizer="sgd", callbacks=(), accumulation_steps=None, cache=False, **options):
         """Runs phases and returns the `Record`. `cache` may also be a dict of settings of `FrozenFeatures`."""
         settings = self.settings(**(cache if isinstance(cache, dict) else {"cache": cache}))
-        fronts = FrozenFeatures(self.parts, settings, self.console, 36)
-        material = replace(self.material, augmenter_for=settings.augmenter_for)
-        fronts.plan(phases, material)
-        is_multilabel = material.training.is_multilabel
+        fronts = FrozenFeatures(self.components, settings, 36)
+        training_data = replace(self.training_data, augmenter_for=settings.augmenter_for)
+        is_multilabel = training_data.training.is_multilabel
         chosen = Options(optimizer, accumulation_steps, tuple(callbacks), is_multilabel=is_multilabel)
-        return run_phases(
-            list(phases), self.parts, material, STAGES, chosen, console=self.console, fronts=fronts, **options
-        )
+        with speaking_to(self.console):
+            fronts.plan(phases, training_data)
+            return run_phases(list(phases), self.components, training_data, STAGES, chosen, fronts=fronts, **options)
 
     def settings(self, **options):
         """`Settings` for this classifier."""
-        material = self.material
+        training_data = self.training_data
         known = {
-            "name": "tiny", "stages": STAGES, "image_format": material.image_format,
-            "batch_size": material.batch_size, "seed": material.seed, "validation_split": 0.2,
+            "name": "tiny", "stages": STAGES, "image_format": training_data.image_format,
+            "batch_size": training_data.batch_size, "seed": training_data.seed, "validation_split": 0.2,
             "class_weight": None, "balance": None, "precision": "float32", "engine": "keras", "cache": "memory",
             "cache_dir": None, "views": "auto", "augmenter": None, "augments_heads": False, "options": Options(),
         }  # fmt: skip
@@ -177,16 +170,16 @@ class Bench:
 
     def weights(self):
         """Weights by path: those of the backbone, then those of the head."""
-        return {weight.path: weight.numpy() for model in self.parts.models for weight in model.weights}
+        return {weight.path: weight.numpy() for model in self.components.models for weight in model.weights}
 
     def captured(self):
         """Weights as a list."""
-        return capture(self.parts.models)
+        return capture(self.components.models)
 
     def validation_loss(self):
         """Log loss and accuracy of the whole classifier on the validation images."""
-        source = self.material.validation
-        probabilities = self.parts.whole.predict(source.images, verbose=0)
+        source = self.training_data.validation
+        probabilities = self.components.whole.predict(source.images, verbose=0)
         loss = -np.log(probabilities[np.arange(len(source)), source.labels]).mean()
         return loss, (probabilities.argmax(axis=1) == source.labels).mean()
 
@@ -209,9 +202,9 @@ def make_bench():
 
     def make(*, batch_norm=True, dropout=0.0, head=LOGISTIC, network=None, seed=0, **options):
         backbone = backbone_from_model(network or _network(batch_norm, dropout), stages=STAGES)
-        parts = build_components(backbone, backbone.build(), ImageFormat(BENCH_SIZE), head, 3, seed)
+        components = build_components(backbone, backbone.build(), ImageFormat(BENCH_SIZE), head, 3, seed)
         settings = {"image_format": ImageFormat(BENCH_SIZE), "batch_size": 8, "seed": seed} | options
-        return Bench(parts, TrainingData(**{"training": training, "validation": validation} | settings))
+        return Bench(components, TrainingData(**{"training": training, "validation": validation} | settings))
 
     return make
 

@@ -4,6 +4,7 @@ import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from functools import wraps
 from typing import Any, Literal, NamedTuple, Self
 
 import keras
@@ -12,7 +13,8 @@ from matplotlib.figure import Figure
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from transferkit._utils.console import Console
+from transferkit._utils import console
+from transferkit._utils.console import Console, speaking_to
 from transferkit._utils.random import python_random_kept, python_random_seeded
 from transferkit.backbones.backbone import Backbone
 from transferkit.backbones.preprocessing import INTERPOLATION
@@ -59,6 +61,17 @@ from transferkit.training.parameters import (
 from transferkit.training.phases import Phase, Recipe
 from transferkit.training.rate_finder import RateCurve
 from transferkit.training.summary import summarise
+
+
+def _heard(method):
+    """Lets what is said during a method be heard as `verbose` wants it."""
+
+    @wraps(method)
+    def heard(self, *args, **kwargs):
+        with speaking_to(Console(self.verbose)):
+            return method(self, *args, **kwargs)
+
+    return heard
 
 
 class FilePrediction(NamedTuple):
@@ -227,6 +240,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         self.seed = seed
         self.verbose = verbose
 
+    @_heard
     def fit(
         self,
         x: Any,
@@ -273,33 +287,32 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
                 there, such as the head before fine-tuning or an epoch, the classifier is fitted all the same: it has
                 the best weights until then.
         """
-        console = Console(self.verbose)
         backbone, image_format = self._checked()
         backbone.check_is_fresh()
         check_callbacks(callbacks)
         source, validation_source = training_sources(
-            x, y, validation_data, (steps_per_epoch, validation_steps), console,
+            x, y, validation_data, (steps_per_epoch, validation_steps),
             on_bad_image=self.on_bad_image, on_leak=self.on_leak, image_size=image_format.image_size,
             channels=self.channels, sample_weight=sample_weight, groups=groups, task=self.task,
         )  # fmt: skip
-        self._say_what_is_known(backbone, console)
+        self._say_what_is_known(backbone)
 
         def train(source, validation_source):
             check_classes(source)  # perhaps a class went with the images that broke
             with python_random_seeded(self.seed), nullcontext() if self.strategy is None else self.strategy.scope():
-                components = self._build_components(backbone, image_format, source, console)
+                components = self._build_components(backbone, image_format, source)
                 phases, reason = self._plan_phases(components, backbone, len(source))
                 if reason:
                     console.note(reason)
-                settings = self._settings(backbone, image_format, console, callbacks, source.augmentation)
+                settings = self._settings(backbone, image_format, callbacks, source.augmentation)
                 return (
                     components,
                     phases,
-                    train_classifier(components, phases, source, validation_source, settings, console),
+                    train_classifier(components, phases, source, validation_source, settings),
                 )
 
         (components, phases, outcome), _ = without_broken(
-            train, (source, validation_source), self.on_bad_image, console, self.channels
+            train, (source, validation_source), self.on_bad_image, self.channels
         )
         self.model_, self._predictor = components.whole, None
         self.classes_ = source.class_names
@@ -332,17 +345,18 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         """
         return self._labels(self.predict_proba(x, steps=steps))
 
+    @_heard
     def predict_proba(self, x: Any, *, steps: int | None = None) -> np.ndarray:
         """Returns the probability of each class, `(n, num_classes)` float32, classes in the order of `classes_`.
 
         For arguments and errors see `predict`.
         """
         check_is_fitted(self, "model_")
-        console = Console(self.verbose)
         channels = self.image_format_.channels
         source = as_source(x, steps=steps, steps_name="steps", channels=channels)
-        return self._probabilities(keep_readable(source, "raise", console, channels), console, "raise")[0]
+        return self._probabilities(keep_readable(source, "raise", channels), "raise")[0]
 
+    @_heard
     def predict_files(self, x: Any, *, steps: int | None = None) -> list[FilePrediction]:
         """Predicts folders or paths and keeps path, label and probability together.
 
@@ -357,7 +371,6 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             `pandas.DataFrame(result)` makes a table of it.
         """
         check_is_fitted(self, "model_")
-        console = Console(self.verbose)
         channels = self.image_format_.channels
         source = as_source(x, steps=steps, steps_name="steps", channels=channels)
         failures = [] if source.is_uniform else find_unreadable(source, channels=channels)
@@ -365,7 +378,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             raise ImageReadError(failures, len(source))
         readable = np.setdiff1d(np.arange(len(source)), [index for index, _, _ in failures])
         result = [FilePrediction(path, None, float("nan")) for path in source.paths]
-        probabilities, rows = self._probabilities(source.take(readable), console, self.on_bad_image)
+        probabilities, rows = self._probabilities(source.take(readable), self.on_bad_image)
         for index, row in zip(readable[rows], probabilities, strict=True):
             result[index] = FilePrediction(result[index].path, *self._label_and_probability(row))
         return result
@@ -384,6 +397,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         labels[:] = [self._label_and_probability(row)[0] for row in probabilities]
         return labels
 
+    @_heard
     def evaluate(self, x: Any, y: Any = None, *, steps: int | None = None) -> EvaluationReport | MultilabelReport:
         """Compares predictions with true labels.
 
@@ -399,7 +413,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             ValueError: If a label is not among the classes of the training data.
         """
         check_is_fitted(self, "model_")
-        return self._evaluate(x, y, Console(self.verbose), steps)
+        return self._evaluate(x, y, steps)
 
     def score(self, x: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Returns the accuracy, as scikit-learn expects it: the share of images of which all labels are right.
@@ -407,9 +421,10 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         For `x` and `y` see `evaluate`; `sample_weight` `(n,)` is what each image counts, at least 0.
         """
         check_is_fitted(self, "model_")
-        if sample_weight is None:
-            return self._evaluate(x, y, Console(0)).accuracy
-        source, probabilities = self._judge(x, y, Console(0), sample_weight=sample_weight)
+        with speaking_to(Console(0)):
+            if sample_weight is None:
+                return self._evaluate(x, y).accuracy
+            source, probabilities = self._judge(x, y, sample_weight=sample_weight)
         return weighted_accuracy(
             source.targets if source.is_multilabel else source.labels, probabilities, source.weights, self.thresholds_
         )
@@ -437,7 +452,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             components = build_components(backbone, network, image_format, self._head, num_classes, self.seed)
         is_sure, num_images = num_images is not None, num_images or 1000 * num_classes
         guess, reason = self._plan_phases(components, backbone, num_images)
-        settings = self._settings(backbone, image_format, Console(0))
+        with speaking_to(Console(0)):
+            settings = self._settings(backbone, image_format)
         text = summarise(self.phases_ if is_fitted else guess, components, settings, num_images, is_sure=is_sure)
         height, width = image_format.image_size
         schedule = self.schedule if isinstance(self.schedule, str) else f"{len(self.schedule)} phases"
@@ -446,6 +462,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         if reason and not is_fitted:
             print(f"{reason} (For {num_images:,} images.)")
 
+    @_heard
     def find_learning_rate(
         self,
         x: Any,
@@ -477,7 +494,6 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"`smallest` must be positive and below `largest`. Received: {smallest!r}, {largest!r}.")
         if not isinstance(steps, int | np.integer) or steps < 10:
             raise ValueError(f"`steps` must be an integer from 10. Received: steps={steps!r}.")
-        console = Console(self.verbose)
         backbone, image_format = self._checked()
         if train is not None:
             check_stage_names([train if isinstance(train, Phase) else Phase(train)], backbone.stages)
@@ -485,11 +501,11 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         if not is_fitted:
             backbone.check_is_fresh()
         source = labelled_source(
-            x, y, self.on_bad_image, console, "training", class_names=self.classes_ if is_fitted else None,
+            x, y, self.on_bad_image, "training", class_names=self.classes_ if is_fitted else None,
             channels=self.channels, task=self.task_ if is_fitted else self.task,
         )  # fmt: skip
         with python_random_seeded(self.seed):
-            components = self._build_components(backbone, image_format, source, console)
+            components = self._build_components(backbone, image_format, source)
             if is_fitted:
                 components.whole.set_weights(self.model_.get_weights())
             if train is None:
@@ -498,7 +514,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             else:
                 phase = train if isinstance(train, Phase) else Phase(train)
             return find_learning_rate(
-                components, phase, source, self._settings(backbone, image_format, console), console, smallest=smallest,
+                components, phase, source, self._settings(backbone, image_format), smallest=smallest,
                 largest=largest, steps=steps, solve_head=self.head == "logistic" and not is_fitted,
             )  # fmt: skip
 
@@ -590,9 +606,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
     def _head(self):
         return LOGISTIC if self.head == "logistic" else self.head
 
-    def _build_components(self, backbone, image_format, source, console):
+    def _build_components(self, backbone, image_format, source):
         with console.silence():
-            network = backbone.build(image_format.image_size, self.weights, self.channels, console.note)
+            network = backbone.build(image_format.image_size, self.weights, self.channels)
         activation = "sigmoid" if source.is_multilabel else "softmax"
         num_classes = len(source.class_names)
         return build_components(backbone, network, image_format, self._head, num_classes, self.seed, activation)
@@ -609,7 +625,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         num_classes = components.head.output_shape[-1]
         return plan_phases(self.get_params(deep=False), components.network, backbone.stages, num_images, num_classes)
 
-    def _settings(self, backbone, image_format, console, callbacks=(), augmentation=None):
+    def _settings(self, backbone, image_format, callbacks=(), augmentation=None):
         parameters = self.get_params(deep=False)
         if augmentation is not None and is_auto(parameters["augmentation"]):
             parameters["augmentation"] = augmentation
@@ -627,29 +643,29 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         backbone.check_image_size(sides)
         return tuple(int(side) for side in sides)
 
-    def _say_what_is_known(self, backbone, console):
+    def _say_what_is_known(self, backbone):
         if isinstance(self.backbone, keras.Model):
             console.note(
                 f"Backbone {backbone.name!r} is a model of yours. Its input scaling is taken to be {backbone.scaling!r}"
                 " ('none': pixels in [0, 255]). If that is wrong, use `backbone_from_model(model, scaling=...)`."
             )
 
-    def _evaluate(self, x, y, console, steps=None):
-        source, probabilities = self._judge(x, y, console, steps=steps)
+    def _evaluate(self, x, y, steps=None):
+        source, probabilities = self._judge(x, y, steps=steps)
         if source.is_multilabel:
             return evaluate_labels(source.targets, probabilities, self.thresholds_, self.classes_)
         return evaluate_probabilities(source.labels, probabilities, self.classes_)
 
-    def _judge(self, x, y, console, **options):
+    def _judge(self, x, y, **options):
         """Returns labelled images, as a `Source`, and their probabilities."""
         source = labelled_source(
-            x, y, self.on_bad_image, console, "test", class_names=self.classes_, steps_name="steps",
+            x, y, self.on_bad_image, "test", class_names=self.classes_, steps_name="steps",
             channels=self.image_format_.channels, task=self.task_, **options,
         )  # fmt: skip
-        probabilities, rows = self._probabilities(source, console, self.on_bad_image)
+        probabilities, rows = self._probabilities(source, self.on_bad_image)
         return source.take(rows) if len(rows) < len(source) else source, probabilities
 
-    def _probabilities(self, source, console, on_bad_image):
+    def _probabilities(self, source, on_bad_image):
         """Returns the probabilities of the images that do not break meanwhile, and their indices."""
         if getattr(self, "_predictor", None) is None:
             self._predictor = Predictor(self.model_, self.backbone_, self.image_format_)
@@ -658,7 +674,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             with console.step("Predicting", len(source)) as advance:
                 return self._predictor.predict(source, self.batch_size, advance)
 
-        probabilities, (rows,) = without_broken(predict, (source,), on_bad_image, console, self.image_format_.channels)
+        probabilities, (rows,) = without_broken(predict, (source,), on_bad_image, self.image_format_.channels)
         return probabilities, rows
 
     def __getstate__(self):

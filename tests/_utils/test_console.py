@@ -1,8 +1,10 @@
 import io
+import re
 import time
 
 import pytest
 
+from transferkit._utils import console
 from transferkit._utils.console import Console
 
 
@@ -37,9 +39,9 @@ def test_a_short_step_leaves_no_line(capsys):
 
 
 def test_silence_is_silent(capsys, every_step_counts):
-    console = Console(0)
-    console.note("hello")
-    with console.step("Working", 3) as advance:
+    silent = Console(0)
+    silent.note("hello")
+    with silent.step("Working", 3) as advance:
         advance(3)
     captured = capsys.readouterr()
     assert captured.out == captured.err == ""
@@ -82,3 +84,28 @@ def test_what_standard_output_cannot_write_is_escaped(monkeypatch, encoding, pri
     monkeypatch.setattr("sys.stdout", stream)
     Console(2).note("caf\u00e9 \udce9")
     assert stream.buffer.getvalue().decode(encoding).strip() == printed
+
+
+def test_what_is_said_anywhere_in_a_block_is_heard_by_its_console_alone(capsys, every_step_counts):
+    with console.speaking_to(Console(2)):
+        with console.speaking_to(Console(0)):
+            console.note("inside")
+            assert console.is_silent()
+        with console.step("Working", 3) as advance:
+            advance(3)
+        console.note("outside")
+    assert re.sub(r"in .*", "", capsys.readouterr().out) == "Working: 3 images \noutside\n"
+
+
+def test_nobody_listens_until_somebody_says_so(capsys):
+    console.note("hello")
+    with console.silence():
+        print("Downloading data")
+    assert capsys.readouterr().out == ""
+
+
+def test_an_error_ends_the_listening(capsys):
+    with pytest.raises(ArithmeticError), console.speaking_to(Console(2)):
+        raise ArithmeticError
+    console.note("hello")
+    assert capsys.readouterr().out == ""

@@ -6,15 +6,15 @@ from transferkit.data.intake import training_sources
 IMAGES, NAMES = np.zeros((4, 8, 8, 3), "uint8"), ["a", "b", "a", "b"]
 
 
-def read(validation_data, quiet, x=IMAGES, y=NAMES):
+def read(validation_data, x=IMAGES, y=NAMES):
     return training_sources(
-        x, y, validation_data, (None, None), quiet, on_bad_image="raise", on_leak="warn", image_size=(8, 8)
+        x, y, validation_data, (None, None), on_bad_image="raise", on_leak="warn", image_size=(8, 8)
     )
 
 
 @pytest.mark.parametrize("weights", [(), ([1, 2, 1, 2],)])
-def test_validation_data_can_be_a_tuple(quiet, weights):
-    _, validation = read((IMAGES + 1, NAMES, *weights), quiet)
+def test_validation_data_can_be_a_tuple(weights):
+    _, validation = read((IMAGES + 1, NAMES, *weights))
     assert validation.labels.tolist() == [0, 1, 0, 1]
 
 
@@ -23,7 +23,7 @@ def test_validation_data_can_be_a_tuple(quiet, weights):
     ([IMAGES, NAMES], "a list of 2. Make it a tuple"), ([["a.png", "b.png"], ["a", "b"]], "a list of 2"),
     ([["a.png"], np.array([1]), None], "a list of 3"),
 ])  # fmt: skip
-def test_validation_data_of_another_form_are_refused_before_a_stream_is_read(quiet, validation_data, received):
+def test_validation_data_of_another_form_are_refused_before_a_stream_is_read(validation_data, received):
     def stream():
         raise AssertionError
         yield
@@ -31,13 +31,13 @@ def test_validation_data_of_another_form_are_refused_before_a_stream_is_read(qui
     with pytest.raises(
         (ValueError, TypeError), match=rf"`validation_data` must be .*\(x, y, sample_weight\).*{received}"
     ):
-        read(validation_data, quiet, stream(), None)
+        read(validation_data, stream(), None)
 
 
 @pytest.mark.parametrize(("validation_data", "message"), [
     (IMAGES, "Labels are missing"), ((IMAGES, NAMES[:2]), "same length"), ((IMAGES, ["a", "b", "c", "c"]), "'c'"),
     ((IMAGES[:0], []), "empty"), ((IMAGES, NAMES, [1, 2]), "`sample_weight` must have"), ((None, NAMES), "`x` must be"),
 ])  # fmt: skip
-def test_errors_say_that_they_are_about_validation_data(quiet, validation_data, message):
+def test_errors_say_that_they_are_about_validation_data(validation_data, message):
     with pytest.raises((ValueError, TypeError), match=f"In `validation_data`: .*{message}"):
-        read(validation_data, quiet)
+        read(validation_data)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from transferkit._utils.console import speaking_to
 from transferkit.cache.store import Store
 from transferkit.data.augmentation.augmentation import Augmentation
 from transferkit.data.inputs.convert import as_source
@@ -49,7 +50,7 @@ def computed(monkeypatch):
 
 def fronts_of(bench, phases=(), **options):
     settings = bench.settings(**options)
-    fronts = FrozenFeatures(bench.components, settings, bench.console, 36)
+    fronts = FrozenFeatures(bench.components, settings, 36)
     fronts.plan(phases, replace(bench.training_data, augmenter_for=settings.augmenter_for))
     return fronts
 
@@ -141,9 +142,10 @@ def test_each_image_is_computed_once_for_all_heads_folds_and_orders(make_bench, 
 
 def test_a_second_pass_says_so_and_a_first_one_does_not(make_bench, tmp_path):
     bench, disk = make_bench(), {"cache": "disk", "cache_dir": tmp_path}
-    features_of(bench, **disk)
-    assert bench.said == []
-    features_of(bench, **disk)
+    with speaking_to(bench.console):
+        features_of(bench, **disk)
+        assert bench.said == []
+        features_of(bench, **disk)
     assert bench.said == ["Found features: all 24 images were there."]
 
 
@@ -474,7 +476,8 @@ def test_for_much_work_the_fastest_is_measured_once_and_remembered(make_bench, m
 
     monkeypatch.setattr(fronts, "_WORTH_MEASURING", 1)
     bench, disk = make_bench(), {"cache": "disk", "cache_dir": tmp_path} | AUTO
-    features = np.asarray(features_of(bench, **disk))
+    with speaking_to(bench.console):
+        features = np.asarray(features_of(bench, **disk))
     assert measurement.count == 1
     assert bench.said == [
         "Images a second: keras float32 3, keras bfloat16 3. What is computed once is computed by keras in bfloat16."

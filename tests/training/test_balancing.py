@@ -72,22 +72,22 @@ def balanced_accuracy(dense, x, y):
     return np.mean([(predicted[y == code] == code).mean() for code in np.unique(y)])
 
 
-def test_smote_finds_rare_classes(uneven, quiet):
+def test_smote_finds_rare_classes(uneven):
     pytest.importorskip("imblearn")
     (x, y), test = uneven
     plain, smote = build_dense(LOGISTIC, 6, 2), build_dense(LOGISTIC, 6, 2)
     path = fit_logistic_path(x, y, 2)
     plain.get_layer("probabilities").set_weights([path.kernel, path.bias])
-    history = fit_head_by_smote(smote, x, y, console=quiet)
+    history = fit_head_by_smote(smote, x, y)
     assert set(history) == {"l2", "val_loss", "val_accuracy", "temperature"}
     assert balanced_accuracy(smote, *test) > balanced_accuracy(plain, *test) + 0.1
 
 
-def test_smote_repeats_a_class_of_one_image(quiet):
+def test_smote_repeats_a_class_of_one_image():
     pytest.importorskip("imblearn")
     x, y = np.random.default_rng(0).normal(size=(21, 4)).astype("float32"), np.repeat([0, 1, 2], [15, 5, 1])
     dense = build_dense(LOGISTIC, 4, 3)
-    fit_head_by_smote(dense, x, y, console=quiet)
+    fit_head_by_smote(dense, x, y)
     assert np.asarray(dense(x[-1:])).argmax() == 2
 
 
@@ -230,7 +230,7 @@ def test_logit_adjustment_divides_by_what_the_classes_weigh(uneven_images, tiny_
     assert adjusted == pytest.approx(expected / expected.sum(axis=1, keepdims=True), abs=1e-4)
 
 
-def test_smote_chooses_on_the_images_it_is_given(uneven, quiet, monkeypatch):
+def test_smote_chooses_on_the_images_it_is_given(uneven, monkeypatch):
     pytest.importorskip("imblearn")
     (x, y), (other_x, other_y) = uneven
     calls = []
@@ -241,7 +241,7 @@ def test_smote_chooses_on_the_images_it_is_given(uneven, quiet, monkeypatch):
 
     monkeypatch.setattr("transferkit.training.balancing.fit_logistic_head", fit)
     own = np.linspace(1, 2, len(other_y))
-    fit_head_by_smote(build_dense(LOGISTIC, 6, 2), x, y, validation=(other_x, other_y, own), console=quiet)
+    fit_head_by_smote(build_dense(LOGISTIC, 6, 2), x, y, validation=(other_x, other_y, own))
     ((counts, options),) = calls
     assert counts.tolist() == [300, 300]
     features, labels, weights = options["validation"]

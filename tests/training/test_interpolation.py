@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from transferkit._utils.console import Console
+from transferkit._utils.console import Console, speaking_to
 from transferkit.evaluation.calibration import judge_at_best_temperature
 from transferkit.frozen.forward import join
 from transferkit.models.weights import blend, restore
@@ -34,14 +34,10 @@ class Trained:
         console.note = said.append
         restore(self.bench.components.models, end)
         source, components = self.bench.training_data.validation, self.bench.components
-        found = interpolate(
-            start,
-            end,
-            components,
-            lambda: components.whole.predict(source.images, verbose=0),
-            source.labels,
-            console,
-        )
+        with speaking_to(console):
+            found = interpolate(
+                start, end, components, lambda: components.whole.predict(source.images, verbose=0), source.labels
+            )
         return found, [text for text in said if "%" in text]  # a slow step says so, too
 
 
@@ -157,11 +153,11 @@ class Setting(keras.callbacks.Callback):
         self.epoch = epoch
 
 
-def solved_head(bench, quiet):
+def solved_head(bench):
     """Kernel and bias of the logistic head for the backbone as it is."""
     components, source = bench.components, bench.training_data.training
     features = join(components.preprocessing, components.network, components.pooling).predict(source.images, verbose=0)
-    fit_logistic_head(components.dense, features, source.labels, temperature=0.1, console=quiet)
+    fit_logistic_head(components.dense, features, source.labels, temperature=0.1)
     return components.dense.get_layer("probabilities").get_weights()
 
 
@@ -170,9 +166,9 @@ def wrong(head):
 
 
 @pytest.mark.parametrize("train", ["head", "stage3"])
-def test_what_was_better_before_a_useless_phase_stays(train, make_bench, quiet):
+def test_what_was_better_before_a_useless_phase_stays(train, make_bench):
     bench = make_bench()
-    good = solved_head(bench, quiet)
+    good = solved_head(bench)
     first = Record()
     first.keep(float(bench.validation_loss()[0]), 0, bench.captured())
     bad, useless = Phase("head", epochs=1, name="bad"), Phase(train, epochs=2, learning_rate=1e-9, interpolate=True)
@@ -184,9 +180,9 @@ def test_what_was_better_before_a_useless_phase_stays(train, make_bench, quiet):
     assert bench.said[-1] == f"Weights of the beginning are better than all these (log loss {record.best_loss:.3f})."
 
 
-def test_a_phase_that_made_up_for_a_bad_one_takes_over_under_its_own_epoch(make_bench, quiet):
+def test_a_phase_that_made_up_for_a_bad_one_takes_over_under_its_own_epoch(make_bench):
     bench = make_bench()
-    good = solved_head(bench, quiet)
+    good = solved_head(bench)
     first = Record()
     bench.components.dense.get_layer("probabilities").set_weights([0 * weight for weight in good])
     first.keep(float(bench.validation_loss()[0]), 0, bench.captured())
@@ -198,9 +194,9 @@ def test_a_phase_that_made_up_for_a_bad_one_takes_over_under_its_own_epoch(make_
     assert bench.validation_loss()[0] == pytest.approx(record.best_loss, rel=1e-4)
 
 
-def test_the_beginning_of_a_phase_has_its_own_epoch_and_not_that_of_the_best_so_far(make_bench, quiet):
+def test_the_beginning_of_a_phase_has_its_own_epoch_and_not_that_of_the_best_so_far(make_bench):
     bench = make_bench()
-    good = solved_head(bench, quiet)
+    good = solved_head(bench)
     first = Record()
     bench.components.dense.get_layer("probabilities").set_weights(wrong(good))
     first.keep(0.0, 0, bench.captured())  # seems to be the best

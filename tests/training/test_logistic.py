@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from transferkit._utils.console import Console
+from transferkit._utils.console import Console, speaking_to
 from transferkit.models.heads import LOGISTIC, build_dense
 from transferkit.solvers.path import fit_logistic_path
 from transferkit.training.logistic import fit_logistic_head, record_of_head
@@ -24,11 +24,11 @@ def dense():
 
 @pytest.mark.parametrize("is_weighted", [False, True])
 @pytest.mark.parametrize("has_validation", [False, True])
-def test_the_dense_layer_gets_the_weights_of_the_solver(data, dense, is_weighted, has_validation, quiet):
+def test_the_dense_layer_gets_the_weights_of_the_solver(data, dense, is_weighted, has_validation):
     weights = np.linspace(0, 3, len(data[1])).astype("float32") if is_weighted else None
     held_out = data[0][:20], data[1][:20], None
     options = {"weights": weights, "validation": held_out if has_validation else None}
-    history = fit_logistic_head(dense, *data, seed=3, console=quiet, **options)
+    history = fit_logistic_head(dense, *data, seed=3, **options)
     path = fit_logistic_path(*data, 3, seed=3, **options)
     kernel, bias = dense.get_weights()
     assert np.array_equal(kernel, path.kernel)
@@ -57,16 +57,16 @@ SHARES = np.random.default_rng(1).dirichlet(np.ones(3), 60).astype("float32")
     ],
     ids=lambda options: "+".join(options),
 )
-def test_what_it_is_told_reaches_the_solver(options, data, dense, quiet):
+def test_what_it_is_told_reaches_the_solver(options, data, dense):
     features, labels = data[0][np.arange(60 * options.get("copies", 1)) % 60], data[1]
     features[60:] += 1
-    history = fit_logistic_head(dense, features, labels, console=quiet, **options)
+    history = fit_logistic_head(dense, features, labels, **options)
     path, plain = fit_logistic_path(features, labels, 3, **options), fit_logistic_path(*data, 3)
     assert np.array_equal(dense.get_weights()[0], path.kernel)
     assert history["val_loss"] == list(path.val_loss) != list(plain.val_loss)
 
 
-def test_every_strength_that_is_done_is_told(data, dense, quiet, monkeypatch):
+def test_every_strength_that_is_done_is_told(data, dense, monkeypatch):
     done = []
 
     @contextmanager
@@ -74,15 +74,15 @@ def test_every_strength_that_is_done_is_told(data, dense, quiet, monkeypatch):
         done.append(told[1:])
         yield done.append
 
-    monkeypatch.setattr(quiet, "step", step)
-    history = fit_logistic_head(dense, *data, strengths=(1.0, 0.3), console=quiet)
+    monkeypatch.setattr("transferkit._utils.console.step", step)
+    history = fit_logistic_head(dense, *data, strengths=(1.0, 0.3))
     assert done[0] == (2, "strength")
     assert sum(done[1:]) >= len(history["l2"]) == 2
 
 
-def test_a_temperature_that_is_given_is_that_of_the_weights(data, dense, quiet):
+def test_a_temperature_that_is_given_is_that_of_the_weights(data, dense):
     kept = []
-    fit_logistic_head(dense, *data, strengths=(0.1,), temperature=2.0, console=quiet, keep=kept.append)
+    fit_logistic_head(dense, *data, strengths=(0.1,), temperature=2.0, keep=kept.append)
     path = fit_logistic_path(*data, 3, strengths=(0.1,))
     kernel, bias = dense.get_weights()
     assert kernel * 2 == pytest.approx(path.kernel * path.temperature[0], rel=1e-5)
@@ -90,19 +90,19 @@ def test_a_temperature_that_is_given_is_that_of_the_weights(data, dense, quiet):
     assert [found.strength for found in kept] == [0.1]
 
 
-def test_the_head_gives_the_probabilities_of_the_solver(data, dense, quiet):
-    fit_logistic_head(dense, *data, console=quiet)
+def test_the_head_gives_the_probabilities_of_the_solver(data, dense):
+    fit_logistic_head(dense, *data)
     path = fit_logistic_path(*data, 3)
     logits = data[0] @ path.kernel + path.bias
     assert np.asarray(dense(data[0])) == pytest.approx(np.exp(log_softmax(logits, axis=1)), abs=1e-6)
 
 
 @pytest.mark.parametrize("is_weighted", [False, True])
-def test_it_is_epoch_zero_of_a_record_judged_as_keras_would(data, dense, quiet, is_weighted):
+def test_it_is_epoch_zero_of_a_record_judged_as_keras_would(data, dense, is_weighted):
     weights = np.linspace(0, 3, 60).astype("float32")
     components = slice(None, 40), slice(40, None)
     training, validation = ((*(a[part] for a in data), weights[part] if is_weighted else None) for part in components)
-    fit_logistic_head(dense, *training[:2], console=quiet)
+    fit_logistic_head(dense, *training[:2])
     record = record_of_head(dense, training, validation, ["the weights"], "linear")
     dense.compile(
         loss="sparse_categorical_crossentropy",
@@ -119,8 +119,8 @@ def test_it_is_epoch_zero_of_a_record_judged_as_keras_would(data, dense, quiet, 
     assert record.epochs_done == 0
 
 
-def test_features_that_are_read_block_by_block_are_judged_as_one(data, dense, quiet, monkeypatch):
-    fit_logistic_head(dense, *data, console=quiet)
+def test_features_that_are_read_block_by_block_are_judged_as_one(data, dense, monkeypatch):
+    fit_logistic_head(dense, *data)
     whole = record_of_head(dense, data, data, [], "linear").history
     sizes = []
 
@@ -146,7 +146,8 @@ def test_certainty_beyond_what_floats_hold_is_judged_all_the_same(dense):
 
 def test_it_says_that_nothing_could_be_held_out(dense, capsys):
     features, labels = np.eye(3, 6, dtype="float32"), np.arange(3)
-    history = fit_logistic_head(dense, features, labels, console=Console(2))
+    with speaking_to(Console(2)):
+        history = fit_logistic_head(dense, features, labels)
     assert "The strongest is taken, 10, and probabilities are not calibrated" in capsys.readouterr().out
     assert history["l2"] == [10.0]
     assert np.asarray(dense(features)).argmax(axis=1).tolist() == [0, 1, 2]

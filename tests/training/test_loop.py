@@ -87,7 +87,7 @@ def changed(before, after):
 class Story:
     """A schedule: the logistic head, the head on features and on images, a stage, and adapters."""
 
-    def __init__(self, bench, folder, quiet):
+    def __init__(self, bench, folder):
         self.bench, self.folder, self.diary = bench, folder, Diary()
         components, training, validation = (
             bench.components,
@@ -96,7 +96,7 @@ class Story:
         )
         extractor = join(components.preprocessing, components.network, components.pooling)
         features = tuple(run_model(extractor, [source.images], len(source)) for source in (training, validation))
-        fit_logistic_head(components.dense, features[0], training.labels, console=quiet)
+        fit_logistic_head(components.dense, features[0], training.labels)
         divided = components.dense.get_layer("probabilities")
         divided.set_weights([weight / 20 for weight in divided.get_weights()])  # so that there is something to learn
         judged = ((features[0], training.labels), (features[1], validation.labels))
@@ -127,9 +127,7 @@ class Story:
 
 @pytest.fixture(scope="module")
 def story(make_bench, tmp_path_factory):
-    from transferkit._utils.console import Console
-
-    return Story(make_bench(), tmp_path_factory.mktemp("story"), Console(0))
+    return Story(make_bench(), tmp_path_factory.mktemp("story"))
 
 
 def test_one_history_counts_epochs_over_all_phases(story):

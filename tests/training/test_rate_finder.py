@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from transferkit import TransferClassifier
+from transferkit._utils.console import speaking_to
 from transferkit.training.loop import Options
 from transferkit.training.phases import Phase
 from transferkit.training.rate_finder import RateCurve, _suggest, find_rate
@@ -32,9 +33,8 @@ def test_a_curve_is_drawn_on_a_logarithmic_axis():
 def find(bench, phase, options=None, **limits):
     limits = {"smallest": 1e-6, "largest": 1e-3, "steps": 3} | limits
     stages = bench.settings().stages
-    return find_rate(
-        phase, bench.components, bench.training_data, stages, options or Options("sgd"), console=bench.console, **limits
-    )
+    with speaking_to(bench.console):
+        return find_rate(phase, bench.components, bench.training_data, stages, options or Options("sgd"), **limits)
 
 
 @pytest.mark.parametrize("is_multilabel", [False, True])

@@ -1,10 +1,15 @@
-"""The one place that tells people what is going on: progress bars on a terminal, one line a step elsewhere."""
+"""The one place that tells people what is going on: progress bars on a terminal, one line a step elsewhere.
+
+Whoever has something to say calls `note` or `step` of this module; the method that a user has called says by
+`speaking_to` how much of it is heard. Nobody in between hands a console on.
+"""
 
 import io
 import logging
 import sys
 import time
 from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextvars import ContextVar
 
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -81,6 +86,41 @@ class Console:
         with Progress(*columns, console=self._rich, transient=True) as progress:
             task = progress.add_task(title, total=total)
             yield lambda count: progress.advance(task, count), self.note
+
+
+# Nobody listens until somebody says so: what is built by hand in a loop of one's own says nothing.
+_NOBODY = Console(0)
+_listening: ContextVar[Console] = ContextVar("transferkit_console", default=_NOBODY)
+
+
+@contextmanager
+def speaking_to(console):
+    """Lets all that is said in this block be heard by one `Console`, whoever says it."""
+    token = _listening.set(console)
+    try:
+        yield console
+    finally:
+        _listening.reset(token)
+
+
+def note(text):
+    """Says something worth knowing that is not an error."""
+    _listening.get().note(text)
+
+
+def step(title, total, unit="image"):
+    """Shows the progress of one step; see `Console.step`."""
+    return _listening.get().step(title, total, unit)
+
+
+def silence():
+    """Keeps what others print from standard output where nothing is to be heard."""
+    return _listening.get().silence()
+
+
+def is_silent():
+    """Whether nothing is to be heard."""
+    return _listening.get().is_silent
 
 
 def _printable(text):

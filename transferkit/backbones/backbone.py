@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from transferkit._utils.console import logger
+from transferkit._utils import console
 from transferkit._utils.quiet import warnings_filtered
 from transferkit.backbones.channels import with_channels
 from transferkit.backbones.converted import ConvertedWeights, load_named_weights
@@ -105,7 +105,6 @@ class Backbone:
         image_size: tuple[int, int] | None = None,
         weights: str | os.PathLike | None = "imagenet",
         channels: int | None = None,
-        note: Callable[[str], None] = logger.info,
     ) -> keras.Model:
         """Builds the network, without its classifier and without input scaling.
 
@@ -114,7 +113,6 @@ class Backbone:
             weights: `"imagenet"`, the path of a weights file without classifier, or `None` for random weights.
             channels: Number of channels of the images; see `transferkit.backbones.channels.with_channels`. Those of
                 one channel, which the preprocessing makes RGB, need no other network. Default: its own.
-            note: Function that is told, in one line, if the ImageNet weights are not those that Keras keeps.
 
         Returns:
             A functional `keras.Model` named `"backbone"`.
@@ -130,7 +128,7 @@ class Backbone:
         self.check_image_size(image_size)
         self.check_channels(channels)
         if weights == "imagenet":
-            model = self._build_pretrained(image_size, note)
+            model = self._build_pretrained(image_size)
         else:
             path = _existing_file(weights)
             model = self.builder(input_shape=(*image_size, self.channels), weights=None)
@@ -148,7 +146,7 @@ class Backbone:
                 f"Give `channels={self.channels}`: only backbones for RGB images can be adapted to others."
             )
 
-    def _build_pretrained(self, image_size, note):
+    def _build_pretrained(self, image_size):
         try:
             return self.builder(input_shape=(*image_size, self.channels), weights="imagenet")
         except WeightsUnavailableError:
@@ -158,13 +156,13 @@ class Backbone:
                 raise
             if self.converted is None or not self.converted.path.exists():
                 raise WeightsUnavailableError(self._download_advice(error)) from error
-        return self._build_converted(image_size, note)
+        return self._build_converted(image_size)
 
-    def _build_converted(self, image_size, note):
+    def _build_converted(self, image_size):
         arrays = self.converted.read()
         model = self.builder(input_shape=(*image_size, self.channels), weights=None)
         load_named_weights(model, arrays)
-        note(
+        console.note(
             f"Keras could not download its ImageNet weights of {self.name!r}, so those that `{self.converted.command}` "
             f"made are used: {self.converted.path}"
         )

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from transferkit._utils import console
 from transferkit._utils.text import listing, plural
 from transferkit.data.checks import check_classes
 from transferkit.data.inputs.convert import as_source
@@ -17,34 +18,31 @@ from transferkit.data.quality.similarity import has_imagehash
 _MOST_COMPARED = 20_000  # images among which `fit` looks for near-duplicates
 
 
-def labelled_source(x, y, on_bad_image, console, part=None, **options):
+def labelled_source(x, y, on_bad_image, part=None, **options):
     """Makes a `Source` of images that can all be read, with labels.
 
     Args:
         x: Images; see `as_source`.
         y: Labels, or `None` for what brings its own.
         on_bad_image: `"raise"` or `"skip"`.
-        console: Told what was ignored on the way.
         part: Where the user has divided the images, the part to take. Default: all.
         **options: Further arguments of `as_source`.
 
     Raises:
         ValueError: If there are no images of that part.
     """
-    source = _labelled(x, y, console, part, **options)
-    return keep_readable(source, on_bad_image, console, options.get("channels", 3))
+    source = _labelled(x, y, part, **options)
+    return keep_readable(source, on_bad_image, options.get("channels", 3))
 
 
-def _labelled(x, y, console, part=None, **options):
+def _labelled(x, y, part=None, **options):
     source = as_source(x, y, needs_labels=True, **options)
     for note in source.notes:
         console.note(note)
-    return source if part is None or source.parts is None else _part(source, part, console)
+    return source if part is None or source.parts is None else _part(source, part)
 
 
-def training_sources(
-    x, y, validation_data, steps, console, *, on_bad_image, on_leak, image_size, channels=3, **columns
-):
+def training_sources(x, y, validation_data, steps, *, on_bad_image, on_leak, image_size, channels=3, **columns):
     """Makes the sources of `fit`.
 
     Args:
@@ -52,7 +50,6 @@ def training_sources(
         y: Labels, or `None` for what brings its own.
         validation_data: The same as `x`, or a tuple `(x, y)` or `(x, y, sample_weight)`, or `None`.
         steps: Numbers of batches to read from streams, `(training, validation)`.
-        console: Told what there is, what was ignored and what is unusual.
         on_bad_image: `"raise"` or `"skip"`.
         on_leak: `"warn"`, `"raise"` or `"drop"`.
         image_size: `(height, width)` of the model's input in pixels.
@@ -69,19 +66,19 @@ def training_sources(
         LeakError: If training images are duplicates of validation images, and `on_leak` forbids it.
     """
     their_x, their_y, weights = _unpack(validation_data)  # before a stream is read, which may take long
-    training = _labelled(x, y, console, steps=steps[0], channels=channels, **columns)
+    training = _labelled(x, y, steps=steps[0], channels=channels, **columns)
     validation = None
     if training.parts is not None:
-        training, validation = _divide(training, validation_data is not None, console)
+        training, validation = _divide(training, validation_data is not None)
     if validation_data is not None:
         with _named_in_errors("validation_data"):
             validation = _labelled(
-                their_x, their_y, console, "validation", class_names=training.class_names, sample_weight=weights,
+                their_x, their_y, "validation", class_names=training.class_names, sample_weight=weights,
                 steps=steps[1], steps_name="validation_steps", channels=channels, task=task_of(training),
             )  # fmt: skip
     sources = {"training": training} if validation is None else {"training": training, "validation": validation}
-    sources = {name: _of_weight(source, name, console) for name, source in sources.items()}
-    sources = _checked(sources, console, on_bad_image, on_leak, image_size, channels)
+    sources = {name: _of_weight(source, name) for name, source in sources.items()}
+    sources = _checked(sources, on_bad_image, on_leak, image_size, channels)
     training = sources["training"]
     for note in check_classes(training):
         console.note(note)
@@ -91,7 +88,7 @@ def training_sources(
     return training, sources.get("validation")
 
 
-def _of_weight(source, name, console):
+def _of_weight(source, name):
     """Leaves images of weight 0 out: where nothing else is left to train or to choose on, that is an error."""
     if source.weights is None or source.weights.all():
         return source
@@ -109,18 +106,18 @@ def task_of(source):
     return "multilabel" if source.is_multilabel else "multiclass"
 
 
-def _checked(sources, console, on_bad_image, on_leak, image_size, channels):
+def _checked(sources, on_bad_image, on_leak, image_size, channels):
     """Looks at all images once. Returns the sources, without what has to go, and with duplicates in groups."""
     parts = {}
     # Thumbnails of many images would fill memory, and comparing them takes a while.
     compares = has_imagehash() and sum(map(len, sources.values())) <= _MOST_COMPARED
     for name, source in sources.items():
-        inspection = inspect_in_steps(source, console, channels=channels, has_thumbnails=compares)
-        refuse_unreadable(inspection, on_bad_image, console)
+        inspection = inspect_in_steps(source, channels=channels, has_thumbnails=compares)
+        refuse_unreadable(inspection, on_bad_image)
         parts[name] = Part(source, inspection)
     report = report_on(parts, image_size)
-    left_out = judge_leaks(report, on_leak, console)
-    tell_in_brief(report, image_size, console)
+    left_out = judge_leaks(report, on_leak)
+    tell_in_brief(report, image_size)
     rows = {name: part.inspection.readable for name, part in parts.items()}
     rows["training"] = np.setdiff1d(rows["training"], left_out)
     taken = {
@@ -163,10 +160,10 @@ def _named_in_errors(name):
         raise type(error)(f"In `{name}`: {error}") from error
 
 
-def _divide(source, has_validation, console):
+def _divide(source, has_validation):
     """Divides images as the user has divided them. Those to test on are left out."""
     if has_validation:
-        return _part(source, "training", console), None
+        return _part(source, "training"), None
     training, validation = (np.flatnonzero(source.parts == part) for part in ("training", "validation"))
     if not len(training):
         raise ValueError(f"No images are there to train on. The parts of the data are: {_counts(source)}.")
@@ -176,7 +173,7 @@ def _divide(source, has_validation, console):
     return _without_parts(source.take(training)), _without_parts(source.take(validation))
 
 
-def _part(source, part, console):
+def _part(source, part):
     """Takes one part of divided images."""
     rows = np.flatnonzero(source.parts == part)
     if not len(rows):

@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 
+from transferkit._utils import console
 from transferkit._utils.fingerprints import fingerprint, fingerprint_images
 from transferkit._utils.folders import default_folder
 from transferkit._utils.memory import free_memory
@@ -103,14 +104,12 @@ class FrozenFeatures:
     Args:
         components: `Components` of the classifier.
         settings: `Settings`.
-        console: Told about the progress.
         num_images: Number of images of the whole fit: whether it pays to find out what is fastest.
     """
 
-    def __init__(self, components, settings, console, num_images):
+    def __init__(self, components, settings, num_images):
         self._components = components
         self._settings = settings
-        self._console = console
         self._num_images = num_images
         self._folder = settings.cache_dir or default_folder()
         self._stores = {"memory": Store(None, _MEMORY_SHARE * free_memory())}
@@ -145,7 +144,7 @@ class FrozenFeatures:
         place, reason = self._choose_place(cut, views * len(training_data.training) + len(training_data.validation))
         outcome = "not kept" if place is None else "computed once"
         versions = "" if views == 1 else f", for {views} versions of each image"
-        self._console.note(f"Phase {phase.title!r}: {describe_front(cut)}, {outcome}{versions}: {reason}.")
+        console.note(f"Phase {phase.title!r}: {describe_front(cut)}, {outcome}{versions}: {reason}.")
         return None if place is None else Plan(cut, place, views)
 
     def _choose_place(self, cut, rows):
@@ -219,7 +218,7 @@ class FrozenFeatures:
         tables = self._tables(cut, place, front, prints, view)
         full = next((table for table in tables if not len(table.missing(prints))), None)
         if full is not None:
-            self._console.note(f"{title.replace('Computing', 'Found')}: all {plural(len(source), 'image')} were there.")
+            console.note(f"{title.replace('Computing', 'Found')}: all {plural(len(source), 'image')} were there.")
             return self._loaded(full.rows(prints), cut), ()
         for table in tables:
             try:
@@ -264,7 +263,7 @@ class FrozenFeatures:
         if not len(missing):
             return changed
         shape = settings.image_format, settings.batch_size
-        with self._console.step(title, len(missing)) as advance, table.writer() as writer:
+        with console.step(title, len(missing)) as advance, table.writer() as writer:
             if view:
                 # Draws belong to the place of an image in the whole: what is there already is computed again.
                 indices, done = np.arange(len(source)), source
@@ -348,7 +347,7 @@ class FrozenFeatures:
         chosen, speeds = choose_front(models, candidates, shape, _speeds)
         if len(_speeds) > before:
             times = ", ".join(f"{engine} {precision} {speed:,.0f}" for (engine, precision), speed in speeds.items())
-            self._console.note(f"Images a second: {times}. What is computed once is computed by {' in '.join(chosen)}.")
+            console.note(f"Images a second: {times}. What is computed once is computed by {' in '.join(chosen)}.")
             if settings.cache in ("auto", "disk"):
                 update_json(self._folder, _SPEEDS, _speeds)
         return chosen

@@ -48,7 +48,7 @@ def check_smote(balance, phases, source, has_validation=False):
     _import_smote()
 
 
-def fit_head_by_smote(dense, features, labels, *, groups=None, validation=None, seed=0, console, **options):
+def fit_head_by_smote(dense, features, labels, *, groups=None, validation=None, seed=0, **options):
     """Fits the logistic head to features of which all classes have the same number (SMOTE; Chawla et al., JAIR 2002).
 
     What is made up lies between images, so it must not be made of images that judge. Without others to judge by, the
@@ -63,7 +63,6 @@ def fit_head_by_smote(dense, features, labels, *, groups=None, validation=None, 
         validation: `(features, labels, weights)` of other images to choose the strength on, or `None`; all classes
             count alike there, as in training. `weights` may be `None`.
         seed: Seed of the split and of what is made up.
-        console: Told about the progress.
         **options: Further arguments of `fit_logistic_head`.
 
     Returns:
@@ -76,18 +75,18 @@ def fit_head_by_smote(dense, features, labels, *, groups=None, validation=None, 
         weights = by_class[their_labels] if own is None else by_class[their_labels] * own
         return fit_logistic_head(
             dense, *_make_even(features, labels, seed), validation=(others, their_labels, weights), seed=seed,
-            console=console, **options,
+            **options,
         )  # fmt: skip
     rows, held_out = stratified_split(labels, _HELD_OUT, seed, groups)
     validation = features[held_out], labels[held_out], by_class[labels[held_out]]
     history = fit_logistic_head(
-        dense, *_make_even(features[rows], labels[rows], seed), validation=validation, seed=seed, console=console,
+        dense, *_make_even(features[rows], labels[rows], seed), validation=validation, seed=seed,
         **options,
     )  # fmt: skip
     best = int(np.argmin(history["val_loss"]))
     fit_logistic_head(
         dense, *_make_even(features, labels, seed), strengths=(history["l2"][best],),
-        temperature=history["temperature"][best], seed=seed, console=console, **options,
+        temperature=history["temperature"][best], seed=seed, **options,
     )  # fmt: skip
     return history
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit
 
-from transferkit._utils.console import Console
+from transferkit._utils import console
 from transferkit._utils.memory import free_memory
 from transferkit._utils.text import plural
 from transferkit.data.balance import choose_balance, class_sizes, class_weights, weigh
@@ -50,7 +50,7 @@ class Outcome(NamedTuple):
     was_interrupted: bool = False
 
 
-def train_classifier(components, phases, source, validation, settings, console):
+def train_classifier(components, phases, source, validation, settings):
     """Trains the `Components` of a classifier.
 
     Args:
@@ -59,7 +59,6 @@ def train_classifier(components, phases, source, validation, settings, console):
         source: `Source` to train on.
         validation: `Source` to choose on, or `None` to set a part of `source` aside where one is needed.
         settings: `Settings`.
-        console: Told about the progress.
 
     Returns:
         An `Outcome`.
@@ -69,13 +68,13 @@ def train_classifier(components, phases, source, validation, settings, console):
             labels for each image.
     """
     settings = _for_labels_of(source, settings)
-    fronts = FrozenFeatures(components, settings, console, len(source) + (0 if validation is None else len(validation)))
+    fronts = FrozenFeatures(components, settings, len(source) + (0 if validation is None else len(validation)))
     check_smote(settings.balance, phases, source, has_validation=validation is not None)
     balance, note = choose_balance(settings.balance, source.labels)
     settings = replace(settings, balance=balance)
     if note and settings.class_weight is None:
         console.note(note)
-    outcome = _train(components, phases, source, validation, settings, console, fronts)
+    outcome = _train(components, phases, source, validation, settings, fronts)
     if balance == "logit_adjustment":
         adjust_logits(components, source)
     return outcome
@@ -95,14 +94,14 @@ def _for_labels_of(source, settings):
     return replace(settings, options=replace(settings.options, is_multilabel=True))
 
 
-def _train(components, phases, source, validation, settings, console, fronts):
+def _train(components, phases, source, validation, settings, fronts):
     if [phase.train for phase in phases] == ["logistic"]:
         if settings.options.callbacks or (settings.augments_heads and settings.logistic_views == 1):
             console.note(
                 "The logistic head is solved, not trained: `callbacks` have no part in it, nor has `augmentation` "
                 "without a number of `views`."
             )
-        training = _Training(components, source, validation, settings, console, fronts)
+        training = _Training(components, source, validation, settings, fronts)
         return Outcome(training.solve_head(), _split(source, validation), training.thresholds())
     is_split = validation is None
     whole = source
@@ -112,7 +111,7 @@ def _train(components, phases, source, validation, settings, console, fronts):
         split = Split(_names(whole, rows), _names(whole, held_out))
     else:
         split = _split(source, validation)
-    training = _Training(components, source, validation, settings, console, fronts)
+    training = _Training(components, source, validation, settings, fronts)
     record = training.start(phases)
     try:
         training.run(phases, record)
@@ -122,7 +121,7 @@ def _train(components, phases, source, validation, settings, console, fronts):
             refitted = " and fitted to all images" if is_split else ""
             console.note(f"Fine-tuning did not improve on the logistic head, which is kept{refitted}.")
             if is_split:
-                on_all = _Training(components, whole, None, settings, console, fronts)
+                on_all = _Training(components, whole, None, settings, fronts)
                 on_all.solve_head()
                 training, split = on_all, _split(whole, None)
         if settings.balance == "crt" and record.best_epoch != 0:  # the first head is balanced already
@@ -170,7 +169,7 @@ def _names(source, rows):
     return tuple(source.name(row) for row in rows)
 
 
-def find_learning_rate(components, phase, source, settings, console, *, solve_head, **limits):
+def find_learning_rate(components, phase, source, settings, *, solve_head, **limits):
     """Finds a rate for a phase by training a classifier that is thrown away.
 
     Args:
@@ -178,7 +177,6 @@ def find_learning_rate(components, phase, source, settings, console, *, solve_he
         phase: The `Phase`.
         source: `Source` to train on.
         settings: `Settings`.
-        console: Told about the progress.
         solve_head: Whether the logistic head is to be fitted first.
         **limits: `smallest`, `largest` and `steps` of `find_rate`.
 
@@ -186,12 +184,12 @@ def find_learning_rate(components, phase, source, settings, console, *, solve_he
         A `RateCurve`.
     """
     settings = _for_labels_of(source, settings)
-    fronts = FrozenFeatures(components, settings, console, len(source))
-    training = _Training(components, source, source, settings, console, fronts)
+    fronts = FrozenFeatures(components, settings, len(source))
+    training = _Training(components, source, source, settings, fronts)
     if solve_head:
-        _Training(components, source, None, settings, console, fronts).solve_head()
+        _Training(components, source, None, settings, fronts).solve_head()
     training_data = training.training_data()
-    return find_rate(phase, components, training_data, settings.stages, settings.options, console=console, **limits)
+    return find_rate(phase, components, training_data, settings.stages, settings.options, **limits)
 
 
 @dataclass
@@ -200,7 +198,6 @@ class _Training:
     source: Source
     validation: Source | None
     settings: Settings
-    console: Console
     fronts: FrozenFeatures  # what of the network is computed once for each image
 
     _is_trained = False  # by an optimizer
@@ -232,7 +229,7 @@ class _Training:
             validation = None if held_out is None else (held_out, *_judged_by(self.validation))
             return fit_head_by_smote(
                 self.components.dense, features[: len(self.source)], self.source.labels, groups=self.source.groups,
-                validation=validation, seed=settings.seed, console=self.console,
+                validation=validation, seed=settings.seed,
             )  # fmt: skip
         if settings.balance == "undersample":
             return self._fit_head(np.sort(self.sampling.rows(0)), None, cross_validate)
@@ -253,7 +250,7 @@ class _Training:
         return fit_logistic_head(
             self.components.dense, features, source.labels, targets=source.targets, is_multilabel=source.is_multilabel,
             weights=source.weights, groups=source.groups, validation=validation, copies=copies,
-            focus=settings.options.focus, seed=settings.seed, console=self.console,
+            focus=settings.options.focus, seed=settings.seed,
             keep=lambda path: self._keep_judged(path, source if validation is None else self.validation),
         )  # fmt: skip
 
@@ -308,8 +305,8 @@ class _Training:
         options = self.settings.options
         with computing_in(self.components.network, precision):
             run_phases(
-                phases, self.components, training_data, self.settings.stages, options, fronts=self.fronts, record=record,
-                console=self.console, loss_scaling=precision == "float16",
+                phases, self.components, training_data, self.settings.stages, options, fronts=self.fronts,
+                record=record, loss_scaling=precision == "float16",
             )  # fmt: skip
 
     def training_data(self):
@@ -330,7 +327,7 @@ class _Training:
         if sum(phase.epochs for phase in phases) < 2 or not files or dtype is None:
             return training_data
         shape = image_format, settings.batch_size
-        with self.console.step("Reading images into memory", sum(map(len, files))) as advance:
+        with console.step("Reading images into memory", sum(map(len, files))) as advance:
             training, validation = (
                 source if source.is_uniform else read_into_memory(source, *shape, advance, dtype) for source in sources
             )
@@ -345,5 +342,5 @@ class _Training:
         precision, seconds = choose_precision(self.components.network, self.settings.batch_size)
         times = ", ".join(f"{name} {1000 * value:,.0f} ms" for name, value in seconds.items())
         size = plural(self.settings.batch_size, "image")
-        self.console.note(f"Precision {precision}: a batch of {size} takes the backbone {times}.")
+        console.note(f"Precision {precision}: a batch of {size} takes the backbone {times}.")
         return precision

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from transferkit._utils import console
 from transferkit.evaluation.calibration import judge_at_best_temperature, log_loss, logits_of
 from transferkit.models.heads import divide_logits
 from transferkit.models.weights import blend, capture, restore
@@ -48,7 +49,7 @@ class Judgement:
     log_loss: float
 
 
-def interpolate(start, end, components, probabilities, labels, console, weights=None):
+def interpolate(start, end, components, probabilities, labels, weights=None):
     """Chooses a place between two sets of weights by their log loss at the best temperature on validation data.
 
     Wortsman et al. (CVPR 2022): the weights between a pretrained and a fine-tuned network are often better, and more
@@ -60,7 +61,6 @@ def interpolate(start, end, components, probabilities, labels, console, weights=
         components: The `Components` of the classifier, which is left with the weights that were chosen.
         probabilities: Function that returns `(n, num_classes)` for the validation images with the present weights.
         labels: Their `(n,)` codes or, of any number of labels for each image, `(n, num_classes)` 0 and 1.
-        console: Told about the progress.
         weights: `(n,)` weights of these images, or `None`.
 
     Returns:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from transferkit._utils import console
 from transferkit.evaluation.calibration import accuracy_of, log_loss
 from transferkit.solvers.path import STRENGTHS, fit_logistic_path
 from transferkit.training.callbacks import Record
@@ -11,7 +12,7 @@ _BLOCK = 4096  # rows that are read at once
 
 def fit_logistic_head(
     dense, features, labels, *, targets=None, is_multilabel=False, weights=None, groups=None, validation=None,
-    strengths=STRENGTHS, temperature=None, copies=1, focus=0.0, seed=0, console, keep=lambda path: None,
+    strengths=STRENGTHS, temperature=None, copies=1, focus=0.0, seed=0, keep=lambda path: None,
 ):  # fmt: skip
     """Sets a plain Dense layer to the solution of `fit_logistic_path`.
 
@@ -29,7 +30,6 @@ def fit_logistic_head(
         copies: Versions of each image that `features` holds, one after another; the first is the image as it is.
         focus: Exponent of the focal loss, or 0.
         seed: Seed of the folds.
-        console: Told about the progress.
         keep: Called with the `LogisticPath`.
 
     Returns:

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from transferkit._utils.console import Console
+from transferkit._utils import console
 from transferkit._utils.keras import without_retracing_warnings, without_symbolic_build
 from transferkit._utils.text import plural
 from transferkit.backbones.stages import split_model
@@ -70,9 +70,7 @@ class Options:
         return ["accuracy", keras.metrics.CategoricalCrossentropy(name=LOG_LOSS)]
 
 
-def run_phases(
-    phases, components, training_data, stages, options, *, fronts=None, record=None, loss_scaling=False, console
-):
+def run_phases(phases, components, training_data, stages, options, *, fronts=None, record=None, loss_scaling=False):
     """Trains a classifier, phase by phase, and leaves it with the best weights of all.
 
     Each phase goes on from the best weights of the one before.
@@ -86,7 +84,6 @@ def run_phases(
         fronts: `FrozenFeatures` that have planned what of each phase is computed once; `None`: nothing.
         record: `Record` of what was done before, such as the logistic head, or `None`.
         loss_scaling: Whether the loss is scaled so that float16 gradients do not vanish.
-        console: Told about the progress.
 
     Returns:
         The `Record` of everything, that before included.
@@ -95,7 +92,7 @@ def run_phases(
         ValueError: If a phase trains nothing, or training diverged before anything good was there.
         MemoryError: If the device's memory does not suffice.
     """
-    run = _Run(phases, components, training_data, options, record or Record(), loss_scaling, console, stages, fronts)
+    run = _Run(phases, components, training_data, options, record or Record(), loss_scaling, stages, fronts)
     others = AcrossPhases(options.callbacks, run.record.epochs_done + sum(phase.epochs for phase in phases))
     steps = run.prepare()
     others.around_epoch_end = run.tuned.swap_means
@@ -129,14 +126,13 @@ class _Run:
     options: Options
     record: Record
     loss_scaling: bool
-    console: Console
     stages: tuple
     fronts: FrozenFeatures | None
 
     def prepare(self):
         """Builds what all phases need: their views of the network, and one optimizer for all."""
         guessing = _accuracy_of_guessing(self.training_data.targets())
-        self.advisor = TrainingAdvisor(self.console.note, guessing, len(self.training_data.validation))
+        self.advisor = TrainingAdvisor(console.note, guessing, len(self.training_data.validation))
         network, stages, adapters, steps, self.depths = self.components.network, self.stages, {}, [], {}
         _seed_dropout(network, self.training_data.seed)
         self.latest, self.latest_epoch = self.record.best_weights, self.record.best_epoch
@@ -222,7 +218,7 @@ class _Run:
         record, validation = self.record, self.training_data.validation
         labels = validation.targets if validation.is_multilabel else validation.labels
         weights = self.training_data.held_out_targets.weights
-        found = interpolate(before, self.latest, self.components, probabilities, labels, self.console, weights)
+        found = interpolate(before, self.latest, self.components, probabilities, labels, weights)
         is_on_the_way = record.best_epoch in (epoch_before, self.latest_epoch)
         self.latest, self.latest_epoch = found.weights, self.latest_epoch if found.share else epoch_before
         if not is_on_the_way:
@@ -231,7 +227,7 @@ class _Run:
             earlier = judge_weights(record.best_weights, self.components, on_images, labels, weights)
             if earlier.loss <= found.loss:
                 name = f"epoch {record.best_epoch}" if record.best_epoch else "the beginning"
-                self.console.note(f"Weights of {name} are better than all these (log loss {record.best_loss:.3f}).")
+                console.note(f"Weights of {name} are better than all these (log loss {record.best_loss:.3f}).")
                 return
         record.keep(found.log_loss, self.latest_epoch, found.weights, is_interpolated=True)
 
@@ -293,7 +289,7 @@ class _Run:
         steps, done = training_data.steps_per_epoch, record.epochs_done
         title = f"Phase {step.number} of {len(self.phases) + self.solved}, {phase.title!r}"
         batches = training_data.activations_for(phase, once, done) if once else training_data.images_for(phase, done)
-        with batches as (training, validation), self.console.step(title, phase.epochs * steps, "step") as advance:
+        with batches as (training, validation), console.step(title, phase.epochs * steps, "step") as advance:
             monitor = PhaseMonitor(
                 record, phase, self.tuned, lambda: capture(self.components.models, adapters), advance,
                 num_images=len(training_data.training), on_epoch=self._commentary(training, once),
@@ -317,7 +313,7 @@ class _Run:
     def _commentary(self, training, once):
         def on_epoch(row, rate):
             if once is None or not once.cut.is_pooled:
-                self.console.note(_describe(row))
+                console.note(_describe(row))
             rate = rate if once is None else None
             self.advisor.comment(self.record.history, rate, lambda: measure_rate(training))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from matplotlib.axes import Axes
 
+from transferkit._utils import console
 from transferkit._utils.figures import ShownFigure, png_of
 from transferkit._utils.keras import without_retracing_warnings
 from transferkit.models.assembly import build_trainee
@@ -54,7 +55,7 @@ class RateCurve:
         return png_of(self.plot().figure)
 
 
-def find_rate(phase, components, training_data, stages, options, *, smallest, largest, steps, console):
+def find_rate(phase, components, training_data, stages, options, *, smallest, largest, steps):
     """Trains for some steps at growing rates. The classifier is of no use afterwards: give it one of its own.
 
     Args:
@@ -66,7 +67,6 @@ def find_rate(phase, components, training_data, stages, options, *, smallest, la
         smallest: Rate of the first step.
         largest: Rate of the last step; the test ends sooner where the loss explodes.
         steps: Number of steps.
-        console: Told about the progress.
 
     Returns:
         A `RateCurve`.
@@ -85,14 +85,14 @@ def find_rate(phase, components, training_data, stages, options, *, smallest, la
     model.compile(tuned, options.loss, jit_compile=False)
     rates = np.geomspace(smallest, largest, steps)
     with training_data.images_for(phase, 0, epochs=math.ceil(steps / training_data.steps_per_epoch)) as (batches, _):
-        losses = _losses(model, batches, rates, console)
+        losses = _losses(model, batches, rates)
     suggestion, exploded = _suggest(rates[: len(losses)], losses)
     if not exploded:
         console.note(f"The loss did not explode up to a rate of {rates[-1]:g}: a larger `largest` would show where.")
     return RateCurve(rates[: len(losses)], losses, suggestion, exploded)
 
 
-def _losses(model, batches, rates, console):
+def _losses(model, batches, rates):
     """Smoothed losses, up to where they explode."""
     smoothed, mean, lowest = [], 0.0, math.inf
     with console.step("Finding a learning rate", len(rates), "step") as advance, without_retracing_warnings():

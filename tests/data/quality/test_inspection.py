@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transferkit._utils.console import Console
+from transferkit._utils.console import Console, speaking_to
 from transferkit._utils.fingerprints import fingerprint_images
 from transferkit.data.inputs.convert import as_source
 from transferkit.data.quality.inspection import find_unreadable, inspect_images, keep_readable
@@ -43,25 +43,26 @@ def test_all_unreadable_files_are_found_with_a_reason(spoiled):
     assert failures[1][2] == "not an image that Pillow can identify"
 
 
-def test_unreadable_files_are_raised_together(spoiled, quiet):
+def test_unreadable_files_are_raised_together(spoiled):
     with pytest.raises(
         ImageReadError, match=r"(?s)2 of 10 images could not be read.*2\.jpg.*5\.jpg.*on_bad_image"
     ) as info:
-        keep_readable(spoiled, "raise", quiet)
+        keep_readable(spoiled, "raise")
     assert [index for index, _, _ in info.value.failures] == [2, 5]
 
 
 def test_unreadable_files_can_be_skipped(spoiled, capsys):
-    kept = keep_readable(spoiled, "skip", Console(2))
+    with speaking_to(Console(2)):
+        kept = keep_readable(spoiled, "skip")
     assert len(kept) == 8
     assert kept.labels.tolist() == [0, 1, 1, 0, 0, 1, 0, 1]
     assert not find_unreadable(kept)
     assert "Skipped 2 of 10 images" in capsys.readouterr().out
 
 
-def test_nothing_readable_is_an_error_even_if_skipping(spoiled, quiet):
+def test_nothing_readable_is_an_error_even_if_skipping(spoiled):
     with pytest.raises(ImageReadError):
-        keep_readable(spoiled.take([2, 5]), "skip", quiet)
+        keep_readable(spoiled.take([2, 5]), "skip")
 
 
 def test_an_empty_file_a_pipe_and_a_lost_file_are_named(tmp_path, image_paths):
@@ -88,13 +89,13 @@ def odd_folder(tmp_path):
 
 
 @pytest.mark.parametrize("needs_labels", [True, False])
-def test_links_pipes_and_devices_in_a_folder_are_bad_images_like_others(odd_folder, needs_labels, quiet):
+def test_links_pipes_and_devices_in_a_folder_are_bad_images_like_others(odd_folder, needs_labels):
     source = as_source(odd_folder, needs_labels=needs_labels)
     with pytest.raises(
         ImageReadError, match=r"(?s)3 of 5 images .*2\.png: no such file.*3\.png: not a file.*not a file"
     ):
-        keep_readable(source, "raise", quiet)
-    assert [Path(path).name for path in keep_readable(source, "skip", quiet).images] == ["1.png", "1.png"]
+        keep_readable(source, "raise")
+    assert [Path(path).name for path in keep_readable(source, "skip").images] == ["1.png", "1.png"]
     with pytest.raises(OSError, match="not a file"):  # without waiting
         read_pixels(odd_folder / "dog" / "2.png")
 
@@ -192,9 +193,9 @@ def test_every_image_counts_as_progress(spoiled):
     assert sum(done) == 10
 
 
-def test_another_number_of_channels_is_one_reason_for_all(image_paths, quiet):
+def test_another_number_of_channels_is_one_reason_for_all(image_paths):
     with pytest.raises(
         ImageReadError, match=r"all for one reason: it has 3 channels \(RGB\), but `channels=6`"
     ) as info:
-        keep_readable(as_source(image_paths), "raise", quiet, channels=6)
+        keep_readable(as_source(image_paths), "raise", channels=6)
     assert len(str(info.value).splitlines()) == 6

@@ -2,14 +2,15 @@ import numpy as np
 import pytest
 
 from transferkit import LeakError
-from transferkit._utils.console import Console
+from transferkit._utils.console import Console, speaking_to
 from transferkit.data.intake import training_sources
 from transferkit.data.quality import leaks
 
 
-def sources(x, y, validation_data, console=None, **options):
+def sources(x, y, validation_data, verbose=0, **options):
     options = {"on_bad_image": "raise", "on_leak": "warn", "image_size": (20, 24)} | options
-    return training_sources(x, y, validation_data, (None, None), console or Console(0), **options)
+    with speaking_to(Console(verbose)):
+        return training_sources(x, y, validation_data, (None, None), **options)
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +27,7 @@ def leaky(images, labels):
 
 
 def test_a_leak_is_said_in_one_line(leaky, capsys):
-    training, validation = sources(*leaky, Console(2))
+    training, validation = sources(*leaky, 2)
     out = capsys.readouterr().out
     assert "2 of 18 training images are duplicates of validation images" in out
     assert "check_data" in out
@@ -35,7 +36,7 @@ def test_a_leak_is_said_in_one_line(leaky, capsys):
 
 
 def test_leaking_images_can_be_dropped_from_training(leaky, capsys):
-    training, validation = sources(*leaky, Console(2), on_leak="drop")
+    training, validation = sources(*leaky, 2, on_leak="drop")
     np.testing.assert_array_equal(training.images, np.delete(leaky[0], [4, 7], axis=0))
     assert training.class_names[training.labels].tolist() == np.delete(leaky[1], [4, 7]).tolist()
     assert len(validation) == 8
@@ -55,7 +56,7 @@ def test_dropping_everything_is_an_error(images, labels):
 
 @pytest.mark.parametrize("on_leak", leaks.ON_LEAK)
 def test_without_a_leak_nothing_is_said_or_left_out(images, labels, on_leak, capsys):
-    training, _ = sources(images[:18], labels[:18], (images[18:], labels[18:]), Console(2), on_leak=on_leak)
+    training, _ = sources(images[:18], labels[:18], (images[18:], labels[18:]), 2, on_leak=on_leak)
     assert len(training) == 18
     assert capsys.readouterr().out == "18 images of 3 classes: blue, green, red\n"
 
@@ -79,7 +80,7 @@ def test_indices_are_those_given_even_if_images_were_skipped(tmp_path, image_pat
 
 def test_duplicates_share_a_group_for_the_split(images, labels, capsys):
     rows = [*range(24), 5, 5, 7]
-    source, validation = sources(images[rows], labels[rows], None, Console(2))
+    source, validation = sources(images[rows], labels[rows], None, 2)
     assert validation is None
     assert len(source) == 27
     for row in range(27):
@@ -89,7 +90,7 @@ def test_duplicates_share_a_group_for_the_split(images, labels, capsys):
 
 def test_other_findings_share_a_line(images, labels, capsys):
     rows, given = [*range(24), 5], [*labels, "green"]
-    sources(images[rows], given, None, Console(2), image_size=(60, 60))
+    sources(images[rows], given, None, 2, image_size=(60, 60))
     assert (
         "Among the images: 1 duplicate of other images; 1 group of duplicates with different labels; "
         "25 images smaller than half of 60 × 60 px. `check_data` lists them."
@@ -98,13 +99,13 @@ def test_other_findings_share_a_line(images, labels, capsys):
 
 def test_many_small_images_are_mentioned_once_in_a_process_and_few_never(images, labels, capsys):
     few = [*images[:22], np.zeros((4, 4, 3), "uint8"), np.ones((4, 4, 3), "uint8")]
-    sources(few, labels, None, Console(2), image_size=(20, 24))
+    sources(few, labels, None, 2, image_size=(20, 24))
     assert "smaller than half" not in capsys.readouterr().out
-    sources(images, labels, None, Console(0), image_size=(60, 60))  # said to nobody
-    sources(images, labels, None, Console(2), image_size=(60, 60))
+    sources(images, labels, None, 0, image_size=(60, 60))  # said to nobody
+    sources(images, labels, None, 2, image_size=(60, 60))
     assert "24 images smaller than half of 60 × 60 px" in capsys.readouterr().out
-    sources(images, labels, None, Console(2), image_size=(60, 60))
-    sources(images[:20], labels[:20], None, Console(2), image_size=(70, 70))
+    sources(images, labels, None, 2, image_size=(60, 60))
+    sources(images[:20], labels[:20], None, 2, image_size=(70, 70))
     assert "smaller than half" not in capsys.readouterr().out
 
 

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from transferkit._utils.console import Console
+from transferkit._utils.console import Console, speaking_to
 from transferkit.data.inputs.convert import as_source
 from transferkit.data.inputs.streams import is_stream
 from transferkit.data.quality.findings import Part, report_on
@@ -58,6 +58,8 @@ def check_data(
 
     Example:
         >>> import numpy as np
+
+    from transferkit._utils.console import Console, speaking_to
         >>> from transferkit import check_data
         >>> images = np.random.default_rng(0).integers(0, 255, (30, 32, 32, 3), dtype="uint8")
         >>> images[7] = images[2]
@@ -74,16 +76,16 @@ def check_data(
     """
     near, notes = _looks_for_near(near_duplicates)
     size = _pair(image_size)
-    console = Console(verbose)
     given: dict[str, Any] = {"training": (x, y)}
     for name, data in (("validation", validation_data), ("test", test_data)):
         if data is not None:
             given[name] = data if isinstance(data, tuple | list) and len(data) == 2 else (data, None)
     sources = _divided(_sources(given, channels, steps))
-    parts = {
-        name: Part(source, inspect_in_steps(source, console, channels=channels, has_thumbnails=near))
-        for name, source in sources.items()
-    }
+    with speaking_to(Console(verbose)):
+        parts = {
+            name: Part(source, inspect_in_steps(source, channels=channels, has_thumbnails=near))
+            for name, source in sources.items()
+        }
     return report_on(parts, size, notes)
 
 

@@ -8,6 +8,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
+from transferkit._utils import console
 from transferkit._utils.failures import reason_of
 from transferkit._utils.fingerprints import PRINT_BYTES, digest_file, digest_pixels
 from transferkit._utils.quiet import warnings_filtered
@@ -155,13 +156,12 @@ def find_unreadable(source, advance=lambda count: None, channels=3):
     return () if source.is_uniform else inspect_images(source, advance, channels=channels, has_prints=False).failures
 
 
-def keep_readable(source, on_bad_image, console, channels=3):
+def keep_readable(source, on_bad_image, channels=3):
     """Checks that every image of a source can be read.
 
     Args:
         source: A `Source`.
         on_bad_image: `"raise"`, or `"skip"` to go on without the unreadable ones.
-        console: Told about the progress, and about the images that are skipped.
         channels: Number of channels that images must have.
 
     Returns:
@@ -172,18 +172,18 @@ def keep_readable(source, on_bad_image, console, channels=3):
     """
     if source.is_uniform:
         return source
-    inspection = inspect_in_steps(source, console, channels=channels, has_prints=False)
-    refuse_unreadable(inspection, on_bad_image, console)
+    inspection = inspect_in_steps(source, channels=channels, has_prints=False)
+    refuse_unreadable(inspection, on_bad_image)
     return source.take(inspection.readable) if inspection.failures else source
 
 
-def inspect_in_steps(source, console, **wanted):
-    """Does what `inspect_images` does and shows the progress on a console."""
+def inspect_in_steps(source, **wanted):
+    """Does what `inspect_images` does and shows the progress."""
     with console.step("Checking images", len(source)) as advance:
         return inspect_images(source, advance, **wanted)
 
 
-def refuse_unreadable(inspection, on_bad_image, console):
+def refuse_unreadable(inspection, on_bad_image):
     """Raises or tells which images cannot be read; see `keep_readable`."""
     failures, count = inspection.failures, len(inspection.sizes)
     if not failures:
@@ -194,14 +194,13 @@ def refuse_unreadable(inspection, on_bad_image, console):
     console.note(f"Skipped {len(failures):,} of {plural(count, 'image')} that could not be read:\n{error.listing}")
 
 
-def without_broken(work, sources, on_bad_image, console, channels=3):
+def without_broken(work, sources, on_bad_image, channels=3):
     """Does what takes long with images that were checked, even if some of them break or vanish meanwhile.
 
     Args:
         work: Function of the sources. It raises `ImageReadError` where an image cannot be read any more.
         sources: Sequence of `Source` or `None`.
         on_bad_image: `"raise"`, or `"skip"` to begin again without the images that broke.
-        console: Told about the images that are skipped.
         channels: Number of channels that images must have.
 
     Returns:
@@ -217,18 +216,18 @@ def without_broken(work, sources, on_bad_image, console, channels=3):
         try:
             return work(*given), rows
         except ImageReadError as error:
-            kept = [_unbroken(source, error, on_bad_image, console, channels) for source in given]
+            kept = [_unbroken(source, error, on_bad_image, channels) for source in given]
             if all(row is None for row in kept):  # nobody can tell which it was
                 raise
         console.note("They broke after they had been checked. Starting again without them.")
         rows = [row if new is None else row[new] for row, new in zip(rows, kept, strict=True)]
 
 
-def _unbroken(source, error, on_bad_image, console, channels):
+def _unbroken(source, error, on_bad_image, channels):
     """Looks at images again after an error. Returns indices of those that can be read; `None`: all of them."""
     if source is None or source.is_uniform:
         return None
-    inspection = inspect_in_steps(source, console, channels=channels, has_prints=False)
+    inspection = inspect_in_steps(source, channels=channels, has_prints=False)
     failures = {index: (index, name, reason) for index, name, reason in inspection.failures}
     reasons = {name: reason for _, name, reason in error.failures}
     for index, path in enumerate(source.paths):
@@ -237,5 +236,5 @@ def _unbroken(source, error, on_bad_image, console, channels):
     if not failures:
         return None
     inspection = replace(inspection, failures=tuple(failures[index] for index in sorted(failures)))
-    refuse_unreadable(inspection, on_bad_image, console)
+    refuse_unreadable(inspection, on_bad_image)
     return inspection.readable

@@ -4,6 +4,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from transferkit._utils import console
 from transferkit._utils.text import plural
 from transferkit.exceptions import LeakError
 
@@ -19,13 +20,12 @@ def leaking_rows(report):
     return np.flatnonzero(np.isin(report.groups["training"], report.groups.get("validation", [])))
 
 
-def judge_leaks(report, on_leak, console):
+def judge_leaks(report, on_leak):
     """Does what `on_leak` says about training images that are duplicates of validation images.
 
     Args:
         report: A `DataReport` of `"training"` and perhaps `"validation"`.
         on_leak: `"warn"`, `"raise"` or `"drop"`.
-        console: Told about them.
 
     Returns:
         Indices of training images that are to be left out, `(m,)` int64.
@@ -59,7 +59,7 @@ def _pairs(report):
     return sorted(pairs)
 
 
-def tell_in_brief(report, image_size, console):
+def tell_in_brief(report, image_size):
     """Says in one line what else is unusual about training images, if anything.
 
     That many of them are small is said once in a process: it is so in every fold and every fit.
@@ -73,7 +73,7 @@ def tell_in_brief(report, image_size, console):
         findings.append(f"{plural(len(report.label_conflicts), 'group')} of duplicates with different labels")
     small = sum(map(len, report.small_images.values()))
     if small and small >= _MANY_SMALL * sum(report.counts.values()) and "small" not in _told:
-        if not console.is_silent:
+        if not console.is_silent():
             _told.add("small")
         findings.append(f"{plural(small, 'image')} smaller than half of {height} × {width} px")
     if findings:
