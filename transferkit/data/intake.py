@@ -10,7 +10,7 @@ from transferkit._utils.text import listing, plural
 from transferkit.data.checks import check_classes
 from transferkit.data.inputs.convert import as_source
 from transferkit.data.quality.duplicates import join_groups, without_large_groups
-from transferkit.data.quality.findings import Part, report_on
+from transferkit.data.quality.findings import Inspected, report_on
 from transferkit.data.quality.inspection import inspect_in_steps, keep_readable, refuse_unreadable
 from transferkit.data.quality.leaks import judge_leaks, tell_in_brief
 from transferkit.data.quality.similarity import has_imagehash
@@ -18,28 +18,28 @@ from transferkit.data.quality.similarity import has_imagehash
 _MOST_COMPARED = 20_000  # images among which `fit` looks for near-duplicates
 
 
-def labelled_source(x, y, on_bad_image, part=None, **options):
+def labelled_source(x, y, on_bad_image, subset=None, **options):
     """Makes a `Source` of images that can all be read, with labels.
 
     Args:
         x: Images; see `as_source`.
         y: Labels, or `None` for what brings its own.
         on_bad_image: `"raise"` or `"skip"`.
-        part: Where the user has divided the images, the part to take. Default: all.
+        subset: Where the user has divided the images, the subset to take. Default: all.
         **options: Further arguments of `as_source`.
 
     Raises:
-        ValueError: If there are no images of that part.
+        ValueError: If there are no images of that subset.
     """
-    source = _labelled(x, y, part, **options)
+    source = _labelled(x, y, subset, **options)
     return keep_readable(source, on_bad_image, options.get("channels", 3))
 
 
-def _labelled(x, y, part=None, **options):
+def _labelled(x, y, subset=None, **options):
     source = as_source(x, y, needs_labels=True, **options)
     for note in source.notes:
         console.note(note)
-    return source if part is None or source.parts is None else _part(source, part)
+    return source if subset is None or source.subsets is None else _subset(source, subset)
 
 
 def training_sources(x, y, validation_data, steps, *, on_bad_image, on_leak, image_size, channels=3, **columns):
@@ -68,7 +68,7 @@ def training_sources(x, y, validation_data, steps, *, on_bad_image, on_leak, ima
     their_x, their_y, weights = _unpack(validation_data)  # before a stream is read, which may take long
     training = _labelled(x, y, steps=steps[0], channels=channels, **columns)
     validation = None
-    if training.parts is not None:
+    if training.subsets is not None:
         training, validation = _divide(training, validation_data is not None)
     if validation_data is not None:
         with _named_in_errors("validation_data"):
@@ -108,17 +108,17 @@ def task_of(source):
 
 def _checked(sources, on_bad_image, on_leak, image_size, channels):
     """Looks at all images once. Returns the sources, without what has to go, and with duplicates in groups."""
-    parts = {}
+    inspected = {}
     # Thumbnails of many images would fill memory, and comparing them takes a while.
     compares = has_imagehash() and sum(map(len, sources.values())) <= _MOST_COMPARED
     for name, source in sources.items():
         inspection = inspect_in_steps(source, channels=channels, has_thumbnails=compares)
         refuse_unreadable(inspection, on_bad_image)
-        parts[name] = Part(source, inspection)
-    report = report_on(parts, image_size)
+        inspected[name] = Inspected(source, inspection)
+    report = report_on(inspected, image_size)
     left_out = judge_leaks(report, on_leak)
     tell_in_brief(report, image_size)
-    rows = {name: part.inspection.readable for name, part in parts.items()}
+    rows = {name: seen.inspection.readable for name, seen in inspected.items()}
     rows["training"] = np.setdiff1d(rows["training"], left_out)
     taken = {
         name: source.take(rows[name]) if len(rows[name]) < len(source) else source for name, source in sources.items()
@@ -163,29 +163,29 @@ def _named_in_errors(name):
 def _divide(source, has_validation):
     """Divides images as the user has divided them. Those to test on are left out."""
     if has_validation:
-        return _part(source, "training"), None
-    training, validation = (np.flatnonzero(source.parts == part) for part in ("training", "validation"))
+        return _subset(source, "training"), None
+    training, validation = (np.flatnonzero(source.subsets == name) for name in ("training", "validation"))
     if not len(training):
         raise ValueError(f"No images are there to train on. The parts of the data are: {_counts(source)}.")
     console.note(f"Divided as given: {_counts(source)}.")
     if not len(validation):
-        return _without_parts(source.take(training)), None
-    return _without_parts(source.take(training)), _without_parts(source.take(validation))
+        return _undivided(source.take(training)), None
+    return _undivided(source.take(training)), _undivided(source.take(validation))
 
 
-def _part(source, part):
-    """Takes one part of divided images."""
-    rows = np.flatnonzero(source.parts == part)
+def _subset(source, name):
+    """Takes one subset of divided images."""
+    rows = np.flatnonzero(source.subsets == name)
     if not len(rows):
-        raise ValueError(f"There are no images of the part {part!r}. The parts of the data are: {_counts(source)}.")
-    console.note(f"Took the part {part!r}: {len(rows):,} of {plural(len(source), 'image')}.")
-    return _without_parts(source.take(rows))
+        raise ValueError(f"There are no images of the part {name!r}. The parts of the data are: {_counts(source)}.")
+    console.note(f"Took the part {name!r}: {len(rows):,} of {plural(len(source), 'image')}.")
+    return _undivided(source.take(rows))
 
 
-def _without_parts(source):
-    return replace(source, parts=None)
+def _undivided(source):
+    return replace(source, subsets=None)
 
 
 def _counts(source):
-    names, counts = np.unique(source.parts, return_counts=True)
+    names, counts = np.unique(source.subsets, return_counts=True)
     return ", ".join(f"{count:,} {name}" for name, count in zip(names, counts, strict=True))

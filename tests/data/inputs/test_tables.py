@@ -43,7 +43,7 @@ def test_a_file_of_paths_and_labels(write, tmp_path):
     given = read_table(write('path,label,note\na.jpg,ant,"one, two"\nsub/b.jpg,bee,\n'))
     assert given.images == [str(tmp_path / "a.jpg"), str(tmp_path / "sub/b.jpg")]
     assert list(given.labels) == ["ant", "bee"]
-    assert given.sample_weight is given.groups is given.parts is None
+    assert given.sample_weight is given.groups is given.subsets is None
 
 
 def test_tabs_and_the_mark_that_excel_writes_first(write):
@@ -57,7 +57,7 @@ def test_all_columns_have_a_use(write):
     assert given.images == ["photos/a.jpg", "photos/b.jpg", "photos/c.jpg"]
     assert given.sample_weight.tolist() == [2, 0.5, 1]
     assert list(given.groups) == ["p1", "p2", "p2"]
-    assert given.parts == ["training", "validation", "test"]
+    assert given.subsets == ["training", "validation", "test"]
 
 
 @pytest.mark.parametrize("make", [Frame, lambda **columns: Table(columns)])

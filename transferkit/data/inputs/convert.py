@@ -12,7 +12,7 @@ from transferkit.data.inputs.keras_iterators import is_keras_iterator, read_kera
 from transferkit.data.inputs.raw_data import RawData
 from transferkit.data.inputs.streams import is_stream, read_stream
 from transferkit.data.inputs.tables import is_table, read_table
-from transferkit.data.labels.columns import as_groups, as_parts, as_weights
+from transferkit.data.labels.columns import as_groups, as_subsets, as_weights
 from transferkit.data.labels.targets import encode_targets
 from transferkit.data.source import Source
 
@@ -84,7 +84,7 @@ def as_source(x, y=None, *, sample_weight=None, groups=None, class_names=None, n
         **encoded,
         weights=as_weights(given.sample_weight if sample_weight is None else sample_weight, count),
         groups=as_groups(given.groups if groups is None else groups, count),
-        parts=as_parts(given.parts, count),
+        subsets=as_subsets(given.subsets, count),
         notes=given.notes,
         augmentation=given.augmentation,
     )
