@@ -50,10 +50,10 @@ def read_by_stream(folder, generator, epochs=1):
     """Epochs of the training stream, without augmentation if `generator` is `None`; several go through memory."""
     from transferkit.data.augmentation.augmentation import as_augmentation
     from transferkit.data.datasets import Targets, read_into_memory, training_batches
-    from transferkit.data.inputs.convert import as_source
+    from transferkit.data.inputs.convert import LABELLED, as_source
     from transferkit.data.resizing import ImageFormat
 
-    source = as_source(folder, needs_labels=True)
+    source = as_source(folder, label_rule=LABELLED)
     if epochs > 1:
         source = read_into_memory(source, ImageFormat(SIZE), BATCH_SIZE)
     targets = Targets(source.labels, len(source.class_names))

@@ -21,18 +21,18 @@ from transferkit.backbones.preprocessing import INTERPOLATION
 from transferkit.backbones.registry import get_backbone
 from transferkit.data.balance import Balance, Weighting
 from transferkit.data.checks import check_classes
-from transferkit.data.datasets import augmented_draws, resized_images
-from transferkit.data.inputs.convert import as_source
-from transferkit.data.intake import labelled_source, task_of, training_sources
+from transferkit.data.datasets import augmented_draws
+from transferkit.data.inputs.streams import Steps
+from transferkit.data.intake import Intake, task_of
 from transferkit.data.labels.targets import Task
-from transferkit.data.quality.inspection import find_unreadable, keep_readable, without_broken
+from transferkit.data.quality.inspection import refuse_unreadable
 from transferkit.data.quality.leaks import OnLeak
+from transferkit.data.reader import ImageReader
 from transferkit.data.resizing import ImageFormat, ResizeMode
 from transferkit.data.splits import Split
 from transferkit.evaluation.metrics import weighted_accuracy
 from transferkit.evaluation.multilabel import MultilabelReport, evaluate_labels
 from transferkit.evaluation.report import EvaluationReport, evaluate_probabilities
-from transferkit.exceptions import ImageReadError
 from transferkit.frozen.compiling import Engine
 from transferkit.frozen.precision import Precision
 from transferkit.frozen.prediction import Predictor
@@ -80,6 +80,11 @@ class FilePrediction(NamedTuple):
     path: str | None
     label: object
     probability: float
+
+
+def _readable(source, failures):
+    """Indices of the images that can be read."""
+    return np.setdiff1d(np.arange(len(source)), [index for index, _, _ in failures])
 
 
 class TransferClassifier(ClassifierMixin, BaseEstimator):
@@ -290,11 +295,11 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         backbone, image_format = self._checked()
         backbone.check_is_fresh()
         check_callbacks(callbacks)
-        source, validation_source = training_sources(
-            x, y, validation_data, (steps_per_epoch, validation_steps),
-            on_bad_image=self.on_bad_image, on_leak=self.on_leak, image_size=image_format.image_size,
-            channels=self.channels, sample_weight=sample_weight, groups=groups, task=self.task,
-        )  # fmt: skip
+        intake = Intake(ImageReader(image_format), self.on_bad_image, self.on_leak)
+        steps = steps_per_epoch, validation_steps
+        source, validation_source = intake.training_sources(
+            x, y, validation_data, steps, sample_weight=sample_weight, groups=groups, task=self.task
+        )
         self._say_what_is_known(backbone)
 
         def train(source, validation_source):
@@ -311,9 +316,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
                     train_classifier(components, phases, source, validation_source, settings),
                 )
 
-        (components, phases, outcome), _ = without_broken(
-            train, (source, validation_source), self.on_bad_image, self.channels
-        )
+        sources = source, validation_source
+        components, phases, outcome = intake.reader.without_broken(train, sources, self.on_bad_image)
         self.model_, self._predictor = components.whole, None
         self.classes_ = source.class_names
         self.backbone_ = backbone
@@ -352,9 +356,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         For arguments and errors see `predict`.
         """
         check_is_fitted(self, "model_")
-        channels = self.image_format_.channels
-        source = as_source(x, steps=steps, steps_name="steps", channels=channels)
-        return self._probabilities(keep_readable(source, "raise", channels), "raise")[0]
+        source = ImageReader(self.image_format_).source(x, steps=Steps(steps, "steps"))
+        return self._probabilities(source, "raise")[0]
 
     @_heard
     def predict_files(self, x: Any, *, steps: int | None = None) -> list[FilePrediction]:
@@ -371,15 +374,10 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             `pandas.DataFrame(result)` makes a table of it.
         """
         check_is_fitted(self, "model_")
-        channels = self.image_format_.channels
-        source = as_source(x, steps=steps, steps_name="steps", channels=channels)
-        failures = [] if source.is_uniform else find_unreadable(source, channels=channels)
-        if failures and (self.on_bad_image == "raise" or len(failures) == len(source)):
-            raise ImageReadError(failures, len(source))
-        readable = np.setdiff1d(np.arange(len(source)), [index for index, _, _ in failures])
+        source = ImageReader(self.image_format_).source(x, steps=Steps(steps, "steps"))
+        probabilities, failures = self._probabilities(source, self.on_bad_image)
         result = [FilePrediction(path, None, float("nan")) for path in source.paths]
-        probabilities, rows = self._probabilities(source.take(readable), self.on_bad_image)
-        for index, row in zip(readable[rows], probabilities, strict=True):
+        for index, row in zip(_readable(source, failures), probabilities, strict=True):
             result[index] = FilePrediction(result[index].path, *self._label_and_probability(row))
         return result
 
@@ -500,10 +498,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         is_fitted = hasattr(self, "model_")
         if not is_fitted:
             backbone.check_is_fresh()
-        source = labelled_source(
-            x, y, self.on_bad_image, "training", class_names=self.classes_ if is_fitted else None,
-            channels=self.channels, task=self.task_ if is_fitted else self.task,
-        )  # fmt: skip
+        intake = Intake(ImageReader(image_format), self.on_bad_image)
+        known = {"class_names": self.classes_, "task": self.task_} if is_fitted else {"task": self.task}
+        source = intake.reader.keep_readable(intake.labelled(x, y, "training", **known), self.on_bad_image)
         with python_random_seeded(self.seed):
             components = self._build_components(backbone, image_format, source)
             if is_fitted:
@@ -529,9 +526,10 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             A `matplotlib.figure.Figure`, which notebooks show as the value of a cell and `figure.savefig(path)` writes.
         """
         _, image_format = self._checked()
-        source = as_source(x, channels=self.channels)
+        reader = ImageReader(image_format)
+        source = reader.source(x)
         augmenter, _ = find_augmenter(self.augmentation, self.seed, self.channels)
-        images = resized_images(source.take(np.arange(min(len(source), 8))), image_format)
+        images = reader.resized(source.take(np.arange(min(len(source), 8))))
         draws = augmented_draws(images, augmenter, copies, self.seed)
         return draw_grid(np.stack([images, *draws], axis=1), ["as it is", *(f"draw {n + 1}" for n in range(copies))])
 
@@ -656,26 +654,24 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             return evaluate_labels(source.targets, probabilities, self.thresholds_, self.classes_)
         return evaluate_probabilities(source.labels, probabilities, self.classes_)
 
-    def _judge(self, x, y, **options):
+    def _judge(self, x, y, steps=None, **options):
         """Returns labelled images, as a `Source`, and their probabilities."""
-        source = labelled_source(
-            x, y, self.on_bad_image, "test", class_names=self.classes_, steps_name="steps",
-            channels=self.image_format_.channels, task=self.task_, **options,
-        )  # fmt: skip
-        probabilities, rows = self._probabilities(source, self.on_bad_image)
-        return source.take(rows) if len(rows) < len(source) else source, probabilities
+        intake = Intake(ImageReader(self.image_format_))
+        steps = Steps(steps, "steps")
+        source = intake.labelled(x, y, "test", class_names=self.classes_, task=self.task_, steps=steps, **options)
+        probabilities, failures = self._probabilities(source, self.on_bad_image)
+        refuse_unreadable(failures, len(source), self.on_bad_image)
+        return source.take(_readable(source, failures)) if failures else source, probabilities
 
     def _probabilities(self, source, on_bad_image):
-        """Returns the probabilities of the images that do not break meanwhile, and their indices."""
+        """Returns the probabilities of the images that can be read, and `(index, name, reason)` of the others."""
         if getattr(self, "_predictor", None) is None:
             self._predictor = Predictor(self.model_, self.backbone_, self.image_format_)
 
-        def predict(source):
-            with console.step("Predicting", len(source)) as advance:
-                return self._predictor.predict(source, self.batch_size, advance)
-
-        probabilities, (rows,) = without_broken(predict, (source,), on_bad_image, self.image_format_.channels)
-        return probabilities, rows
+        with console.step("Predicting", len(source)) as advance:
+            if on_bad_image == "skip":
+                return self._predictor.predict_readable(source, self.batch_size, advance)
+            return self._predictor.predict(source, self.batch_size, advance), ()
 
     def __getstate__(self):
         """What is pickled: all but what predictions have compiled."""

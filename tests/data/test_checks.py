@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from transferkit.data.checks import check_classes
-from transferkit.data.inputs.convert import as_source
+from transferkit.data.inputs.convert import LabelRule, as_source
 
 
 def source_of(labels):
@@ -19,7 +19,8 @@ def test_one_class_is_refused():
 
 
 def test_classes_with_one_image_and_with_none_are_named():
-    source = as_source(np.zeros((4, 4, 4, 3), "uint8"), ["a", "a", "b", "d"], class_names=["a", "b", "c", "d"])
+    rule = LabelRule(["a", "b", "c", "d"])
+    source = as_source(np.zeros((4, 4, 4, 3), "uint8"), ["a", "a", "b", "d"], label_rule=rule)
     missing, single = check_classes(source)
     assert missing == "There are no images of: c."
     assert single == "Trained on, but not validated, with one image only: b, d."

@@ -17,7 +17,7 @@ from transferkit.data.datasets import (
     training_batches,
     validation_batches,
 )
-from transferkit.data.inputs.convert import as_source
+from transferkit.data.inputs.convert import LABELLED, as_source
 from transferkit.data.resizing import ImageFormat
 
 
@@ -168,7 +168,7 @@ def numbered(count=11, kind="array", dtype="uint8"):
     images = np.zeros((count, 6, 8, 3), dtype) + np.arange(count, dtype=dtype)[:, None, None, None]
     if kind == "list":
         images = [np.full((6 + i % 2, 8, 3), i, dtype) for i in range(count)]
-    return as_source(images, np.arange(count) % 3, needs_labels=True)
+    return as_source(images, np.arange(count) % 3, label_rule=LABELLED)
 
 
 def stream(source, targets=None, batch_size=4, image_size=(6, 8), seed=5, epochs=1, **options):
@@ -209,7 +209,7 @@ def test_every_image_comes_once_an_epoch_with_its_label_and_in_another_order(kin
 
 def test_paths_give_the_same_stream_as_arrays(images, image_paths, labels):
     from_paths, from_array = (
-        stream(as_source(x, labels, needs_labels=True), image_size=(10, 12)) for x in (image_paths, images)
+        stream(as_source(x, labels, label_rule=LABELLED), image_size=(10, 12)) for x in (image_paths, images)
     )
     for one, other in zip(from_paths, from_array, strict=True):
         assert one[0] == pytest.approx(other[0], abs=1e-3)
@@ -219,7 +219,7 @@ def test_paths_give_the_same_stream_as_arrays(images, image_paths, labels):
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 def test_gray_and_float_arrays_are_welcome(dtype):
     x = np.arange(5, dtype=dtype)[:, None, None] + np.zeros((5, 6, 8), dtype)
-    (batch, _), *_ = stream(as_source(x, np.arange(5) % 3, needs_labels=True), batch_size=5)
+    (batch, _), *_ = stream(as_source(x, np.arange(5) % 3, label_rule=LABELLED), batch_size=5)
     assert batch.shape == (5, 6, 8, 3)
     assert sorted(batch[:, 0, 0, 0].round()) == [0, 1, 2, 3, 4]
 
@@ -237,7 +237,7 @@ def test_the_number_of_batches_is_known():
 def test_validation_images_come_in_order_as_they_are_resized_like_the_model_would(kind):
     rng, source = np.random.default_rng(0), numbered(kind=kind)
     pixels = rng.integers(0, 256, (5, 9, 7, 3)).astype("uint8")
-    noisy = as_source(pixels if kind == "array" else list(pixels), np.arange(5) % 3, needs_labels=True)
+    noisy = as_source(pixels if kind == "array" else list(pixels), np.arange(5) % 3, label_rule=LABELLED)
     targets = Targets(source.labels, 3, WEIGHTS[source.labels])
     with validation_batches(source, targets, ImageFormat((6, 8)), 4) as batches:
         found = arrays(batches)

@@ -8,7 +8,7 @@ from transferkit import Head, Phase, TransferClassifier
 from transferkit._utils.fingerprints import fingerprint_images
 from transferkit.data.datasets import Targets, stream_images, training_batches
 from transferkit.data.inputs import spool
-from transferkit.data.inputs.convert import as_source
+from transferkit.data.inputs.convert import LABELLED, as_source
 from transferkit.data.quality.inspection import inspect_images
 from transferkit.data.resizing import ImageFormat
 
@@ -23,7 +23,7 @@ def spooled(monkeypatch, pixels):
     """A source of a stream that does not fit into memory."""
     monkeypatch.setattr(spool, "free_memory", lambda: 100_000)
     dataset = tf.data.Dataset.from_tensor_slices((pixels, np.arange(40) % 2)).batch(4)
-    source = as_source(dataset, needs_labels=True)
+    source = as_source(dataset, label_rule=LABELLED)
     assert isinstance(source.images, np.memmap)
     return source
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from transferkit._utils.failures import reason_of
 from transferkit.data.augmentation.mixing import mix
-from transferkit.data.readers import read_pixels, to_channels
+from transferkit.data.decoder import bombs_refused
 from transferkit.data.resizing import resize_image, resize_images
 from transferkit.exceptions import ImageReadError
 
@@ -35,9 +35,57 @@ def stream_images(source, image_format, batch_size):
     """
     if source.is_uniform:
         for start in range(0, len(source), batch_size):
-            yield to_channels(source.images[start : start + batch_size], image_format.channels)
+            yield image_format.decoder.convert(source.images[start : start + batch_size])
         return
     yield from _resized_batches(source, image_format, batch_size)
+
+
+class ReadableImages:
+    """The images of a source that can be read, in batches as of `stream_images`; the others are left out.
+
+    Each image is read once, so that nobody has to look beforehand whether it can be.
+
+    Args:
+        source: A `Source`.
+        image_format: The `ImageFormat`.
+        batch_size: Images a batch; the last may be smaller.
+    """
+
+    def __init__(self, source, image_format, batch_size):
+        self._source = source
+        self._format = image_format
+        self._batch_size = batch_size
+        self._reader = None
+
+    @property
+    def failures(self):
+        """Tuple of `(index, name, reason)`, one for each image that was left out so far, in order."""
+        return () if self._reader is None else self._reader.left_out
+
+    def __iter__(self):
+        if self._source.is_uniform:
+            return stream_images(self._source, self._format, self._batch_size)
+        self._reader = _Reader(self._source, self._format)
+        return self._batches(self._reader)
+
+    def _batches(self, reader):
+        @tf.autograph.experimental.do_not_convert
+        def load(index):
+            return reader.load_if_readable(index)
+
+        @tf.autograph.experimental.do_not_convert
+        def is_read(_, is_read):
+            return is_read
+
+        @tf.autograph.experimental.do_not_convert
+        def pixels_of(pixels, _):
+            return pixels
+
+        # Too many pixels are a reason to leave an image out, as they are when images are inspected.
+        with bombs_refused(), reader.open():
+            indices = tf.data.Dataset.range(len(self._source))
+            images = indices.map(load, num_parallel_calls=_READERS).filter(is_read).map(pixels_of)
+            yield from _fixed(images.batch(self._batch_size).prefetch(2))
 
 
 def resized_images(source, image_format):
@@ -133,8 +181,15 @@ class _Reader:
     def __init__(self, source, image_format, rounded=False):
         self._source = source
         self._format = image_format
+        self._decoder = image_format.decoder
         self._rounded = rounded
         self._failures = {}
+        self._left_out = {}
+
+    @property
+    def left_out(self):
+        """Tuple of `(index, name, reason)`, one for each image that `load_if_readable` could not read, in order."""
+        return tuple((index, *self._left_out[index]) for index in sorted(self._left_out))
 
     @contextmanager
     def open(self):
@@ -155,18 +210,33 @@ class _Reader:
         pixels = tf.numpy_function(self._read, [index], tf.uint8 if self._rounded else tf.float32)
         return tf.ensure_shape(pixels, self._format.shape)
 
+    def load_if_readable(self, index):
+        """The tensor of one image, or of one that is black in its place, and whether it could be read."""
+        _keep_freed_memory()
+        pixels, is_read = tf.numpy_function(self._read_or_leave_out, [index], (tf.float32, tf.bool))
+        return tf.ensure_shape(pixels, self._format.shape), tf.ensure_shape(is_read, ())
+
+    def _read_or_leave_out(self, index):
+        try:
+            return self._read(index), True
+        except Exception:
+            if int(index) not in self._failures:  # it is not the image that is wrong
+                raise
+            self._left_out[int(index)] = self._failures.pop(int(index))
+            return np.zeros(self._format.shape, "float32"), False
+
     def _read(self, index):
-        source, image_format = self._source, self._format
+        source = self._source
         if source is None:
             raise RuntimeError("The stream was closed.")
         try:
-            pixels = read_pixels(source.images[index], image_format.channels, image_format.background_levels)
+            pixels = self._decoder.decode(source.images[index])
         except MemoryError:
             raise
         except Exception as error:
             self._failures[int(index)] = source.name(index), reason_of(error)
             raise
-        pixels = resize_image(pixels, image_format)
+        pixels = resize_image(pixels, self._format)
         return np.rint(pixels).clip(0, 255).astype("uint8") if self._rounded else pixels
 
 
@@ -350,7 +420,7 @@ def _with_length(stream, num_batches):
 @contextmanager
 def _labelled_images(source, targets, image_format, batch_size):
     """Yields a function from the rows of one epoch, in order, to a dataset of their `(images, labels)` in batches."""
-    box, reader = [source.images, targets], _Reader(source, image_format)
+    box, reader, decoder = [source.images, targets], _Reader(source, image_format), image_format.decoder
 
     @tf.autograph.experimental.do_not_convert
     def load_image(row):
@@ -359,7 +429,7 @@ def _labelled_images(source, targets, image_format, batch_size):
     @tf.autograph.experimental.do_not_convert
     def load_batch(rows):
         def read(rows):
-            return resize_images(to_channels(box[0][rows], image_format.channels), image_format)
+            return resize_images(decoder.convert(box[0][rows]), image_format)
 
         pixels = tf.numpy_function(read, [rows], tf.float32)
         return rows, tf.ensure_shape(pixels, (None, *image_format.shape))

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from transferkit import Table
-from transferkit.data.inputs.convert import as_source
+from transferkit.data.inputs.convert import LABELLED, as_source
 from transferkit.data.inputs.tables import is_table, read_table
 
 
@@ -166,7 +166,7 @@ def test_empty_cells_are_no_class_and_no_group(write, tmp_path, images):
         keras.utils.save_img(tmp_path / f"{name}.png", images[0])
     path = write("path,label,patient\na.png,ant,\nb.png,,p1\n")
     with pytest.raises(ValueError, match="Labels are missing: 1 of 2, the first at position 1"):
-        as_source(path, needs_labels=True)
+        as_source(path, label_rule=LABELLED)
     with pytest.raises(ValueError, match="`groups` are missing for 1 of 2 images, the first at position 0"):
         as_source(Table(path, group="patient"))
     assert as_source(path).labels is None  # as `predict` reads it, which needs none

@@ -5,8 +5,9 @@ from typing import Any, Literal
 import numpy as np
 
 from transferkit._utils.console import Console, speaking_to
-from transferkit.data.inputs.convert import as_source
-from transferkit.data.inputs.streams import is_stream
+from transferkit.data.decoder import Decoder
+from transferkit.data.inputs.convert import LabelRule, as_source
+from transferkit.data.inputs.streams import Steps, is_stream
 from transferkit.data.quality.findings import Inspected, report_on
 from transferkit.data.quality.inspection import inspect_in_steps
 from transferkit.data.quality.report import DataReport
@@ -79,10 +80,11 @@ def check_data(
     for name, data in (("validation", validation_data), ("test", test_data)):
         if data is not None:
             given[name] = data if isinstance(data, tuple | list) and len(data) == 2 else (data, None)
-    sources = _divided(_sources(given, channels, steps))
+    decoder = Decoder(channels)
+    sources = _divided(_sources(given, decoder, steps))
     with speaking_to(Console(verbose)):
         inspected = {
-            name: Inspected(source, inspect_in_steps(source, channels=channels, has_thumbnails=near))
+            name: Inspected(source, inspect_in_steps(source, decoder, has_thumbnails=near))
             for name, source in sources.items()
         }
     return report_on(inspected, size, notes)
@@ -119,13 +121,12 @@ def _divided(sources):
     return {name: source.take(np.flatnonzero(source.subsets == name)) for name in _SUBSETS if name in source.subsets}
 
 
-def _sources(given, channels, steps):
+def _sources(given, decoder, steps):
     """Reads each subset, with labels where there are any, of the same kind in all of them."""
     sources, task = {}, "auto"
     for name, (x, y) in given.items():
-        sources[name] = as_source(
-            x, y, needs_labels=None if y is None else True, task=task, channels=channels,
-            steps=steps if is_stream(x) else None, steps_name="steps",
-        )  # fmt: skip
+        rule = LabelRule(task=task, is_required=None if y is None else True)
+        own_steps = Steps(steps if is_stream(x) else None, "steps")
+        sources[name] = as_source(x, y, label_rule=rule, decoder=decoder, steps=own_steps)
         task = "multilabel" if sources[name].is_multilabel else task
     return sources

@@ -1,4 +1,4 @@
-"""From one image, wherever it is, to RGB pixels. Training and prediction read through here, so they see the same."""
+"""From one image, wherever it is, to pixels. Training and prediction read through here, so they see the same."""
 
 import os
 import stat
@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT
 
+from transferkit._utils.quiet import warnings_filtered
+
 _WHITE = (255, 255, 255)
 _DEEP_FORMATS = ("PNG", "PPM")  # whose mode "I" always means 16 bits; newer versions of Pillow say "I;16"
 _WHITE_IS_ZERO = 0  # photometric interpretation in a TIFF file
@@ -19,40 +21,148 @@ _turn = RLock()
 _locks = [RLock() for _ in range(256)]  # more than threads, so that different images hardly ever wait for each other
 
 
-def read_pixels(image, channels=3, background=_WHITE):
-    """Reads one image.
+@dataclass(frozen=True)
+class Decoder:
+    """Turns images, wherever they are, into pixels with a given number of channels.
 
-    The orientation in EXIF is applied. Of several pages or frames, the first is read. 12, 16 or 32 bits become 8: the
-    brightest level that the file declares to be possible, whether it occurs or not, becomes 255. Gray levels that are
-    floats must be in `[0, 255]`.
+    Attributes:
+        channels: Number of channels. 3 are RGB, which gray images become, too. For 1, images must be gray. For other
+            numbers, images must have that number; TIFF files then are read by tifffile, and 16 bits are not rounded.
+        background: Level of each channel where an image is transparent.
+    """
+
+    channels: int = 3
+    background: tuple[int, ...] = _WHITE
+
+    @property
+    def is_multispectral(self):
+        """Whether the channels are neither gray nor RGB."""
+        return self.channels not in (1, 3)
+
+    @property
+    def accepted(self):
+        """Numbers of channels that arrays may have."""
+        return (1, 3) if self.channels == 3 else (self.channels,)
+
+    def decode(self, image):
+        """Reads one image.
+
+        The orientation in EXIF is applied. Of several pages or frames, the first is read. 12, 16 or 32 bits become 8:
+        the brightest level that the file declares to be possible, whether it occurs or not, becomes 255. Gray levels
+        that are floats must be in `[0, 255]`.
+
+        Args:
+            image: Path, PIL image, or array `(height, width)` or `(height, width, channels)` in `[0, 255]`.
+
+        Returns:
+            Pixels `(height, width, channels)` in `[0, 255]`, float32 for floats and for 16 bits of multi-spectral
+            images, uint8 for everything else.
+
+        Raises:
+            OSError: If a file is none, is empty, or cannot be decoded. Pillow's other errors pass through.
+        """
+        if isinstance(image, np.ndarray):
+            return self.convert(with_channels(image))
+        if isinstance(image, Image.Image):
+            levels = _levels_of(image)
+            # Pillow decodes an image when it is first used: by one thread, if it is listed twice.
+            with _locks[id(image) // 16 % len(_locks)]:
+                upright = ImageOps.exif_transpose(image)
+            return self._pixels_of(upright, levels)
+        size_of_file(image)
+        if self.reads_as_array(image):
+            return self.decode_array(image, image)
+        with Image.open(image) as opened, patience_with(opened):
+            levels = _levels_of(opened)
+            ImageOps.exif_transpose(opened, in_place=True)
+            return self._pixels_of(opened, levels)
+
+    def reads_as_array(self, path):
+        """Whether a file is not Pillow's to read: a `.npy` file, or a TIFF file of other than 1 or 3 channels."""
+        suffix = os.path.splitext(path)[1].lower()
+        return suffix == ".npy" or (suffix in (".tif", ".tiff") and self.is_multispectral)
+
+    def decode_array(self, file, path):
+        """Reads a `.npy` file, or the first page of a TIFF file of any number of channels.
+
+        Args:
+            file: Path, or the opened file.
+            path: Its path.
+
+        Returns:
+            Pixels as of `decode`.
+        """
+        is_tiff = os.path.splitext(path)[1].lower() != ".npy"
+        array = with_channels(_read_tiff(file) if is_tiff else np.load(file, allow_pickle=False))
+        self.check(array, "the array")
+        return self.convert(array)
+
+    def convert(self, array):
+        """Brings arrays `(…, height, width, channels)` to uint8 or float32, and gray ones to RGB if that is wanted."""
+        if self.is_multispectral and is_16_bit(array):
+            return array.astype("float32") / 257
+        array = array.astype("float32" if array.dtype.kind == "f" else "uint8", copy=False)
+        return np.repeat(array, 3, axis=-1) if array.shape[-1] == 1 and self.channels == 3 else array
+
+    def check(self, array, name="`x`", brightest=None):
+        """Checks that an array `(…, height, width, channels)` holds pixels as the library takes them.
+
+        Args:
+            array: The pixels.
+            name: What to call it in an error.
+            brightest: Largest value of all the images it belongs to; default: its own.
+
+        Raises:
+            TypeError: If it holds no numbers; true and false are none.
+            ValueError: If it has other channels, NaN or infinite values, or values outside `[0, 255]`, or if it
+                is float and `brightest` is at most 1.
+        """
+        if array.dtype.kind not in "uif":
+            raise TypeError(f"{name} must hold numbers. Received: dtype {array.dtype}.")
+        if array.shape[-1] not in self.accepted:
+            raise ValueError(
+                f"{name} must have {self._expected}, last in its shape. "
+                f"Received: {array.shape[-1]} channels, shape {array.shape}.{self._advice(array.shape)}"
+            )
+        if array.size == 0:
+            raise ValueError(f"{name} is empty. Received: shape {array.shape}.")
+        if array.dtype != np.uint8 and not (self.is_multispectral and is_16_bit(array)):
+            _check_range(array, name, brightest)
+
+    @property
+    def _expected(self):
+        return "1 (gray) or 3 (RGB) channels" if self.channels == 3 else f"{self.channels} channels, as `channels` says"
+
+    def _advice(self, shape):
+        if len(shape) >= 3 and shape[-3] in self.accepted:
+            return " Move the channels last by `np.moveaxis(x, -3, -1)`."
+        if self.channels == 3 and shape[-1] == 4:
+            return " Leave out transparency by `x[..., :3]`, or give `channels=4` if all four are colours."
+        return f" Give `channels={shape[-1]}` to `TransferClassifier` if these are multi-spectral images."
+
+    def _pixels_of(self, image, levels):
+        """Pixels of a PIL image with as many channels as asked for."""
+        if self.channels == 3:
+            return _rgb(image, self.background, levels)
+        bands = len(image.getbands())
+        if self.channels == 1 and (image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I")):
+            return _rgb(image, self.background[:1] * 3, levels)[..., :1]
+        if self.channels == 1 or bands != self.channels:
+            raise ValueError(f"it has {bands} channels ({image.mode}), but `channels={self.channels}` was asked for")
+        return np.asarray(image)
+
+
+RGB = Decoder()
+"""The `Decoder` of what most images are."""
+
+
+def bombs_refused(*filters):
+    """Makes Pillow refuse images beyond `PIL.Image.MAX_IMAGE_PIXELS`, in all threads.
 
     Args:
-        image: Path, PIL image, or array `(height, width)` or `(height, width, channels)` in `[0, 255]`.
-        channels: Number of channels. 3 are RGB, which gray images become, too. For 1, images must be gray. For other
-            numbers, images must have so many; TIFF files then are read by tifffile, and 16 bits are not rounded.
-        background: Level of each channel where an image is transparent.
-
-    Returns:
-        Pixels `(height, width, channels)` in `[0, 255]`, float32 for floats and for 16 bits of multi-spectral images,
-        uint8 for everything else.
-
-    Raises:
-        OSError: If a file is none, is empty, or cannot be decoded. Pillow's other errors pass through.
+        filters: What else to do about warnings; see `warnings_filtered`.
     """
-    if isinstance(image, np.ndarray):
-        return to_channels(with_channels(image), channels)
-    if isinstance(image, Image.Image):
-        levels = _levels_of(image)
-        with _locks[id(image) // 16 % len(_locks)]:  # decoded when first used: by one thread, if it is listed twice
-            upright = ImageOps.exif_transpose(image)
-        return _channels_of(upright, channels, background, levels)
-    size_of_file(image)
-    if is_array_file(image, channels):
-        return read_array(image, image, channels)
-    with Image.open(image) as opened, patience_with(opened):
-        levels = _levels_of(opened)
-        ImageOps.exif_transpose(opened, in_place=True)
-        return _channels_of(opened, channels, background, levels)
+    return warnings_filtered(("error", Image.DecompressionBombWarning), *filters)
 
 
 def size_of_file(path):
@@ -68,51 +178,14 @@ def size_of_file(path):
     return status.st_size
 
 
-def is_array_file(path, channels):
-    """Whether a file is not Pillow's to read: a `.npy` file, or a TIFF file of other than 1 or 3 channels."""
-    suffix = os.path.splitext(path)[1].lower()
-    return suffix == ".npy" or (suffix in (".tif", ".tiff") and is_multispectral(channels))
-
-
 def patience_with(opened):
     """Returns a context in which to decode an opened PIL image: a large one waits for its turn, to bound the memory."""
     return _turn if opened.width * opened.height > _LARGE_PIXELS else nullcontext()
 
 
-def is_multispectral(channels):
-    """Whether so many channels are neither gray nor RGB."""
-    return channels not in (1, 3)
-
-
-def to_channels(array, channels=3):
-    """Brings arrays `(…, height, width, channels)` to uint8 or float32, and gray ones to RGB if 3 are asked for."""
-    if is_multispectral(channels) and is_16_bit(array):
-        return array.astype("float32") / 257
-    array = array.astype("float32" if array.dtype.kind == "f" else "uint8", copy=False)
-    return np.repeat(array, 3, axis=-1) if array.shape[-1] == 1 and channels == 3 else array
-
-
 def is_16_bit(array):
     """Whether an array holds unsigned numbers of 16 bits."""
     return array.dtype.kind == "u" and array.dtype.itemsize == 2
-
-
-def read_array(file, path, channels):
-    """Reads a `.npy` file, or the first page of a TIFF file of any number of channels.
-
-    Args:
-        file: Path, or the opened file.
-        path: Its path.
-        channels: Number of channels that it must have.
-
-    Returns:
-        Pixels as of `read_pixels`.
-    """
-    is_tiff = os.path.splitext(path)[1].lower() != ".npy"
-    array = _read_tiff(file) if is_tiff else np.load(file, allow_pickle=False)
-    array = with_channels(array)
-    check_pixels(array, "the array", channels=channels)
-    return to_channels(array, channels)
 
 
 def with_channels(array):
@@ -168,18 +241,6 @@ def _levels_of(image):
     return _Levels(2**16 - 1 if image.mode.startswith("I;16") or image.format in _DEEP_FORMATS else None)
 
 
-def _channels_of(image, channels, background, levels):
-    """Pixels of a PIL image with as many channels as asked for."""
-    if channels == 3:
-        return _rgb(image, background, levels)
-    bands = len(image.getbands())
-    if channels == 1 and (image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I")):
-        return _rgb(image, background[:1] * 3, levels)[..., :1]
-    if channels == 1 or bands != channels:
-        raise ValueError(f"it has {bands} channels ({image.mode}), but `channels={channels}` was asked for")
-    return np.asarray(image)
-
-
 def _rgb(image, background, levels):
     """Turns a PIL image into RGB on a background; deep gray levels are scaled to 8 bits."""
     if levels is not None:
@@ -194,7 +255,7 @@ def _rgb_of_deep(image, background, levels):
     stored = np.asarray(image)
     if levels.most == 2**32 - 1:
         stored = stored.view("uint32")  # Pillow knows signed ones only
-    pixels = to_channels(_eight_bits(stored, levels)[..., np.newaxis])
+    pixels = np.repeat(_eight_bits(stored, levels)[..., np.newaxis], 3, axis=-1)
     level = image.info.get("transparency")  # of a PNG file: one gray level, as it is stored
     if level is not None:
         pixels[stored == level] = background
@@ -221,47 +282,6 @@ def _eight_bits(stored, levels):
     pixels = stored.astype("float32" if levels.most < 2**16 else "float64") / step
     pixels = np.clip(pixels, 0, 255).round().astype("uint8")
     return 255 - pixels if levels.white_is_zero else pixels
-
-
-def check_pixels(array, name="`x`", brightest=None, channels=3):
-    """Checks that an array `(…, height, width, channels)` holds pixels as the library takes them.
-
-    Args:
-        array: The pixels.
-        name: What to call it in an error.
-        brightest: Largest value of all the images it belongs to; default: its own.
-        channels: Number of channels asked for; for 3, gray images are welcome, too.
-
-    Raises:
-        TypeError: If it holds no numbers; true and false are none.
-        ValueError: If it has other channels, NaN or infinite values, or values outside `[0, 255]`, or if it
-            is float and `brightest` is at most 1.
-    """
-    if array.dtype.kind not in "uif":
-        raise TypeError(f"{name} must hold numbers. Received: dtype {array.dtype}.")
-    if array.shape[-1] not in accepted_channels(channels):
-        expected = "1 (gray) or 3 (RGB) channels" if channels == 3 else f"{channels} channels, as `channels` says"
-        raise ValueError(
-            f"{name} must have {expected}, last in its shape. "
-            f"Received: {array.shape[-1]} channels, shape {array.shape}.{_channel_advice(array.shape, channels)}"
-        )
-    if array.size == 0:
-        raise ValueError(f"{name} is empty. Received: shape {array.shape}.")
-    if array.dtype != np.uint8 and not (is_multispectral(channels) and is_16_bit(array)):
-        _check_range(array, name, brightest)
-
-
-def accepted_channels(channels):
-    """Numbers of channels that arrays may have where `channels` are asked for."""
-    return (1, 3) if channels == 3 else (channels,)
-
-
-def _channel_advice(shape, channels):
-    if len(shape) >= 3 and shape[-3] in accepted_channels(channels):
-        return " Move the channels last by `np.moveaxis(x, -3, -1)`."
-    if channels == 3 and shape[-1] == 4:
-        return " Leave out transparency by `x[..., :3]`, or give `channels=4` if all four are colours."
-    return f" Give `channels={shape[-1]}` to `TransferClassifier` if these are multi-spectral images."
 
 
 def _check_range(array, name, brightest):
