@@ -53,9 +53,12 @@ def build_components(backbone, network, image_format, head, num_classes, seed, a
         `Components`.
     """
     preprocessing = backbone.build_preprocessing(
-        image_format.image_size, resize=image_format.resize, background=image_format.background_levels,
+        image_format.image_size,
+        resize=image_format.resize,
+        background=image_format.background_levels,
         channels=image_format.channels,
-    )  # fmt: skip
+        interpolation=image_format.interpolation,
+    )
     pooling = build_pooling(head.pooling, network.output_shape[1:])
     dense = build_dense(head, pooling.output_shape[1], num_classes, seed=seed, activation=activation)
     joined = build_head(pooling, dense)
