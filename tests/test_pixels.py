@@ -81,7 +81,7 @@ def fitted(tiny_backbone, odd_images, tmp_path_factory, in_fresh_process):
 @pytest.mark.parametrize("form", FORMS)
 def test_files_arrays_the_model_and_plain_keras_agree(fitted, odd_images, form):
     clf, folder = fitted[form]
-    images = with_channels(odd_images, clf.channels)[:3]
+    images = with_channels(odd_images, clf.image_format_.channels)[:3]
     paths = [write(folder / f"{number}.png", pixels) for number, pixels in enumerate(images)]
     expected = clf.predict_proba(paths)
     assert np.ptp(expected) > 0.01  # or all would agree on nothing
