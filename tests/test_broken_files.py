@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from transferkit import Phase, TransferClassifier
+from transferkit import Checks, Compute, Phase, TransferClassifier
 from transferkit.data.intake import Intake
 from transferkit.exceptions import ImageReadError
 
@@ -44,9 +44,9 @@ def spoil(folder):
 
 FITS = {
     "features, kept": {},
-    "features, not kept": {"cache": False},
-    "images in memory": {"schedule": [Phase("all", epochs=2)], "cache": False},
-    "images, read once": {"schedule": [Phase("all", epochs=1)], "cache": False},
+    "features, not kept": {"compute": Compute(cache=False)},
+    "images in memory": {"schedule": [Phase("all", epochs=2)], "compute": Compute(cache=False)},
+    "images, read once": {"schedule": [Phase("all", epochs=1)], "compute": Compute(cache=False)},
 }
 
 
@@ -65,7 +65,7 @@ def test_files_that_break_are_skipped_as_if_they_had_been_broken_before(
     name, folder, spoil_after, tiny_backbone, images, capsys
 ):
     def fitted():
-        clf = TransferClassifier(tiny_backbone, verbose=2, on_bad_image="skip", **FITS[name])
+        clf = TransferClassifier(tiny_backbone, verbose=2, checks=Checks(on_bad_image="skip"), **FITS[name])
         return clf.fit(folder).predict_proba(images)
 
     spoil_after("training_sources")
@@ -80,7 +80,7 @@ def test_files_that_break_before_they_are_evaluated_are_named_or_skipped(
     on_bad_image, folder, spoil_after, fitted_classifier, monkeypatch
 ):
     spoil_after("labelled")
-    monkeypatch.setattr(fitted_classifier, "on_bad_image", on_bad_image)
+    monkeypatch.setattr(fitted_classifier, "checks", Checks(on_bad_image=on_bad_image))
     if on_bad_image == "raise":
         with pytest.raises(ImageReadError, match=rf"(?s)2 of 24 images could not be read.*{BROKEN}.*{LOST}"):
             fitted_classifier.evaluate(folder)
@@ -102,4 +102,4 @@ def test_a_class_that_breaks_as_a_whole_is_no_class(folder, monkeypatch, tiny_ba
 
     monkeypatch.setattr(Intake, "training_sources", spoiled)
     with pytest.raises(ValueError, match="at least two classes"):
-        TransferClassifier(tiny_backbone, verbose=0, on_bad_image="skip").fit(folder)
+        TransferClassifier(tiny_backbone, verbose=0, checks=Checks(on_bad_image="skip")).fit(folder)

@@ -15,12 +15,16 @@ if TYPE_CHECKING:
     from transferkit.backbones.stages import Stage
     from transferkit.classifier import TransferClassifier
     from transferkit.data.augmentation.augmentation import Augmentation
+    from transferkit.data.checks import Checks
     from transferkit.data.inputs.tables import Table
     from transferkit.data.quality.check import check_data
     from transferkit.data.quality.report import DataReport
+    from transferkit.data.resizing import ImageFormat
     from transferkit.evaluation.multilabel import MultilabelReport
     from transferkit.evaluation.report import EvaluationReport
     from transferkit.exceptions import ArchiveError, ImageReadError, LeakError, WeightsUnavailableError
+    from transferkit.fitted import FittedClassifier
+    from transferkit.frozen.compute import Compute
     from transferkit.models.heads import Head
     from transferkit.training.phases import Phase
 
@@ -28,9 +32,13 @@ __all__ = [
     "ArchiveError",
     "Augmentation",
     "Backbone",
+    "Checks",
+    "Compute",
     "DataReport",
     "EvaluationReport",
+    "FittedClassifier",
     "Head",
+    "ImageFormat",
     "ImageReadError",
     "LeakError",
     "MultilabelReport",
@@ -50,9 +58,13 @@ _HOMES = {
     "ArchiveError": "exceptions",
     "Augmentation": "data.augmentation.augmentation",
     "Backbone": "backbones.backbone",
+    "Checks": "data.checks",
+    "Compute": "frozen.compute",
     "DataReport": "data.quality.report",
     "EvaluationReport": "evaluation.report",
+    "FittedClassifier": "fitted",
     "Head": "models.heads",
+    "ImageFormat": "data.resizing",
     "ImageReadError": "exceptions",
     "LeakError": "exceptions",
     "MultilabelReport": "evaluation.multilabel",

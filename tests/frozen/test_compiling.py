@@ -258,7 +258,9 @@ print(_import_openvino().__name__, "openvino_telemetry" in sys.modules)
 def test_enlarging_is_what_keras_makes_of_it(interpolation, size, image_size):
     images = np.random.default_rng(0).integers(0, 256, (2, *size, 3)).astype("float32")
     expected = keras.ops.image.resize(images, image_size, interpolation=interpolation, antialias=True)
-    enlarging = build_enlarging(build_preprocessing("none", None), size, ImageFormat(image_size, interpolation))
+    enlarging = build_enlarging(
+        build_preprocessing("none", None), size, ImageFormat(image_size, interpolation=interpolation)
+    )
     assert np.abs(enlarging(images) - expected).max() < 1e-3
 
 

@@ -1,13 +1,13 @@
 """From what `fit` and `evaluate` are given to sources that can be worked with: read, checked, and talked about."""
 
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from transferkit._utils import console
 from transferkit._utils.text import listing, plural
-from transferkit.data.checks import check_classes
+from transferkit.data.checks import Checks, check_classes
 from transferkit.data.inputs.convert import LabelRule
 from transferkit.data.inputs.streams import Steps
 from transferkit.data.quality.duplicates import join_groups, without_large_groups
@@ -24,15 +24,12 @@ class Intake:
 
     Attributes:
         reader: The `ImageReader`.
-        on_bad_image: What to do about images that cannot be read: `"raise"` or `"skip"`.
-        on_leak: What to do about training images that are duplicates of validation images: `"warn"`, `"raise"` or
-            `"drop"`.
+        checks: The `Checks`: what is done about bad images.
         most_compared: Number of images among which near-duplicates are looked for.
     """
 
     reader: ImageReader
-    on_bad_image: str = "raise"
-    on_leak: str = "warn"
+    checks: Checks = field(default_factory=Checks)
     most_compared: int = 20_000
 
     def labelled(self, x, y=None, subset=None, *, class_names=None, task="auto", **columns):
@@ -53,6 +50,10 @@ class Intake:
         for note in source.notes:
             console.note(note)
         return source if subset is None or source.subsets is None else _subset(source, subset)
+
+    def checked(self, x, y=None, subset=None, **options):
+        """Makes a `Source` of labelled images that can all be read; see `labelled`."""
+        return self.reader.keep_readable(self.labelled(x, y, subset, **options), self.checks.on_bad_image)
 
     def training_sources(self, x, y, validation_data, steps=(None, None), **columns):
         """Makes the sources of `fit`.
@@ -96,7 +97,7 @@ class Intake:
                 y,
                 "validation",
                 class_names=training.class_names,
-                task=task_of(training),
+                task=training.task.name,
                 sample_weight=sample_weight,
                 steps=steps,
             )
@@ -105,7 +106,7 @@ class Intake:
         """Looks at all images once. Returns the sources, without what has to go, and with duplicates in groups."""
         inspected = self._inspected(sources)
         report = report_on(inspected, self.reader.image_format.image_size)
-        left_out = judge_leaks(report, self.on_leak)
+        left_out = judge_leaks(report, self.checks.on_leak)
         tell_in_brief(report, self.reader.image_format.image_size)
         rows = {name: seen.inspection.readable for name, seen in inspected.items()}
         rows["training"] = np.setdiff1d(rows["training"], left_out)
@@ -125,7 +126,7 @@ class Intake:
         inspected = {}
         for name, source in sources.items():
             inspection = self.reader.inspect(source, has_thumbnails=compares)
-            refuse_unreadable(inspection.failures, len(source), self.on_bad_image)
+            refuse_unreadable(inspection.failures, len(source), self.checks.on_bad_image)
             inspected[name] = Inspected(source, inspection)
         return inspected
 
@@ -141,11 +142,6 @@ def _of_weight(source, name):
         )
     console.note(f"Left out {plural(len(source) - len(kept), f'{name} image')} of weight 0.")
     return source.take(kept)
-
-
-def task_of(source):
-    """What labels of other images may be: any number for each image, or one, whichever it is in `source`."""
-    return "multilabel" if source.is_multilabel else "multiclass"
 
 
 def _unpack(validation_data):

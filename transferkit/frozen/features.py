@@ -79,11 +79,11 @@ def find_front(phase, components, settings, num_images):
     Returns:
         `(cut, views)`: the end of the front and the number of versions of each image, or `None`.
     """
-    if settings.cache is False or phase.mixes:
+    if settings.compute.cache is False or phase.mixes:
         return None
-    selection = select(components.network, settings.stages, phase.train, phase.lora_rank)
-    cut = find_cut(components.network, components.pooling, settings.stages, selection)
-    views = 1 if settings.augmenter_for(phase) is None else settings.views_for(num_images)
+    selection = select(components.network, settings.backbone.stages, phase.train, phase.lora_rank)
+    cut = find_cut(components.network, components.pooling, settings.backbone.stages, selection)
+    views = 1 if settings.augmenter_for(phase) is None else phase.views_for(num_images)
     if cut is None or views is None or cut.share < _WORTH_CUTTING:
         return None
     return (cut, views) if cut.is_pooled or phase.epochs >= max(_FEWEST_EPOCHS, views) else None
@@ -110,7 +110,7 @@ class FrozenFeatures:
         self._components = components
         self._settings = settings
         self._num_images = num_images
-        self._folder = settings.cache_dir or default_folder()
+        self._folder = settings.compute.cache_dir or default_folder()
         self._stores = {"memory": Store(None, _MEMORY_SHARE * free_memory())}
         self._prints = {}  # of the images of each source, by its identity
         self._fronts = {}
@@ -147,7 +147,7 @@ class FrozenFeatures:
         return None if place is None else Plan(cut, place, views)
 
     def _choose_place(self, cut, rows):
-        cache, count = self._settings.cache, rows * int(np.prod(cut.row_shape))
+        cache, count = self._settings.compute.cache, rows * int(np.prod(cut.row_shape))
         return choose_place(cache, count, work=cut.work * rows, folder=self._folder, max_bytes=max_bytes())
 
     def activations(self, phase):
@@ -180,7 +180,7 @@ class FrozenFeatures:
             float32 `(views * n, num_features)`: of all images as they are, then of one augmented version after another.
         """
         cut = pooled_cut(self._components.network, self._components.pooling)
-        place = None if self._settings.cache is False else self._choose_place(cut, views * len(source))[0]
+        place = None if self._settings.compute.cache is False else self._choose_place(cut, views * len(source))[0]
         found = [
             self.rows(cut, place or "memory", source, f"{title}, view {view + 1}" if view else title, view)
             for view in range(views)
@@ -242,7 +242,7 @@ class FrozenFeatures:
         key = self._key(front, prints, view)
         part = "features" if cut.is_pooled else f"before {cut.stage}"
         height, width = self._settings.image_format.image_size
-        title = f"{self._settings.name} {part}, {height} x {width}" + (f", view {view + 1}" if view else "")
+        title = f"{self._settings.backbone.name} {part}, {height} x {width}" + (f", view {view + 1}" if view else "")
         dtypes = ["float32"] if place == "memory" else ["float16", "float32"]
         store = self._store(place)
         return [store.table(fingerprint(key, dtype), cut.row_shape, dtype, title) for dtype in dtypes]
@@ -250,7 +250,7 @@ class FrozenFeatures:
     def _loaded(self, rows, cut):
         """Makes an array of pooled features, which are small: a head goes through them many times."""
         fits = 4 * np.prod(rows.shape) <= _MEMORY_SHARE * free_memory()
-        return np.asarray(rows) if cut.is_pooled and fits and self._settings.cache != "disk" else rows
+        return np.asarray(rows) if cut.is_pooled and fits and self._settings.compute.cache != "disk" else rows
 
     def _fill(self, table, cut, front, prints, source, title, view):
         """Computes what is missing. Returns indices of the images whose files have changed since their print was taken.
@@ -298,7 +298,7 @@ class FrozenFeatures:
     def _models(self, cut):
         if cut.is_pooled:
             return self._components.network, self._components.pooling
-        return split_model(self._components.network, self._settings.stages, cut.stage)[:1]
+        return split_model(self._components.network, self._settings.backbone.stages, cut.stage)[:1]
 
     def _describe(self, cut, engine):
         """What a front computes with the weights of the moment, and how: its stage, its signature, its engine."""
@@ -327,8 +327,8 @@ class FrozenFeatures:
     def _choose_engine(self, cut):
         """Chooses what runs a front, and in which precision: `(engine, precision)`."""
         settings = self._settings
-        engines = engines_here() if settings.engine == "auto" else (settings.engine,)
-        precisions = precisions_here() if settings.precision == "auto" else (settings.precision,)
+        engines = engines_here() if settings.compute.engine == "auto" else (settings.compute.engine,)
+        precisions = precisions_here() if settings.compute.precision == "auto" else (settings.compute.precision,)
         candidates = [(engine, precision) for engine in engines for precision in precisions]
         if len(candidates) == 1 or cut.work * self._num_images < _WORTH_MEASURING:
             return candidates[0]  # the same on every machine: small data give the same classifier everywhere
@@ -346,7 +346,7 @@ class FrozenFeatures:
         if len(_speeds) > before:
             times = ", ".join(f"{engine} {precision} {speed:,.0f}" for (engine, precision), speed in speeds.items())
             console.note(f"Images a second: {times}. What is computed once is computed by {' in '.join(chosen)}.")
-            if settings.cache in ("auto", "disk"):
+            if settings.compute.cache in ("auto", "disk"):
                 update_json(self._folder, _SPEEDS, _speeds)
         return chosen
 

@@ -6,6 +6,7 @@ import keras
 
 from transferkit.models.freezing import AtRest
 from transferkit.models.heads import build_dense, build_head, build_pooling
+from transferkit.tasks.find import task_with
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,12 @@ def build_components(backbone, network, image_format, head, num_classes, seed, a
         `Components`.
     """
     preprocessing = backbone.build_preprocessing(
-        image_format.image_size, resize=image_format.resize, background=image_format.background_levels,
+        image_format.image_size,
+        resize=image_format.resize,
+        background=image_format.background_levels,
         channels=image_format.channels,
-    )  # fmt: skip
+        interpolation=image_format.interpolation,
+    )
     pooling = build_pooling(head.pooling, network.output_shape[1:])
     dense = build_dense(head, pooling.output_shape[1], num_classes, seed=seed, activation=activation)
     joined = build_head(pooling, dense)
@@ -82,9 +86,8 @@ def assemble(preprocessing, backbone, head):
     backbone.trainable = False
     pixels = keras.Input((None, None, preprocessing.input_shape[-1]), dtype="float32", name="pixels")
     model = keras.Model(pixels, head(backbone(preprocessing(pixels))), name="transfer_classifier")
-    is_multilabel = head.get_layer("probabilities").activation is keras.activations.sigmoid
-    loss = "binary_crossentropy" if is_multilabel else "sparse_categorical_crossentropy"
-    model.compile("sgd", loss, metrics=["accuracy"], jit_compile=False)
+    task = task_with(keras.activations.serialize(head.get_layer("probabilities").activation))
+    model.compile("sgd", task.plain_loss, metrics=["accuracy"], jit_compile=False)
     return model
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transferkit.data.balance import weigh
+from transferkit.data.class_weights import weigh
 from transferkit.data.datasets import Targets, Variation, activation_batches, training_batches, validation_batches
 from transferkit.data.epochs import Epochs
 from transferkit.data.resizing import ImageFormat
@@ -84,6 +84,4 @@ class TrainingData:
 
 
 def _targets_of(source, label_smoothing=0.0):
-    return Targets(
-        source.labels, len(source.class_names), source.weights, label_smoothing, source.targets, source.is_multilabel
-    )
+    return Targets(source.labels, len(source.class_names), source.weights, label_smoothing, source.targets, source.task)

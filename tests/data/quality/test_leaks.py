@@ -1,16 +1,19 @@
+from typing import get_args
+
 import numpy as np
 import pytest
 
 from transferkit import LeakError
 from transferkit._utils.console import Console, speaking_to
+from transferkit.data.checks import Checks, OnLeak
 from transferkit.data.intake import Intake
 from transferkit.data.quality import leaks
 from transferkit.data.reader import ImageReader
 from transferkit.data.resizing import ImageFormat
 
 
-def sources(x, y, validation_data, verbose=0, image_size=(20, 24), groups=None, **options):
-    intake = Intake(ImageReader(ImageFormat(image_size)), **options)
+def sources(x, y, validation_data, verbose=0, image_size=(20, 24), groups=None, most_compared=20_000, **checks):
+    intake = Intake(ImageReader(ImageFormat(image_size)), Checks(**checks), most_compared)
     with speaking_to(Console(verbose)):
         return intake.training_sources(x, y, validation_data, groups=groups)
 
@@ -56,7 +59,7 @@ def test_dropping_everything_is_an_error(images, labels):
         sources(images, labels, (images, labels), on_leak="drop")
 
 
-@pytest.mark.parametrize("on_leak", leaks.ON_LEAK)
+@pytest.mark.parametrize("on_leak", get_args(OnLeak))
 def test_without_a_leak_nothing_is_said_or_left_out(images, labels, on_leak, capsys):
     training, _ = sources(images[:18], labels[:18], (images[18:], labels[18:]), 2, on_leak=on_leak)
     assert len(training) == 18

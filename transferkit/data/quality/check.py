@@ -12,6 +12,7 @@ from transferkit.data.quality.findings import Inspected, report_on
 from transferkit.data.quality.inspection import inspect_in_steps
 from transferkit.data.quality.report import DataReport
 from transferkit.data.quality.similarity import PIP_LINE, has_imagehash
+from transferkit.data.resizing import as_sides
 
 _SUBSETS = ("training", "validation", "test")
 _NOT_LOOKED_FOR = f"near-duplicates were not looked for: ImageHash is missing. `{PIP_LINE}` brings it."
@@ -75,7 +76,7 @@ def check_data(
         True
     """
     near, notes = _looks_for_near(near_duplicates)
-    size = _pair(image_size)
+    size = None if image_size is None else as_sides(image_size)
     given: dict[str, Any] = {"training": (x, y)}
     for name, data in (("validation", validation_data), ("test", test_data)):
         if data is not None:
@@ -103,16 +104,6 @@ def _looks_for_near(near_duplicates):
     return bool(near_duplicates), ()
 
 
-def _pair(image_size):
-    if image_size is None:
-        return None
-    sides = (image_size, image_size) if isinstance(image_size, int | np.integer) else image_size
-    is_pair = isinstance(sides, tuple | list) and len(sides) == 2
-    if not is_pair or not all(isinstance(side, int | np.integer) and side > 0 for side in sides):
-        raise ValueError(f"`image_size` must be an integer or (height, width). Received: image_size={image_size!r}.")
-    return tuple(int(side) for side in sides)
-
-
 def _divided(sources):
     """Takes training images apart that the user has divided already, unless there are other subsets."""
     source = sources["training"]
@@ -128,5 +119,5 @@ def _sources(given, decoder, steps):
         rule = LabelRule(task=task, is_required=None if y is None else True)
         own_steps = Steps(steps if is_stream(x) else None, "steps")
         sources[name] = as_source(x, y, label_rule=rule, decoder=decoder, steps=own_steps)
-        task = "multilabel" if sources[name].is_multilabel else task
+        task = task if sources[name].labels is None else sources[name].task.name
     return sources

@@ -3,9 +3,9 @@ import importlib.util
 import keras
 import pytest
 
-from transferkit.training import parameters
+from transferkit.training import callback_checks
+from transferkit.training.callback_checks import check_callbacks
 from transferkit.training.callbacks import LOGGED
-from transferkit.training.parameters import check_callbacks
 
 callbacks = keras.callbacks
 
@@ -52,11 +52,11 @@ def test_a_checkpoint_of_every_epoch_watches_nothing():
 ])  # fmt: skip
 def test_a_callback_whose_package_is_missing_is_refused(monkeypatch, callback, package):
     monkeypatch.setattr(
-        parameters, "find_spec", lambda name: None if name == package else importlib.util.find_spec(name)
+        callback_checks, "find_spec", lambda name: None if name == package else importlib.util.find_spec(name)
     )
     with pytest.raises(ImportError, match=f"{type(callback).__name__}, which needs {package}.*pip install {package}"):
         check_callbacks([callback])
-    monkeypatch.setattr(parameters, "find_spec", lambda name: object())
+    monkeypatch.setattr(callback_checks, "find_spec", lambda name: object())
     check_callbacks([callback])
 
 
