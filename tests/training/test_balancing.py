@@ -4,8 +4,9 @@ import pytest
 
 from transferkit import Head, Phase, TransferClassifier
 from transferkit.models.heads import LOGISTIC, build_dense
-from transferkit.solvers.path import fit_logistic_path
-from transferkit.solvers.regression import _focal
+from transferkit.solvers.examples import Examples
+from transferkit.solvers.losses import _focal
+from transferkit.solvers.path import LogisticProblem, Search, fit_logistic_path
 from transferkit.training.balancing import _make_even, fit_head_by_smote
 from transferkit.training.logistic import fit_logistic_head
 
@@ -50,7 +51,7 @@ def test_the_focal_loss_and_its_slope_are_right():
 
 def test_the_solver_finds_the_least_focal_loss(uneven):
     (x, y), _ = uneven
-    path = fit_logistic_path(x, y, 2, strengths=(0.01,), focus=2.0)
+    path = fit_logistic_path(LogisticProblem(Examples(x, y), 2, focus=2.0), Search(strengths=(0.01,)))
     spread = np.array(x).std(axis=0)
 
     def objective(kernel, bias):
@@ -76,9 +77,9 @@ def test_smote_finds_rare_classes(uneven):
     pytest.importorskip("imblearn")
     (x, y), test = uneven
     plain, smote = build_dense(LOGISTIC, 6, 2), build_dense(LOGISTIC, 6, 2)
-    path = fit_logistic_path(x, y, 2)
+    path = fit_logistic_path(LogisticProblem(Examples(x, y), 2))
     plain.get_layer("probabilities").set_weights([path.kernel, path.bias])
-    history = fit_head_by_smote(smote, x, y)
+    history = fit_head_by_smote(smote, Examples(x, y)).history
     assert set(history) == {"l2", "val_loss", "val_accuracy", "temperature"}
     assert balanced_accuracy(smote, *test) > balanced_accuracy(plain, *test) + 0.1
 
@@ -87,7 +88,7 @@ def test_smote_repeats_a_class_of_one_image():
     pytest.importorskip("imblearn")
     x, y = np.random.default_rng(0).normal(size=(21, 4)).astype("float32"), np.repeat([0, 1, 2], [15, 5, 1])
     dense = build_dense(LOGISTIC, 4, 3)
-    fit_head_by_smote(dense, x, y)
+    fit_head_by_smote(dense, Examples(x, y))
     assert np.asarray(dense(x[-1:])).argmax() == 2
 
 
@@ -166,9 +167,9 @@ def heads(monkeypatch):
     """The arguments of all logistic heads that are fitted."""
     calls = []
 
-    def fit(dense, features, labels, **options):
-        calls.append(options | {"labels": labels})
-        return fit_logistic_head(dense, features, labels, **options)
+    def fit(dense, examples, search, **options):
+        calls.append((examples, search))
+        return fit_logistic_head(dense, examples, search, **options)
 
     monkeypatch.setattr("transferkit.training.fitting.fit_logistic_head", fit)
     return calls
@@ -187,7 +188,8 @@ def test_images_to_choose_on_weigh_what_they_and_their_classes_do(
     TransferClassifier(tiny_backbone, verbose=0, **options).fit(
         images, labels, validation_data=(images[rows], labels[rows], own)
     )
-    _, codes, weights = heads[0]["validation"]
+    _, search = heads[0]
+    codes, weights = search.validation.labels, search.validation.weights
     assert codes.tolist() == (labels[rows] == "light").astype(int).tolist()
     assert weights == pytest.approx(own * np.array(by_class)[codes])
 
@@ -212,7 +214,8 @@ def test_shares_of_soft_labels_reach_the_head_weighed(uneven_images, tiny_backbo
     images, _ = uneven_images
     shares = np.random.default_rng(0).dirichlet([1, 1], 48).astype("float32")
     TransferClassifier(tiny_backbone, verbose=0, class_weight={1: 4}).fit(images, shares)
-    found = heads[0]["weights"][:, None] * heads[0]["targets"]
+    examples, _ = heads[0]
+    found = examples.weights[:, None] * examples.targets
     assert found == pytest.approx(shares * [1, 4], rel=1e-5)
 
 
@@ -235,19 +238,19 @@ def test_smote_chooses_on_the_images_it_is_given(uneven, monkeypatch):
     (x, y), (other_x, other_y) = uneven
     calls = []
 
-    def fit(dense, features, labels, **options):
-        calls.append((np.bincount(labels), options))
-        return fit_logistic_head(dense, features, labels, **options)
+    def fit(dense, examples, search, **options):
+        calls.append((np.bincount(examples.labels), search.validation))
+        return fit_logistic_head(dense, examples, search, **options)
 
     monkeypatch.setattr("transferkit.training.balancing.fit_logistic_head", fit)
     own = np.linspace(1, 2, len(other_y))
-    fit_head_by_smote(build_dense(LOGISTIC, 6, 2), x, y, validation=(other_x, other_y, own))
-    ((counts, options),) = calls
+    search = Search(validation=Examples(other_x, other_y, weights=own))
+    fit_head_by_smote(build_dense(LOGISTIC, 6, 2), Examples(x, y), search)
+    ((counts, validation),) = calls
     assert counts.tolist() == [300, 300]
-    features, labels, weights = options["validation"]
-    assert features is other_x
-    assert labels is other_y
-    assert weights == pytest.approx(own / np.array([300, 15])[other_y])
+    assert validation.features is other_x
+    assert validation.labels is other_y
+    assert validation.weights == pytest.approx(own / np.array([300, 15])[other_y])
 
 
 def test_smote_takes_validation_data_of_the_user(uneven_images, tiny_backbone, monkeypatch):
@@ -255,17 +258,17 @@ def test_smote_takes_validation_data_of_the_user(uneven_images, tiny_backbone, m
     images, labels = uneven_images
     seen = []
 
-    def fit(*args, validation=None, **options):
-        seen.append(validation)
-        return fit_head_by_smote(*args, validation=validation, **options)
+    def fit(dense, examples, search):
+        seen.append(search.validation)
+        return fit_head_by_smote(dense, examples, search)
 
     monkeypatch.setattr("transferkit.training.fitting.fit_head_by_smote", fit)
     classifier = TransferClassifier(tiny_backbone, balance="smote", verbose=0)
     classifier.fit(images, labels, validation_data=(images[30:], labels[30:], np.arange(1, 19)))
     classifier.fit(images, labels)
-    (_, codes, weights), nothing = seen
-    assert codes.tolist() == [0] * 10 + [1] * 8
-    assert weights.tolist() == list(range(1, 19))
+    validation, nothing = seen
+    assert validation.labels.tolist() == [0] * 10 + [1] * 8
+    assert validation.weights.tolist() == list(range(1, 19))
     assert nothing is None
 
 
@@ -314,5 +317,6 @@ def test_smote_says_before_anything_is_computed_that_nothing_can_be_set_aside(ti
 def test_smote_repeats_single_images(counts):
     pytest.importorskip("imblearn")
     labels = np.repeat(np.arange(len(counts)), counts)
-    _, made = _make_even(np.random.default_rng(0).normal(size=(len(labels), 4)).astype("float32"), labels, 0)
-    assert np.bincount(made).tolist() == [max(counts)] * len(counts)
+    features = np.random.default_rng(0).normal(size=(len(labels), 4)).astype("float32")
+    made = _make_even(Examples(features, labels), 0)
+    assert np.bincount(made.labels).tolist() == [max(counts)] * len(counts)

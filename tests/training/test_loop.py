@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from transferkit.frozen.forward import join, run_model
 from transferkit.frozen.precision import computing_in
 from transferkit.models.heads import Head
+from transferkit.solvers.examples import Examples
 from transferkit.training.callbacks import Record
 from transferkit.training.logistic import fit_logistic_head, record_of_head
 from transferkit.training.loop import Options, _accuracy_of_guessing
@@ -96,7 +97,7 @@ class Story:
         )
         extractor = join(components.preprocessing, components.network, components.pooling)
         features = tuple(run_model(extractor, [source.images], len(source)) for source in (training, validation))
-        fit_logistic_head(components.dense, features[0], training.labels)
+        fit_logistic_head(components.dense, Examples(features[0], training.labels))
         divided = components.dense.get_layer("probabilities")
         divided.set_weights([weight / 20 for weight in divided.get_weights()])  # so that there is something to learn
         judged = ((features[0], training.labels), (features[1], validation.labels))

@@ -21,7 +21,8 @@ from transferkit.frozen.forward import predict_batches
 from transferkit.frozen.precision import choose_precision, computing_in
 from transferkit.models.assembly import Components
 from transferkit.models.weights import capture, restore
-from transferkit.solvers.path import can_hold_out
+from transferkit.solvers.examples import Examples
+from transferkit.solvers.path import Search, can_hold_out
 from transferkit.training.balancing import adjust_logits, check_smote, fit_head_by_smote
 from transferkit.training.callbacks import Record
 from transferkit.training.logistic import fit_logistic_head, record_of_head
@@ -156,6 +157,11 @@ def _judged_by(source):
     return (source.targets if source.is_multilabel else source.labels), source.weights
 
 
+def _examples(features, source, copies=1):
+    """What a solver is told of the images of a `Source`."""
+    return Examples(features, source.labels, source.targets, source.weights, source.groups, copies)
+
+
 def _weights_of_classes(class_weight, source):
     return class_weights(class_weight, class_sizes(source), source.class_names)
 
@@ -226,11 +232,10 @@ class _Training:
         settings = self.settings
         if settings.balance == "smote":
             features, held_out = self.features
-            validation = None if held_out is None else (held_out, *_judged_by(self.validation))
-            return fit_head_by_smote(
-                self.components.dense, features[: len(self.source)], self.source.labels, groups=self.source.groups,
-                validation=validation, seed=settings.seed,
-            )  # fmt: skip
+            examples = Examples(features[: len(self.source)], self.source.labels, groups=self.source.groups)
+            validation = None if held_out is None else _examples(held_out, self.validation)
+            search = Search(validation=validation, seed=settings.seed)
+            return fit_head_by_smote(self.components.dense, examples, search).history
         if settings.balance == "undersample":
             return self._fit_head(np.sort(self.sampling.rows(0)), None, cross_validate)
         # Where each image counts once, weights do what drawing images of rare classes more often does.
@@ -243,16 +248,15 @@ class _Training:
         # Every class weighs in validation what it weighs in training, where its share may be another one.
         by_class = _weights_of_classes(class_weight, source)
         if held_out is not None and not (cross_validate and can_hold_out(source.labels, source.groups)):
-            validation = held_out, *_judged_by(weigh(self.validation, by_class))
+            validation = _examples(held_out, weigh(self.validation, by_class))
         source = weigh(source, by_class)
         if len(source) < len(self.source):
             features = features[(rows + len(self.source) * np.arange(copies)[:, None]).ravel()]
-        return fit_logistic_head(
-            self.components.dense, features, source.labels, targets=source.targets, is_multilabel=source.is_multilabel,
-            weights=source.weights, groups=source.groups, validation=validation, copies=copies,
-            focus=settings.options.focus, seed=settings.seed,
-            keep=lambda path: self._keep_judged(path, source if validation is None else self.validation),
-        )  # fmt: skip
+        search = Search(validation=validation, seed=settings.seed)
+        examples, focus = _examples(features, source, copies), settings.options.focus
+        path = fit_logistic_head(self.components.dense, examples, search, focus=focus)
+        self._keep_judged(path, source if validation is None else self.validation)
+        return path.history
 
     def _keep_judged(self, path, source):
         """Remembers what the head says of labels that it was not fitted to."""
