@@ -151,8 +151,7 @@ class Bench:
         settings = self.settings(**(cache if isinstance(cache, dict) else {"cache": cache}))
         fronts = FrozenFeatures(self.components, settings, 36)
         training_data = replace(self.training_data, augmenter_for=settings.augmenter_for)
-        is_multilabel = training_data.training.is_multilabel
-        chosen = Options(optimizer, accumulation_steps, tuple(callbacks), is_multilabel=is_multilabel)
+        chosen = Options(optimizer, accumulation_steps, tuple(callbacks), task=training_data.training.task)
         with speaking_to(self.console):
             fronts.plan(phases, training_data)
             return run_phases(list(phases), self.components, training_data, STAGES, chosen, fronts=fronts, **options)

@@ -69,7 +69,7 @@ def test_weights_of_images_choose_thresholds(pictures, tiny_backbone, schedule, 
         seen.append((targets, weights))
         return choose_thresholds(targets, probabilities, weights)
 
-    monkeypatch.setattr("transferkit.training.fitting.choose_thresholds", choose)
+    monkeypatch.setattr("transferkit.tasks.multilabel.choose_thresholds", choose)
     classifier = TransferClassifier(tiny_backbone, schedule=schedule, augmentation=None, verbose=0)
     data = {"validation_data": (images, labels, own)} if has_validation else {"sample_weight": own}
     classifier.fit(images, labels, **data)

@@ -23,15 +23,14 @@ from transferkit.data.balance import Balance, Weighting
 from transferkit.data.checks import check_classes
 from transferkit.data.datasets import augmented_draws, resized_images
 from transferkit.data.inputs.convert import as_source
-from transferkit.data.intake import labelled_source, task_of, training_sources
-from transferkit.data.labels.targets import Task
+from transferkit.data.intake import labelled_source, training_sources
+from transferkit.data.labels.targets import TaskName
 from transferkit.data.quality.inspection import find_unreadable, keep_readable, without_broken
 from transferkit.data.quality.leaks import OnLeak
 from transferkit.data.resizing import ImageFormat, ResizeMode
 from transferkit.data.splits import Split
-from transferkit.evaluation.metrics import weighted_accuracy
-from transferkit.evaluation.multilabel import MultilabelReport, evaluate_labels
-from transferkit.evaluation.report import EvaluationReport, evaluate_probabilities
+from transferkit.evaluation.multilabel import MultilabelReport
+from transferkit.evaluation.report import EvaluationReport
 from transferkit.exceptions import ImageReadError
 from transferkit.frozen.compiling import Engine
 from transferkit.frozen.precision import Precision
@@ -48,6 +47,7 @@ from transferkit.saving.settings import (
     parameters_to_json,
     to_json,
 )
+from transferkit.tasks.find import find_task
 from transferkit.training.fitting import find_learning_rate, train_classifier
 from transferkit.training.parameters import (
     check_callbacks,
@@ -189,7 +189,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         background: str = "white",
         channels: int = 3,
         head: Literal["logistic"] | Head = "logistic",
-        task: Task = "auto",
+        task: TaskName = "auto",
         schedule: Recipe | Sequence[Phase] = "linear",
         epochs: int | None = None,
         batch_size: int = 32,
@@ -322,7 +322,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         self.phases_ = phases
         self.history_ = outcome.history
         self.split_ = outcome.split
-        self.task_ = task_of(source)
+        self.task_ = source.task.name
         self.thresholds_ = outcome.thresholds
         if outcome.was_interrupted:
             raise KeyboardInterrupt("Training was interrupted; the classifier has the best weights until then.")
@@ -343,7 +343,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             ImageReadError: If any image cannot be read, whatever `on_bad_image` says, so that no row is out of place;
                 `predict_files` can skip.
         """
-        return self._labels(self.predict_proba(x, steps=steps))
+        probabilities = self.predict_proba(x, steps=steps)
+        return find_task(self.task_).labels(probabilities, self.classes_, self.thresholds_)
 
     @_heard
     def predict_proba(self, x: Any, *, steps: int | None = None) -> np.ndarray:
@@ -379,23 +380,12 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         readable = np.setdiff1d(np.arange(len(source)), [index for index, _, _ in failures])
         result = [FilePrediction(path, None, float("nan")) for path in source.paths]
         probabilities, rows = self._probabilities(source.take(readable), self.on_bad_image)
+        task = find_task(self.task_)
         for index, row in zip(readable[rows], probabilities, strict=True):
-            result[index] = FilePrediction(result[index].path, *self._label_and_probability(row))
+            result[index] = FilePrediction(
+                result[index].path, *task.label_and_probability(row, self.classes_, self.thresholds_)
+            )
         return result
-
-    def _label_and_probability(self, row):
-        names = self.classes_.tolist()
-        if self.thresholds_ is None:
-            return names[row.argmax()], float(row.max())
-        given = np.flatnonzero(row >= self.thresholds_)
-        return tuple(names[code] for code in given), tuple(row[given].tolist())
-
-    def _labels(self, probabilities):
-        if self.thresholds_ is None:
-            return self.classes_[probabilities.argmax(axis=1)]
-        labels = np.empty(len(probabilities), object)
-        labels[:] = [self._label_and_probability(row)[0] for row in probabilities]
-        return labels
 
     @_heard
     def evaluate(self, x: Any, y: Any = None, *, steps: int | None = None) -> EvaluationReport | MultilabelReport:
@@ -425,9 +415,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             if sample_weight is None:
                 return self._evaluate(x, y).accuracy
             source, probabilities = self._judge(x, y, sample_weight=sample_weight)
-        return weighted_accuracy(
-            source.targets if source.is_multilabel else source.labels, probabilities, source.weights, self.thresholds_
-        )
+        return source.task.accuracy(source.truth, probabilities, self.thresholds_, source.weights)
 
     def summary(self, num_classes: int | None = None, num_images: int | None = None) -> None:
         """Prints the stages of the backbone, what of them trains in each phase, the rates, and what it costs.
@@ -609,7 +597,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
     def _build_components(self, backbone, image_format, source):
         with console.silence():
             network = backbone.build(image_format.image_size, self.weights, self.channels)
-        activation = "sigmoid" if source.is_multilabel else "softmax"
+        activation = source.task.activation
         num_classes = len(source.class_names)
         return build_components(backbone, network, image_format, self._head, num_classes, self.seed, activation)
 
@@ -652,9 +640,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
 
     def _evaluate(self, x, y, steps=None):
         source, probabilities = self._judge(x, y, steps=steps)
-        if source.is_multilabel:
-            return evaluate_labels(source.targets, probabilities, self.thresholds_, self.classes_)
-        return evaluate_probabilities(source.labels, probabilities, self.classes_)
+        return source.task.report(source.truth, probabilities, self.thresholds_, self.classes_)
 
     def _judge(self, x, y, **options):
         """Returns labelled images, as a `Source`, and their probabilities."""

@@ -13,6 +13,7 @@ from transferkit.frozen.forward import join, run_model
 from transferkit.frozen.precision import computing_in
 from transferkit.models.heads import Head
 from transferkit.solvers.examples import Examples
+from transferkit.tasks.find import MULTICLASS, MULTILABEL
 from transferkit.training.callbacks import Record
 from transferkit.training.logistic import fit_logistic_head, record_of_head
 from transferkit.training.loop import Options, _accuracy_of_guessing
@@ -552,14 +553,12 @@ def test_class_weights_weigh_the_loss(make_bench, eagerly):
     assert logs["val_loss"][0] == pytest.approx(np.average(losses, weights=weights[held_out.labels]), rel=1e-4)
 
 
-@pytest.mark.parametrize("is_multilabel", [False, True])
+@pytest.mark.parametrize("task", [MULTICLASS, MULTILABEL])
 @pytest.mark.parametrize("cache", ["memory", False])
-def test_held_out_images_weigh_in_what_epochs_and_interpolation_are_judged_by(
-    make_bench, eagerly, cache, is_multilabel
-):
+def test_held_out_images_weigh_in_what_epochs_and_interpolation_are_judged_by(make_bench, eagerly, cache, task):
     training_data = make_bench().training_data
     training, validation = (
-        replace(source, targets=np.eye(3, dtype="float32")[source.labels], is_multilabel=is_multilabel)
+        replace(source, targets=np.eye(3, dtype="float32")[source.labels], task=task)
         for source in (training_data.training, training_data.validation)
     )
     images = validation.images.copy()
@@ -589,7 +588,7 @@ def test_what_guessing_would_score_is_weighed(make_bench):
     assert _accuracy_of_guessing(training_data.targets()) == 0.5
     labels = np.array([[1, 0, 0], [1, 1, 0], [1, 0, 1], [0, 0, 1]] * 6, "float32")
     training = replace(
-        training_data.training, targets=labels, is_multilabel=True, weights=np.tile([1, 1, 1, 5], 6).astype("float32")
+        training_data.training, targets=labels, task=MULTILABEL, weights=np.tile([1, 1, 1, 5], 6).astype("float32")
     )
     targets = make_bench(training=training).training_data.targets()
     assert _accuracy_of_guessing(targets) == pytest.approx((5 / 8 + 7 / 8 + 6 / 8) / 3)
@@ -760,5 +759,5 @@ def test_the_loss_of_any_number_of_labels_has_a_gradient_where_probabilities_are
     for focus in (0.0, 2.0):
         with tf.GradientTape() as tape:
             tape.watch(logits)
-            loss = Options(focus=focus, is_multilabel=True).loss(targets, tf.sigmoid(logits))
+            loss = Options(focus=focus, task=MULTILABEL).loss(targets, tf.sigmoid(logits))
         assert np.isfinite(tape.gradient(loss, logits)).all()

@@ -6,6 +6,7 @@ import pytest
 
 from transferkit import TransferClassifier
 from transferkit._utils.console import speaking_to
+from transferkit.tasks.find import MULTICLASS, MULTILABEL
 from transferkit.training.loop import Options
 from transferkit.training.phases import Phase
 from transferkit.training.rate_finder import RateCurve, _suggest, find_rate
@@ -37,21 +38,21 @@ def find(bench, phase, options=None, **limits):
         return find_rate(phase, bench.components, bench.training_data, stages, options or Options("sgd"), **limits)
 
 
-@pytest.mark.parametrize("is_multilabel", [False, True])
+@pytest.mark.parametrize("task", [MULTICLASS, MULTILABEL])
 @pytest.mark.parametrize("focus", [0.0, 2.0])
-def test_the_loss_is_the_one_that_is_trained(make_bench, eagerly, focus, is_multilabel):
+def test_the_loss_is_the_one_that_is_trained(make_bench, eagerly, focus, task):
     shares = np.eye(3, dtype="float32")
     training = make_bench().training_data.training
     weights = (1 + training.labels).astype("float32")
-    training = replace(training, targets=shares[training.labels], is_multilabel=is_multilabel, weights=weights)
+    training = replace(training, targets=shares[training.labels], task=task, weights=weights)
     bench = make_bench(batch_size=24, training=training)
-    if is_multilabel:
+    if task is MULTILABEL:
         bench.components.dense.get_layer("probabilities").activation = keras.activations.sigmoid
     probabilities = bench.components.whole.predict(training.images, verbose=0)
-    curve = find(bench, Phase("head"), Options("sgd", focus=focus, is_multilabel=is_multilabel), largest=1.1e-6)
+    curve = find(bench, Phase("head"), Options("sgd", focus=focus, task=task), largest=1.1e-6)
     wanted = np.where(training.targets > 0, probabilities, 1 - probabilities)
     losses = -np.log(wanted) * (1 - wanted) ** focus
-    losses = losses.mean(axis=1) if is_multilabel else losses[training.targets > 0]
+    losses = losses.mean(axis=1) if task is MULTILABEL else losses[training.targets > 0]
     assert curve.losses[0] == pytest.approx(np.mean(losses * weights), rel=1e-3)
 
 

@@ -1,7 +1,5 @@
 """Checks of a labelled source, before anything is computed."""
 
-import numpy as np
-
 from transferkit._utils.text import listing, plural
 
 
@@ -17,10 +15,7 @@ def check_classes(source):
     Raises:
         ValueError: If there are fewer than two classes.
     """
-    if source.is_multilabel:
-        counts = source.targets.sum(axis=0)
-    else:
-        counts = np.bincount(source.labels, minlength=len(source.class_names))
+    counts = source.task.class_counts(source)
     if (counts > 0).sum() < 2:
         raise ValueError(
             "A classifier needs at least two classes. "

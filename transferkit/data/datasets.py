@@ -12,6 +12,8 @@ from transferkit.data.augmentation.mixing import mix
 from transferkit.data.readers import read_pixels, to_channels
 from transferkit.data.resizing import resize_image, resize_images
 from transferkit.exceptions import ImageReadError
+from transferkit.tasks.find import MULTICLASS
+from transferkit.tasks.task import Task
 
 _READERS = 3 * (os.cpu_count() or 1)  # images read side by side; some of them wait for Python's lock
 
@@ -187,7 +189,7 @@ class Targets:
         codes: `(n,)` integer codes.
         num_classes: Number of classes.
         matrix: `(n, num_classes)` float32, labels or shares in them; `None`: the one-hot rows of `codes`.
-        is_multilabel: Whether an image can have any number of labels.
+        task: The `Task`.
         weights: `(n,)` float32 weights of the images in the loss, or `None`.
         label_smoothing: Share of each label that is spread over all classes, in `[0, 1)`.
     """
@@ -197,7 +199,7 @@ class Targets:
     weights: np.ndarray | None = None
     label_smoothing: float = 0.0
     matrix: np.ndarray | None = None
-    is_multilabel: bool = False
+    task: Task = MULTICLASS
 
     @property
     def width(self):
@@ -228,7 +230,7 @@ class Targets:
         return self._smooth(tf.math.divide_no_nan(weighted[:, :-1], weights)), weights
 
     def _smooth(self, labels):
-        choices = 2 if self.is_multilabel else self.num_classes
+        choices = self.task.smoothing_choices(self.num_classes)
         return labels * (1 - self.label_smoothing) + self.label_smoothing / choices
 
 

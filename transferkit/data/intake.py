@@ -74,7 +74,7 @@ def training_sources(x, y, validation_data, steps, *, on_bad_image, on_leak, ima
         with _named_in_errors("validation_data"):
             validation = _labelled(
                 their_x, their_y, "validation", class_names=training.class_names, sample_weight=weights,
-                steps=steps[1], steps_name="validation_steps", channels=channels, task=task_of(training),
+                steps=steps[1], steps_name="validation_steps", channels=channels, task=training.task.name,
             )  # fmt: skip
     sources = {"training": training} if validation is None else {"training": training, "validation": validation}
     sources = {name: _of_weight(source, name) for name, source in sources.items()}
@@ -99,11 +99,6 @@ def _of_weight(source, name):
         )
     console.note(f"Left out {plural(len(source) - len(kept), f'{name} image')} of weight 0.")
     return source.take(kept)
-
-
-def task_of(source):
-    """What labels of other images may be: any number for each image, or one, whichever it is in `source`."""
-    return "multilabel" if source.is_multilabel else "multiclass"
 
 
 def _checked(sources, on_bad_image, on_leak, image_size, channels):

@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from transferkit.tasks.find import MULTICLASS
+from transferkit.tasks.task import Task
+
 
 class Column(Sequence):
     """The images of a data set with random access, each read when it is asked for.
@@ -82,7 +85,7 @@ class Source:
         labels: Codes `(n,)` into `class_names`, int64, or `None`. Where an image can have several labels, or shares in
             several, this is one of them, to divide images by.
         targets: `(n, num_classes)` float32: 1 for each label that an image has, or its share; `None`: only `labels`.
-        is_multilabel: Whether an image can have any number of labels.
+        task: The `Task`: what kind of labels they are.
         class_names: The labels as the user gave them, one a class, in the order of the codes. `None` without labels.
         weights: `(n,)` float32 weight of each image, or `None`: all count alike.
         groups: `(n,)` what each image belongs to, such as a patient or a scene: images of one group are not on
@@ -97,7 +100,7 @@ class Source:
     labels: np.ndarray | None = field(default=None, repr=False)
     class_names: np.ndarray | None = None
     targets: np.ndarray | None = field(default=None, repr=False)
-    is_multilabel: bool = False
+    task: Task = MULTICLASS
     weights: np.ndarray | None = field(default=None, repr=False)
     groups: np.ndarray | None = field(default=None, repr=False)
     parts: np.ndarray | None = field(default=None, repr=False)
@@ -125,6 +128,11 @@ class Source:
         image = None if isinstance(self.images, Column) else self.images[index]
         place = index if self.places is None else self.places[index]
         return str(image) if isinstance(image, str | os.PathLike) else f"image {place}"
+
+    @property
+    def truth(self):
+        """What predictions are compared with: codes `(n,)` or, of any number of labels, targets."""
+        return self.task.truth(self)
 
     def take(self, indices):
         """Returns the part of this source at `indices`, in that order."""

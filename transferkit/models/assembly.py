@@ -6,6 +6,7 @@ import keras
 
 from transferkit.models.freezing import AtRest
 from transferkit.models.heads import build_dense, build_head, build_pooling
+from transferkit.tasks.find import task_with
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,8 @@ def assemble(preprocessing, backbone, head):
     backbone.trainable = False
     pixels = keras.Input((None, None, preprocessing.input_shape[-1]), dtype="float32", name="pixels")
     model = keras.Model(pixels, head(backbone(preprocessing(pixels))), name="transfer_classifier")
-    is_multilabel = head.get_layer("probabilities").activation is keras.activations.sigmoid
-    loss = "binary_crossentropy" if is_multilabel else "sparse_categorical_crossentropy"
-    model.compile("sgd", loss, metrics=["accuracy"], jit_compile=False)
+    task = task_with(keras.activations.serialize(head.get_layer("probabilities").activation))
+    model.compile("sgd", task.plain_loss, metrics=["accuracy"], jit_compile=False)
     return model
 
 

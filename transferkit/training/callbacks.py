@@ -9,8 +9,8 @@ import keras
 import numpy as np
 
 from transferkit._utils.text import plural
+from transferkit.tasks.task import LOG_LOSS
 
-LOG_LOSS = "log_loss"  # the metric that `PhaseMonitor` compares
 LOGGED = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
 """What callbacks of the user find in the logs of an epoch."""
 

@@ -15,7 +15,6 @@ from transferkit.data.datasets import read_into_memory, validation_batches
 from transferkit.data.sampling import Sampling
 from transferkit.data.source import Source
 from transferkit.data.splits import Split, stratified_split
-from transferkit.evaluation.multilabel import choose_thresholds
 from transferkit.frozen.features import FrozenFeatures
 from transferkit.frozen.forward import predict_batches
 from transferkit.frozen.precision import choose_precision, computing_in
@@ -82,17 +81,10 @@ def train_classifier(components, phases, source, validation, settings):
 
 
 def _for_labels_of(source, settings):
-    """Settings that suit one label for each image, or any number of them, checked against the labels that there are."""
-    if not source.is_multilabel:
-        _weights_of_classes(settings.class_weight, source)  # an error for classes that are not there
-        return settings
-    if settings.class_weight is not None or settings.balance not in (None, "focal"):
-        raise ValueError(
-            "Where an image can have any number of labels, classes have no sizes to be balanced. Leave out "
-            "`class_weight`, and `balance` unless it is 'focal'; thresholds are chosen for each label anyway. "
-            f"Received: class_weight={settings.class_weight!r}, balance={settings.balance!r}."
-        )
-    return replace(settings, options=replace(settings.options, is_multilabel=True))
+    """Settings that suit the kind of labels, checked against those that there are."""
+    source.task.check_balancing(settings.class_weight, settings.balance)
+    _weights_of_classes(settings.class_weight, source)  # an error for classes that are not there
+    return replace(settings, options=replace(settings.options, task=source.task))
 
 
 def _train(components, phases, source, validation, settings, fronts):
@@ -153,8 +145,8 @@ def _describe_interruption(record):
 
 
 def _judged_by(source):
-    """What heads are judged by: labels, which are codes or, of any number for each image, targets; and weights."""
-    return (source.targets if source.is_multilabel else source.labels), source.weights
+    """What heads are judged by: labels and weights."""
+    return source.truth, source.weights
 
 
 def _examples(features, source, copies=1):
@@ -260,17 +252,17 @@ class _Training:
 
     def _keep_judged(self, path, source):
         """Remembers what the head says of labels that it was not fitted to."""
-        if source.is_multilabel:
+        if path.judged is not None:
             rows, logits = path.judged
-            self._judged = source.targets[rows], expit(logits), None if source.weights is None else source.weights[rows]
+            self._judged = source.truth[rows], expit(logits), None if source.weights is None else source.weights[rows]
 
     def thresholds(self):
         """Chooses the probabilities from which on labels are given, on images that were not trained on, or `None`."""
-        if not self.source.is_multilabel:
+        if not self.source.task.has_thresholds:
             return None
         if self._is_trained:
-            self._judged = self.validation.targets, self._probabilities(), self.validation.weights
-        return choose_thresholds(*self._judged)
+            self._judged = self.validation.truth, self._probabilities(), self.validation.weights
+        return self.source.task.choose_thresholds(*self._judged)
 
     def _probabilities(self):
         """Probabilities of the validation images."""

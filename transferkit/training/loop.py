@@ -25,7 +25,9 @@ from transferkit.models.freezing import (
     set_flags,
 )
 from transferkit.models.weights import capture, restore
-from transferkit.training.callbacks import LOG_LOSS, AcrossPhases, PhaseMonitor, Record, TrainingAdvisor, measure_rate
+from transferkit.tasks.find import MULTICLASS
+from transferkit.tasks.task import Task
+from transferkit.training.callbacks import AcrossPhases, PhaseMonitor, Record, TrainingAdvisor, measure_rate
 from transferkit.training.interpolation import interpolate, judge_weights
 from transferkit.training.optimizers import Tuning, build_optimizer, weigh_batches
 from transferkit.training.phases import DEFAULT_RATE, Phase
@@ -42,32 +44,24 @@ class Options:
         accumulation_steps: Batches whose gradients are averaged for one step, or `None`.
         callbacks: Keras callbacks of the user.
         focus: Exponent of the focal loss; 0 makes it the log loss.
-        is_multilabel: Whether an image can have any number of labels.
+        task: The `Task`.
     """
 
     optimizer: str | keras.optimizers.Optimizer = "adam"
     accumulation_steps: int | None = None
     callbacks: tuple = ()
     focus: float = 0.0
-    is_multilabel: bool = False
+    task: Task = MULTICLASS
 
     @property
     def loss(self):
         """The loss of a classifier that gives probabilities."""
-        if self.is_multilabel:
-            # With gamma=0 the focal loss is the log loss, but its gradient is NaN where a probability is 1.
-            focal = keras.losses.BinaryFocalCrossentropy
-            return focal(gamma=self.focus) if self.focus else keras.losses.BinaryCrossentropy()
-        if self.focus:
-            return keras.losses.CategoricalFocalCrossentropy(alpha=1.0, gamma=self.focus)
-        return keras.losses.CategoricalCrossentropy()
+        return self.task.loss(self.focus)
 
     @property
     def metrics(self):
         """What is measured besides, each image by its weight: the accuracy and the log loss."""
-        if self.is_multilabel:
-            return [keras.metrics.BinaryAccuracy(name="accuracy"), keras.metrics.BinaryCrossentropy(name=LOG_LOSS)]
-        return ["accuracy", keras.metrics.CategoricalCrossentropy(name=LOG_LOSS)]
+        return self.task.metrics()
 
 
 def run_phases(phases, components, training_data, stages, options, *, fronts=None, record=None, loss_scaling=False):
@@ -131,7 +125,8 @@ class _Run:
 
     def prepare(self):
         """Builds what all phases need: their views of the network, and one optimizer for all."""
-        guessing = _accuracy_of_guessing(self.training_data.targets())
+        targets = self.training_data.targets()
+        guessing = targets.task.guessing_accuracy(targets)
         self.advisor = TrainingAdvisor(console.note, guessing, len(self.training_data.validation))
         network, stages, adapters, steps, self.depths = self.components.network, self.stages, {}, [], {}
         _seed_dropout(network, self.training_data.seed)
@@ -216,7 +211,7 @@ class _Run:
         A phase starts from the best weights of the one before, which may be worse than those of a phase before that.
         """
         record, validation = self.record, self.training_data.validation
-        labels = validation.targets if validation.is_multilabel else validation.labels
+        labels = validation.truth
         weights = self.training_data.held_out_targets.weights
         found = interpolate(before, self.latest, self.components, probabilities, labels, weights)
         is_on_the_way = record.best_epoch in (epoch_before, self.latest_epoch)
@@ -349,15 +344,6 @@ class _Run:
                 f"The device ran out of memory in phase {phase.title!r} with {plural(size, 'image')} a batch. "
                 f"{advice}a smaller `image_size`, or fewer stages to train."
             ) from error
-
-
-def _accuracy_of_guessing(targets):
-    """Accuracy of one who knows how frequent the classes are, and nothing of the images."""
-    weights = np.ones(len(targets.codes)) if targets.weights is None else targets.weights
-    if targets.is_multilabel:
-        shares = np.average(targets.matrix, axis=0, weights=weights)
-        return float(np.maximum(shares, 1 - shares).mean())
-    return float(np.bincount(targets.codes, weights).max() / weights.sum())
 
 
 def _beginning(once):

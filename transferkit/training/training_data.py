@@ -87,6 +87,4 @@ class TrainingData:
 
 
 def _targets_of(source, label_smoothing=0.0):
-    return Targets(
-        source.labels, len(source.class_names), source.weights, label_smoothing, source.targets, source.is_multilabel
-    )
+    return Targets(source.labels, len(source.class_names), source.weights, label_smoothing, source.targets, source.task)

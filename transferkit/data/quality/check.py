@@ -128,5 +128,5 @@ def _sources(given, channels, steps):
             x, y, needs_labels=None if y is None else True, task=task, channels=channels,
             steps=steps if is_stream(x) else None, steps_name="steps",
         )  # fmt: skip
-        task = "multilabel" if sources[name].is_multilabel else task
+        task = task if sources[name].labels is None else sources[name].task.name
     return sources

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from transferkit._utils.text import natural_key
 from transferkit.data.quality.duplicates import duplicate_groups, exact_groups, members_of
 from transferkit.data.quality.inspection import Inspection
 from transferkit.data.quality.report import DataReport, ImageRef, UnreadableImage
@@ -68,12 +67,7 @@ def _ref(parts, name, index):
 
 def _label(source, index):
     """The label of an image, or `None`; where it can have any number of labels, a tuple of them, in order."""
-    if source.labels is None:
-        return None
-    names = source.class_names.tolist()
-    if not source.is_multilabel:
-        return names[source.labels[index]]
-    return tuple(sorted((names[code] for code in np.flatnonzero(source.targets[index])), key=natural_key))
+    return None if source.labels is None else source.task.label_of(source, index)
 
 
 def _groups(inspections):
@@ -98,15 +92,8 @@ def _rare_classes(part):
     source = part.source
     if source.labels is None:
         return {}
-    counts = _class_sizes(source, part.inspection.readable)
+    counts = source.task.class_counts(source, part.inspection.readable)
     return {name: int(n) for name, n in zip(source.class_names.tolist(), counts, strict=True) if n < _FEWEST}
-
-
-def _class_sizes(source, rows=slice(None)):
-    """How many of the images at `rows` have each label, `(num_classes,)` integers."""
-    if source.is_multilabel:
-        return np.count_nonzero(source.targets[rows], axis=0)
-    return np.bincount(source.labels[rows], minlength=len(source.class_names))
 
 
 def _small(part, image_size):
@@ -131,4 +118,5 @@ def _class_differences(sources):
 
 def _classes(source):
     """Classes that occur, in order."""
-    return [name for name, n in zip(source.class_names.tolist(), _class_sizes(source), strict=True) if n]
+    counts = source.task.class_counts(source)
+    return [name for name, n in zip(source.class_names.tolist(), counts, strict=True) if n]
