@@ -219,7 +219,6 @@ def test_a_class_weight_for_an_unknown_class_is_refused(tiny_backbone, images, l
         ({"schedule": [Phase("logistic")], "head": Head()}, "goes with head='logistic' only"),
         ({"learning_rate": 0.0}, "`learning_rate` must be positive and finite. Received: learning_rate=0.0"),
         ({"epochs": 0}, "`epochs` must be an integer from 1. Received: epochs=0"),
-        ({"gradient_accumulation_steps": 0}, "`gradient_accumulation_steps` must be an integer from 1"),
         ({"precision": "int8"}, "`precision` must be 'auto', 'float32', 'bfloat16', 'float16'. Received: .*int8"),
         ({"class_weight": "heavy"}, "`class_weight` must be None, 'balanced', 'effective_number' or"),
         ({"augmentation": "wild"}, "Unknown `augmentation`"),

@@ -115,9 +115,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         epochs: Number of epochs at most of what a named schedule trains by the optimizer; a `Head` that is trained
             before the backbone has as many of its own, but 20 at most. Default: the schedule's own.
         batch_size: Images a step.
-        gradient_accumulation_steps: Batches whose gradients are averaged for one step, for steps that do not fit into
-            memory at once.
-        optimizer: Name of a Keras optimizer, or a `keras.optimizers.Optimizer`.
+        optimizer: Name of a Keras optimizer, or a `keras.optimizers.Optimizer`. One with `gradient_accumulation_steps`
+            averages the gradients of that many batches for one step, for steps that do not fit into memory at once.
         learning_rate: Rate of phases that state none. Default: the optimizer's own if it is an object, else the
             schedule's.
         augmentation: What is done to training images, anew in every epoch or, where part of the backbone is frozen, in
@@ -193,7 +192,6 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         schedule: Recipe | Sequence[Phase] = "linear",
         epochs: int | None = None,
         batch_size: int = 32,
-        gradient_accumulation_steps: int | None = None,
         optimizer: str | keras.optimizers.Optimizer = "adam",
         learning_rate: float | keras.optimizers.schedules.LearningRateSchedule | None = None,
         augmentation: Any = "auto",
@@ -222,7 +220,6 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         self.schedule = schedule
         self.epochs = epochs
         self.batch_size = batch_size
-        self.gradient_accumulation_steps = gradient_accumulation_steps
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.augmentation = augmentation

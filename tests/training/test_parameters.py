@@ -2,7 +2,10 @@ import importlib.util
 
 import keras
 import pytest
+import tensorflow as tf
 
+from transferkit import TransferClassifier
+from transferkit.backbones.registry import get_backbone
 from transferkit.training import parameters
 from transferkit.training.callbacks import LOGGED
 from transferkit.training.parameters import check_callbacks
@@ -65,3 +68,10 @@ def test_a_log_file_needs_its_folder(tmp_path):
     check_callbacks([callbacks.CSVLogger("gs://bucket/log.csv")])
     with pytest.raises(FileNotFoundError, match="CSVLogger of `callbacks` writes, does not exist"):
         check_callbacks([callbacks.CSVLogger(tmp_path / "missing" / "log.csv")])
+
+
+def test_gathering_gradients_is_refused_where_keras_cannot():
+    optimizer = keras.optimizers.Adam(gradient_accumulation_steps=4)
+    classifier = TransferClassifier(optimizer=optimizer, strategy=tf.distribute.OneDeviceStrategy("cpu:0"))
+    with pytest.raises(ValueError, match="of the optimizer does not work with a `strategy`.*accumulation_steps=4"):
+        parameters.check_parameters(classifier.get_params(deep=False), get_backbone("efficientnet_lite0").stages)

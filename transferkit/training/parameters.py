@@ -20,19 +20,19 @@ from transferkit.models.freezing import check_stages, weighted_stages
 from transferkit.models.heads import Head
 from transferkit.training.callbacks import LOGGED
 from transferkit.training.loop import Options
-from transferkit.training.optimizers import fresh_optimizer, own_rate
+from transferkit.training.optimizers import accumulation_steps_of, own_rate
 from transferkit.training.phases import RecipeContext, check_rate, check_schedule, make_phases
 
 _ENGINES = ("auto", "keras", "openvino")
 _CACHES = ("auto", "memory", "disk", False)
-_SMALLEST = {"epochs": 1, "gradient_accumulation_steps": 1, "batch_size": 1, "seed": 0}
+_SMALLEST = {"epochs": 1, "batch_size": 1, "seed": 0}
 # Measured in `benchmarks/views.py`: as accurate as other versions in every epoch, or nearly.
 _VIEWS_OF_FEW, _VIEWS_OF_MANY, _FEW_IMAGES = 4, 2, 2000
 _KEPT = (
     "batch_size", "seed", "validation_split", "class_weight", "balance", "precision", "engine", "cache", "cache_dir",
     "views",
 )  # fmt: skip
-_MAY_BE_NONE = ("epochs", "gradient_accumulation_steps")
+_MAY_BE_NONE = ("epochs",)
 _PACKAGES = {keras.callbacks.TensorBoard: "tensorboard", keras.callbacks.RemoteMonitor: "requests"}
 
 
@@ -116,10 +116,13 @@ def check_parameters(parameters, stages):
     strategy = parameters["strategy"]
     if strategy is not None and not hasattr(strategy, "scope"):
         raise TypeError(f"`strategy` must be a tf.distribute.Strategy. Received: strategy={strategy!r}.")
-    if strategy is not None and (parameters["gradient_accumulation_steps"] or 1) > 1:
-        raise ValueError("`gradient_accumulation_steps` does not work with a `strategy`: Keras cannot do both.")
     check_rate(parameters["learning_rate"])
-    fresh_optimizer(parameters["optimizer"])
+    together = accumulation_steps_of(parameters["optimizer"])  # an error if that is none
+    if together > 1 and strategy is not None:
+        raise ValueError(
+            "`gradient_accumulation_steps` of the optimizer does not work with a `strategy`: Keras cannot do both. "
+            f"Received: gradient_accumulation_steps={together}."
+        )
     check_schedule(parameters["schedule"], head == "logistic", rate_of(parameters))
     check_class_weight(parameters["class_weight"])
     check_balance(parameters["balance"], parameters["class_weight"])
@@ -255,7 +258,7 @@ def make_settings(parameters, backbone, image_format, callbacks=()):
     """
     augmenter, notes = find_augmenter(parameters["augmentation"], parameters["seed"], image_format.channels)
     focus = FOCUS if parameters["balance"] == "focal" else 0.0
-    options = Options(parameters["optimizer"], parameters["gradient_accumulation_steps"], tuple(callbacks or ()), focus)
+    options = Options(parameters["optimizer"], tuple(callbacks or ()), focus)
     kept = {name: parameters[name] for name in _KEPT}
     augments_heads = augmenter is not None and not is_auto(parameters["augmentation"])
     settings = Settings(
