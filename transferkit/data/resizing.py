@@ -32,23 +32,23 @@ class ImageFormat:
     channels: int = 3
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int, int]:
         """`(height, width, channels)`."""
         return (*self.image_size, self.channels)
 
     @property
-    def memory_dtypes(self):
+    def memory_dtypes(self) -> tuple[str, ...]:
         """What images may be kept as in memory, best first. Multi-spectral ones often use a small part of the range."""
         return ("float32", "uint8") if self.channels in (1, 3) else ("float32",)
 
     @property
-    def background_levels(self):
+    def background_levels(self) -> tuple[int, ...]:
         """The background in each channel, integers in `[0, 255]`; its luma where channels are not RGB."""
         if self.channels == 3:
             return ImageColor.getrgb(self.background)[:3]
         return (_luma(self.background),) * self.channels
 
-    def frame(self, size):
+    def frame(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
         """Returns what of an image is resized: `(top, left, height, width)`, in pixels of the image.
 
         It goes beyond the image, the same on both sides, where background is added. The numbers are those of
