@@ -147,16 +147,17 @@ class Bench:
     @property
     def console(self):
         """A console whose notes are kept in `said`."""
-        console = Console(0)
+        # A loaded machine may take longer for a step than the second from which on it leaves a line.
+        console = Console(0, patience=float("inf"))
         console.note = self.said.append
         return console
 
-    def train(self, *phases, optimizer="sgd", callbacks=(), accumulation_steps=None, cache=False, **options):
+    def train(self, *phases, optimizer="sgd", callbacks=(), cache=False, **options):
         """Runs phases and returns the `Record`. `cache` may also be a dict of settings of `FrozenFeatures`."""
         settings = self.settings(**(cache if isinstance(cache, dict) else {"cache": cache}))
         fronts = FrozenFeatures(self.components, settings, 36)
         training_data = replace(self.training_data, augmenter_for=settings.augmenter_for)
-        chosen = Options(optimizer, accumulation_steps, tuple(callbacks), task=training_data.training.task)
+        chosen = Options(optimizer, tuple(callbacks), task=training_data.training.task)
         with speaking_to(self.console):
             fronts.plan(phases, training_data)
             return run_phases(list(phases), self.components, training_data, STAGES, chosen, fronts=fronts, **options)

@@ -15,7 +15,7 @@ from transferkit.frozen.compute import Compute
 from transferkit.models.freezing import check_stages
 from transferkit.models.heads import Head
 from transferkit.training.balance.methods import check_balance
-from transferkit.training.optimizers import fresh_optimizer
+from transferkit.training.optimizers import accumulation_steps_of
 from transferkit.training.phases import check_rate, check_schedule
 from transferkit.training.settings import Request, is_auto, rate_of
 
@@ -57,7 +57,7 @@ PARAMETERS: Mapping[str, Callable[[Any], Any]] = {
     "task": check_task,
     "epochs": _whole("epochs", 1, may_be_none=True),
     "batch_size": _whole("batch_size", 1),
-    "optimizer": fresh_optimizer,
+    "optimizer": accumulation_steps_of,  # an error if that is none
     "learning_rate": check_rate,
     "class_weight": check_class_weight,
     "validation_split": check_fraction,
@@ -84,6 +84,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> Request:
         check(parameters[name])
     check_balance(parameters["balance"], parameters["class_weight"], parameters["head"])
     _check_schedule(parameters, backbone.stages)
+    _check_devices(parameters)
     image_format = as_image_format(parameters["image_size"])
     backbone.check_channels(image_format.channels)
     image_format = image_format.for_backbone(backbone.image_size)
@@ -98,6 +99,15 @@ def _check_schedule(parameters, stages):
     check_schedule(schedule, parameters["head"] == "logistic", rate_of(parameters))
     if not isinstance(schedule, str):
         check_stage_names(schedule, stages)
+
+
+def _check_devices(parameters):
+    together = accumulation_steps_of(parameters["optimizer"])
+    if together > 1 and (parameters["compute"] or Compute()).strategy is not None:
+        raise ValueError(
+            "`gradient_accumulation_steps` of the optimizer does not work with a `strategy`: Keras cannot do both. "
+            f"Received: gradient_accumulation_steps={together}."
+        )
 
 
 def check_stage_names(phases, stages):

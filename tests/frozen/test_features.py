@@ -10,7 +10,7 @@ from transferkit._utils.console import speaking_to
 from transferkit.cache.store import Store
 from transferkit.data.augmentation.augmentation import Augmentation
 from transferkit.data.inputs.convert import as_source
-from transferkit.frozen.features import FrozenFeatures, find_front
+from transferkit.frozen.features import FrozenFeatures, Trials, find_front
 from transferkit.training.phases import Phase
 
 KERAS_ARRAYS = pytest.mark.filterwarnings("ignore:__array__")  # that of keras, caught and raised again from elsewhere
@@ -37,20 +37,14 @@ class Counter:
         return count
 
 
-@pytest.fixture(autouse=True)
-def no_step_is_slow(monkeypatch):
-    """On a machine that has much to do a step may take the second from which on it leaves a line."""
-    monkeypatch.setattr("transferkit._utils.console._WORTH_A_LINE", float("inf"))
-
-
 @pytest.fixture
 def computed(monkeypatch):
     return Counter(monkeypatch)
 
 
-def fronts_of(bench, phases=(), **options):
+def fronts_of(bench, phases=(), trials=None, **options):
     settings = bench.settings(**options)
-    fronts = FrozenFeatures(bench.components, settings, 36)
+    fronts = FrozenFeatures(bench.components, settings, 36, trials)
     fronts.plan(phases, replace(bench.training_data, augmenter_for=settings.augmenter_for))
     return fronts
 
@@ -440,14 +434,14 @@ def test_the_table_tells_what_it_holds(make_bench, tmp_path):
 class Measurement:
     """Stands for `choose_front`: finds bfloat16 the fastest."""
 
-    def __init__(self, monkeypatch):
-        from transferkit.frozen import features as fronts
-
+    def __init__(self):
         self.count = 0
-        monkeypatch.setattr(fronts, "choose_front", self)
-        monkeypatch.setattr(fronts, "_speeds", {})
-        monkeypatch.setattr(fronts, "precisions_here", lambda: ("float32", "bfloat16"))
-        monkeypatch.setattr(fronts, "engines_here", lambda: ("keras",))
+
+    def trials(self, **options):
+        """`Trials` of a new process."""
+        return Trials(
+            known={}, choose=self, engines=lambda: ("keras",), precisions=lambda: ("float32", "bfloat16"), **options
+        )
 
     def __call__(self, models, candidates, batch_shape, known):
         self.count += not known
@@ -456,8 +450,8 @@ class Measurement:
 
 
 @pytest.fixture
-def measurement(monkeypatch):
-    return Measurement(monkeypatch)
+def measurement():
+    return Measurement()
 
 
 AUTO = {"precision": "auto", "engine": "auto"}
@@ -465,51 +459,39 @@ AUTO = {"precision": "auto", "engine": "auto"}
 
 def test_little_work_is_done_in_float32_everywhere_and_nothing_is_measured(make_bench, measurement):
     bench = make_bench()
-    features = features_of(bench, **AUTO)
+    features = features_of(bench, trials=measurement.trials(), **AUTO)
     assert measurement.count == 0
     assert np.array_equal(features, features_of(bench))
 
 
-def test_for_much_work_the_fastest_is_measured_once_and_remembered(make_bench, measurement, tmp_path, monkeypatch):
-    from transferkit.frozen import features as fronts
-
-    monkeypatch.setattr(fronts, "_WORTH_MEASURING", 1)
+def test_for_much_work_the_fastest_is_measured_once_and_remembered(make_bench, measurement, tmp_path):
     bench, disk = make_bench(), {"cache": "disk", "cache_dir": tmp_path} | AUTO
     with speaking_to(bench.console):
-        features = np.asarray(features_of(bench, **disk))
+        features = np.asarray(features_of(bench, trials=measurement.trials(worth=1), **disk))
     assert measurement.count == 1
     assert bench.said == [
         "Images a second: keras float32 3, keras bfloat16 3. What is computed once is computed by keras in bfloat16."
     ]
-    monkeypatch.setattr(fronts, "_speeds", {})  # another process
-    assert np.array_equal(np.asarray(features_of(bench, **disk)), features)
+    another_process = measurement.trials(worth=1)
+    assert np.array_equal(np.asarray(features_of(bench, trials=another_process, **disk)), features)
     assert measurement.count == 1
     asked_for = np.asarray(features_of(bench, cache="memory", precision="bfloat16"))
     assert features == pytest.approx(asked_for, abs=1e-3)
     assert not np.array_equal(features, np.asarray(features_of(bench)))
 
 
-def test_damaged_measurements_are_made_again(make_bench, measurement, tmp_path, monkeypatch):
-    from transferkit.frozen import features as fronts
-
-    monkeypatch.setattr(fronts, "_WORTH_MEASURING", 1)
+def test_damaged_measurements_are_made_again(make_bench, measurement, tmp_path):
     (tmp_path / "speeds.json").write_text('{"here": "fast", "there": null, "then": Infinity, "once": [1.0]}', "ascii")
-    features_of(make_bench(), cache="disk", cache_dir=tmp_path, **AUTO)
+    features_of(make_bench(), trials=measurement.trials(worth=1), cache="disk", cache_dir=tmp_path, **AUTO)
     assert measurement.count == 1
 
 
-def test_who_names_engine_and_precision_gets_them(make_bench, measurement, monkeypatch):
-    from transferkit.frozen import features as fronts
-
-    monkeypatch.setattr(fronts, "_WORTH_MEASURING", 1)
-    features_of(make_bench(), precision="float32", engine="keras")
+def test_who_names_engine_and_precision_gets_them(make_bench, measurement):
+    features_of(make_bench(), trials=measurement.trials(worth=1), precision="float32", engine="keras")
     assert measurement.count == 0
 
 
-def test_measuring_for_a_memory_cache_writes_nothing(make_bench, measurement, monkeypatch, tmp_path):
-    from transferkit.frozen import features as fronts
-
-    monkeypatch.setattr(fronts, "_WORTH_MEASURING", 1)
-    features_of(make_bench(), cache="memory", cache_dir=tmp_path / "cache", **AUTO)
+def test_measuring_for_a_memory_cache_writes_nothing(make_bench, measurement, tmp_path):
+    features_of(make_bench(), trials=measurement.trials(worth=1), cache="memory", cache_dir=tmp_path / "cache", **AUTO)
     assert measurement.count == 1
     assert not (tmp_path / "cache").exists()

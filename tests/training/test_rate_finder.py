@@ -56,6 +56,21 @@ def test_the_loss_is_the_one_that_is_trained(make_bench, eagerly, focus, task):
     assert curve.losses[0] == pytest.approx(np.mean(losses * weights), rel=1e-3)
 
 
+def test_batches_that_the_optimizer_gathers_are_one_step(make_bench, eagerly):
+    """Two of 9 and 3 images do what one of 12 does: each image counts alike, in losses and in steps."""
+    training = make_bench().training_data.training.take(np.arange(12))
+    limits = {"smallest": 1e-2, "largest": 1.0, "steps": 4}
+    found = []
+    for batch_size, together in ((12, None), (9, 2)):
+        bench = make_bench(batch_norm=False, batch_size=batch_size, training=training)
+        options = Options(keras.optimizers.SGD(gradient_accumulation_steps=together))
+        found.append(find(bench, Phase("all"), options, **limits))
+    one, other = found
+    assert len(other.losses) == 4
+    assert other.learning_rates == pytest.approx(one.learning_rates)
+    assert other.losses == pytest.approx(one.losses, rel=1e-3)
+
+
 def test_deeper_layers_are_tested_at_the_rates_that_they_would_train_at(make_bench, eagerly):
     moved = []
     for decay in (1.0, 0.5):

@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, field
 
 import numpy as np
@@ -30,12 +30,30 @@ from transferkit.models.freezing import select
 _FORMAT = 2  # of what is kept: another number makes all that was kept before a miss
 _FEWEST_EPOCHS = 2
 _WORTH_CUTTING = 0.05  # share of the network that a front must have to be worth keeping its output
-_WORTH_MEASURING = 5e11  # multiply-adds from which on it pays to find out which engine and precision are fastest
 _MEMORY_SHARE = 0.125  # of the free memory that an array of pooled features may take
 _MOST_READINGS = 3  # of files that change while they are read
 _SPEEDS = "speeds.json"
 
 _speeds: dict[str, float] = {}  # what this process has measured
+
+
+@dataclass(frozen=True)
+class Trials:
+    """How it is found out which engine and precision are fastest here.
+
+    Attributes:
+        worth: Multiply-adds of a whole fit from which on that pays.
+        known: What has been measured already; see `choose_front`.
+        choose: What measures, as `choose_front` does.
+        engines: Returns the names of the engines that are tried.
+        precisions: Returns the names of the precisions that are tried.
+    """
+
+    worth: float = 5e11
+    known: dict[str, float] = field(default_factory=lambda: _speeds, repr=False)
+    choose: Callable = field(default=choose_front, repr=False)
+    engines: Callable = field(default=engines_here, repr=False)
+    precisions: Callable = field(default=precisions_here, repr=False)
 
 
 @dataclass(frozen=True)
@@ -105,12 +123,14 @@ class FrozenFeatures:
         components: `Components` of the classifier.
         settings: `Settings`.
         num_images: Number of images of the whole fit: whether it pays to find out what is fastest.
+        trials: How that is found out.
     """
 
-    def __init__(self, components, settings, num_images):
+    def __init__(self, components, settings, num_images, trials=None):
         self._components = components
         self._settings = settings
         self._num_images = num_images
+        self._trials = trials or Trials()
         self._folder = settings.compute.cache_dir or default_folder()
         self._stores = {"memory": Store(None, _MEMORY_SHARE * free_memory())}
         self._prints = {}  # of the images of each source, by its identity
@@ -232,8 +252,9 @@ class FrozenFeatures:
         """Takes new prints of files whose content is no longer what it was."""
         warnings.warn(
             f"{plural(len(changed), 'file')} changed during this run: {listing(map(source.name, changed))}. "
-            "What was in them last is used.", stacklevel=3,
-        )  # fmt: skip
+            "What was in them last is used.",
+            stacklevel=3,
+        )
         prints = self._prints_of(source).copy()
         prints[changed] = fingerprint_images([source.images[index] for index in changed], None)
         self._prints[id(source)] = source, prints
@@ -328,11 +349,11 @@ class FrozenFeatures:
 
     def _choose_engine(self, cut):
         """Chooses what runs a front, and in which precision: `(engine, precision)`."""
-        settings = self._settings
-        engines = engines_here() if settings.compute.engine == "auto" else (settings.compute.engine,)
-        precisions = precisions_here() if settings.compute.precision == "auto" else (settings.compute.precision,)
+        settings, trials = self._settings, self._trials
+        engines = trials.engines() if settings.compute.engine == "auto" else (settings.compute.engine,)
+        precisions = trials.precisions() if settings.compute.precision == "auto" else (settings.compute.precision,)
         candidates = [(engine, precision) for engine in engines for precision in precisions]
-        if len(candidates) == 1 or cut.work * self._num_images < _WORTH_MEASURING:
+        if len(candidates) == 1 or cut.work * self._num_images < trials.worth:
             return candidates[0]  # the same on every machine: small data give the same classifier everywhere
         if cut not in self._engines:
             self._engines[cut] = self._measure(cut, candidates)
@@ -340,16 +361,16 @@ class FrozenFeatures:
 
     def _measure(self, cut, candidates):
         settings, models = self._settings, (self._components.scaling, *self._models(cut))
-        known = read_json(self._folder, _SPEEDS)
-        _speeds.update({key: value for key, value in known.items() if isinstance(value, float) and 0 <= value < np.inf})
-        before = len(_speeds)
+        known, found = self._trials.known, read_json(self._folder, _SPEEDS)
+        known.update({key: value for key, value in found.items() if isinstance(value, float) and 0 <= value < np.inf})
+        before = len(known)
         shape = (settings.batch_size, *settings.image_format.shape)
-        chosen, speeds = choose_front(models, candidates, shape, _speeds)
-        if len(_speeds) > before:
+        chosen, speeds = self._trials.choose(models, candidates, shape, known)
+        if len(known) > before:
             times = ", ".join(f"{engine} {precision} {speed:,.0f}" for (engine, precision), speed in speeds.items())
             console.note(f"Images a second: {times}. What is computed once is computed by {' in '.join(chosen)}.")
             if settings.compute.cache in ("auto", "disk"):
-                update_json(self._folder, _SPEEDS, _speeds)
+                update_json(self._folder, _SPEEDS, known)
         return chosen
 
 

@@ -29,7 +29,7 @@ from transferkit.tasks.find import MULTICLASS
 from transferkit.tasks.task import Task
 from transferkit.training.callbacks import AcrossPhases, PhaseMonitor, Record, TrainingAdvisor, measure_rate
 from transferkit.training.interpolation import interpolate, judge_weights
-from transferkit.training.optimizers import Tuning, build_optimizer, weigh_batches
+from transferkit.training.optimizers import Tuning, accumulation_steps_of, build_optimizer, weigh_batches
 from transferkit.training.phases import DEFAULT_RATE, Phase
 from transferkit.training.rates import RateSetter, ReduceOnPlateau, as_rate_schedule
 from transferkit.training.training_data import TrainingData
@@ -41,17 +41,20 @@ class Options:
 
     Attributes:
         optimizer: Name or `keras.optimizers.Optimizer`.
-        accumulation_steps: Batches whose gradients are averaged for one step, or `None`.
         callbacks: Keras callbacks of the user.
         focus: Exponent of the focal loss; 0 makes it the log loss.
         task: The `Task`.
     """
 
     optimizer: str | keras.optimizers.Optimizer = "adam"
-    accumulation_steps: int | None = None
     callbacks: tuple = ()
     focus: float = 0.0
     task: Task = MULTICLASS
+
+    @property
+    def accumulation_steps(self):
+        """Number of batches that make one step of the optimizer."""
+        return accumulation_steps_of(self.optimizer)
 
     @property
     def loss(self):
@@ -139,9 +142,7 @@ class _Run:
             adapters |= view.adapters
             self.depths |= depths_below_head(network, stages, view.adapters)
             steps.append(_Step(phase, number, selection, view))
-        self.tuned, self.weight_decay, self.momentum = build_optimizer(
-            self.options.optimizer, self.options.accumulation_steps
-        )
+        self.tuned, self.weight_decay, self.momentum = build_optimizer(self.options.optimizer)
         self.tuned.check_exclusions([weight for model in self.components.models for weight in model.weights])
         self.outer = keras.optimizers.LossScaleOptimizer(self.tuned) if self.loss_scaling else self.tuned
         self.tuned.prepare(
@@ -169,11 +170,12 @@ class _Run:
         return list(found.values())
 
     def _check_steps(self, phase):
-        batches, together = phase.epochs * self.training_data.steps_per_epoch, self.options.accumulation_steps or 1
+        batches, together = phase.epochs * self.training_data.steps_per_epoch, self.options.accumulation_steps
         if batches < together:
             raise ValueError(
                 f"The phase {phase.title!r} trains nothing: all its batches, {batches}, are fewer than "
-                f"gradient_accumulation_steps={together}, which make one step. Lower that, or `batch_size`."
+                f"gradient_accumulation_steps={together} of the optimizer, which make one step. Lower that, or "
+                "`batch_size`."
             )
 
     def _trained_variables(self, step):
@@ -336,9 +338,10 @@ class _Run:
         except Exception as error:
             if type(error).__name__ != "ResourceExhaustedError":
                 raise
-            size, together = self.training_data.batch_size, self.options.accumulation_steps or 1
+            size = self.training_data.batch_size
             smaller = max(1, size // 2)
-            advice = f"Try batch_size={smaller} with gradient_accumulation_steps={together * -(-size // smaller)}, "
+            together = self.options.accumulation_steps * -(-size // smaller)
+            advice = f"Try batch_size={smaller} and an optimizer with gradient_accumulation_steps={together}, "
             advice = "Try " if size == 1 else f"{advice}which gives the same steps, or "
             raise MemoryError(
                 f"The device ran out of memory in phase {phase.title!r} with {plural(size, 'image')} a batch. "

@@ -181,23 +181,26 @@ class _Tuned:
             mean.assign(held)
 
 
-def build_optimizer(optimizer, accumulation_steps=None):
+def accumulation_steps_of(optimizer):
+    """Number of batches whose gradients an optimizer, or one of a name, averages for one step."""
+    return fresh_optimizer(optimizer).gradient_accumulation_steps or 1
+
+
+def build_optimizer(optimizer):
     """Makes the optimizer of all phases: a copy of the user's whose variables can be tuned one by one.
 
     Weight decay and running means of the user's optimizer are taken over by the `Tuning` of each variable, because
-    Keras applies them to all variables alike; the rate is set at every step by the phase.
+    Keras applies them to all variables alike; the rate is set at every step by the phase. Gradients are gathered by
+    Keras, over as many batches as `gradient_accumulation_steps` of the user's optimizer says.
 
     Args:
         optimizer: Name or `keras.optimizers.Optimizer`.
-        accumulation_steps: Batches whose gradients are averaged for one step, or `None`.
 
     Returns:
         `(tuned, weight_decay, momentum)`: the optimizer, and what its original had of these two, or `None`.
     """
     original = fresh_optimizer(optimizer)
     config = original.get_config() | {"learning_rate": 1e-3, "use_ema": False}
-    if accumulation_steps is not None and accumulation_steps > 1:
-        config["gradient_accumulation_steps"] = accumulation_steps
     kind = type(f"Tuned{type(original).__name__}", (_Tuned, type(original)), {})
     tuned = _copy_exclusions(original, kind.from_config(config))
     tuned.weight_decay = None

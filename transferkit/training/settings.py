@@ -138,7 +138,7 @@ def make_settings(request, source=None, callbacks=()):
     is_chosen = request.has_augmentation_of_its_own or own is not None
     balance = Balance() if source is None else _balance_of(parameters, source)
     task = {} if source is None else {"task": source.task}
-    options = Options(parameters["optimizer"], callbacks=tuple(callbacks or ()), focus=balance.focus, **task)
+    options = Options(parameters["optimizer"], tuple(callbacks or ()), focus=balance.focus, **task)
     kept = {name: parameters[name] for name in ("batch_size", "seed", "validation_split", "class_weight")}
     return Settings(
         request.backbone,

@@ -17,7 +17,8 @@ from transferkit.frozen.forward import predict_batches
 from transferkit.frozen.precision import choose_precision, computing_in
 from transferkit.models.assembly import Components
 from transferkit.models.weights import capture
-from transferkit.solvers.path import can_hold_out
+from transferkit.solvers.examples import Examples
+from transferkit.solvers.path import Search, can_hold_out
 from transferkit.training.callbacks import Record
 from transferkit.training.logistic import fit_logistic_head, record_of_head
 from transferkit.training.loop import run_phases
@@ -32,6 +33,11 @@ _STEPS_WORTH_MEASURING = 200  # training steps from which on it pays to find out
 def judged_by(source):
     """What heads are judged by: labels and weights."""
     return source.truth, source.weights
+
+
+def examples_of(features, source, copies=1):
+    """What a solver is told of the images of a `Source`."""
+    return Examples(features, source.labels, source.targets, source.weights, source.groups, copies)
 
 
 def weights_of_classes(class_weight, source):
@@ -109,17 +115,15 @@ class Trainer:
         # Every class weighs in validation what it weighs in training, where its share may be another one.
         by_class = weights_of_classes(class_weight, source)
         if held_out is not None and not (cross_validate and can_hold_out(source.labels, source.groups)):
-            validation = held_out, *judged_by(weigh(self.validation, by_class))
+            validation = examples_of(held_out, weigh(self.validation, by_class))
         source = weigh(source, by_class)
         if len(source) < len(self.source):
             features = features[(rows + len(self.source) * np.arange(copies)[:, None]).ravel()]
-        return fit_logistic_head(
-            self.components.dense, features, source.labels, targets=source.targets,
-            is_multilabel=source.task.activation == "sigmoid",
-            weights=source.weights, groups=source.groups, validation=validation, copies=copies,
-            focus=settings.options.focus, seed=settings.seed,
-            keep=lambda path: self._keep_judged(path, source if validation is None else self.validation),
-        )  # fmt: skip
+        search = Search(validation=validation, seed=settings.seed)
+        examples, focus = examples_of(features, source, copies), settings.options.focus
+        path = fit_logistic_head(self.components.dense, examples, search, focus=focus)
+        self._keep_judged(path, source if validation is None else self.validation)
+        return path.history
 
     def _keep_judged(self, path, source):
         """Remembers what the head says of labels that it was not fitted to."""

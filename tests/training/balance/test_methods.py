@@ -4,8 +4,9 @@ import pytest
 
 from transferkit import Head, Phase, TransferClassifier
 from transferkit._utils.console import Console, speaking_to
-from transferkit.solvers.path import fit_logistic_path
-from transferkit.solvers.regression import _focal
+from transferkit.solvers.examples import Examples
+from transferkit.solvers.losses import _focal
+from transferkit.solvers.path import LogisticProblem, Search, fit_logistic_path
 from transferkit.training.balance.methods import BALANCES, check_balance, find_balance
 from transferkit.training.logistic import fit_logistic_head
 
@@ -15,9 +16,9 @@ def heads(monkeypatch):
     """The arguments of all logistic heads that are fitted."""
     calls = []
 
-    def fit(dense, features, labels, **options):
-        calls.append(options | {"labels": labels})
-        return fit_logistic_head(dense, features, labels, **options)
+    def fit(dense, examples, search, **options):
+        calls.append((examples, search))
+        return fit_logistic_head(dense, examples, search, **options)
 
     monkeypatch.setattr("transferkit.training.trainer.fit_logistic_head", fit)
     return calls
@@ -40,7 +41,7 @@ def test_the_focal_loss_and_its_slope_are_right():
 
 def test_the_solver_finds_the_least_focal_loss(uneven):
     (x, y), _ = uneven
-    path = fit_logistic_path(x, y, 2, strengths=(0.01,), focus=2.0)
+    path = fit_logistic_path(LogisticProblem(Examples(x, y), 2, focus=2.0), Search(strengths=(0.01,)))
     spread = np.array(x).std(axis=0)
 
     def objective(kernel, bias):
@@ -140,7 +141,8 @@ def test_images_to_choose_on_weigh_what_they_and_their_classes_do(
     TransferClassifier(tiny_backbone, verbose=0, **options).fit(
         images, labels, validation_data=(images[rows], labels[rows], own)
     )
-    _, codes, weights = heads[0]["validation"]
+    _, search = heads[0]
+    codes, weights = search.validation.labels, search.validation.weights
     assert codes.tolist() == (labels[rows] == "light").astype(int).tolist()
     assert weights == pytest.approx(own * np.array(by_class)[codes])
 
@@ -165,7 +167,8 @@ def test_shares_of_soft_labels_reach_the_head_weighed(uneven_images, tiny_backbo
     images, _ = uneven_images
     shares = np.random.default_rng(0).dirichlet([1, 1], 48).astype("float32")
     TransferClassifier(tiny_backbone, verbose=0, class_weight={1: 4}).fit(images, shares)
-    found = heads[0]["weights"][:, None] * heads[0]["targets"]
+    examples, _ = heads[0]
+    found = examples.weights[:, None] * examples.targets
     assert found == pytest.approx(shares * [1, 4], rel=1e-5)
 
 

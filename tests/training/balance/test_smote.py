@@ -3,7 +3,8 @@ import pytest
 
 from transferkit import Phase, TransferClassifier
 from transferkit.models.heads import LOGISTIC, build_dense
-from transferkit.solvers.path import fit_logistic_path
+from transferkit.solvers.examples import Examples
+from transferkit.solvers.path import LogisticProblem, Search, fit_logistic_path
 from transferkit.training.balance.smote import _make_even, fit_head_by_smote
 from transferkit.training.logistic import fit_logistic_head
 
@@ -17,9 +18,9 @@ def test_smote_finds_rare_classes(uneven):
     pytest.importorskip("imblearn")
     (x, y), test = uneven
     plain, smote = build_dense(LOGISTIC, 6, 2), build_dense(LOGISTIC, 6, 2)
-    path = fit_logistic_path(x, y, 2)
+    path = fit_logistic_path(LogisticProblem(Examples(x, y), 2))
     plain.get_layer("probabilities").set_weights([path.kernel, path.bias])
-    history = fit_head_by_smote(smote, x, y)
+    history = fit_head_by_smote(smote, Examples(x, y)).history
     assert set(history) == {"l2", "val_loss", "val_accuracy", "temperature"}
     assert balanced_accuracy(smote, *test) > balanced_accuracy(plain, *test) + 0.1
 
@@ -28,7 +29,7 @@ def test_smote_repeats_a_class_of_one_image():
     pytest.importorskip("imblearn")
     x, y = np.random.default_rng(0).normal(size=(21, 4)).astype("float32"), np.repeat([0, 1, 2], [15, 5, 1])
     dense = build_dense(LOGISTIC, 4, 3)
-    fit_head_by_smote(dense, x, y)
+    fit_head_by_smote(dense, Examples(x, y))
     assert np.asarray(dense(x[-1:])).argmax() == 2
 
 
@@ -37,19 +38,19 @@ def test_smote_chooses_on_the_images_it_is_given(uneven, monkeypatch):
     (x, y), (other_x, other_y) = uneven
     calls = []
 
-    def fit(dense, features, labels, **options):
-        calls.append((np.bincount(labels), options))
-        return fit_logistic_head(dense, features, labels, **options)
+    def fit(dense, examples, search, **options):
+        calls.append((np.bincount(examples.labels), search.validation))
+        return fit_logistic_head(dense, examples, search, **options)
 
     monkeypatch.setattr("transferkit.training.balance.smote.fit_logistic_head", fit)
     own = np.linspace(1, 2, len(other_y))
-    fit_head_by_smote(build_dense(LOGISTIC, 6, 2), x, y, validation=(other_x, other_y, own))
-    ((counts, options),) = calls
+    search = Search(validation=Examples(other_x, other_y, weights=own))
+    fit_head_by_smote(build_dense(LOGISTIC, 6, 2), Examples(x, y), search)
+    ((counts, validation),) = calls
     assert counts.tolist() == [300, 300]
-    features, labels, weights = options["validation"]
-    assert features is other_x
-    assert labels is other_y
-    assert weights == pytest.approx(own / np.array([300, 15])[other_y])
+    assert validation.features is other_x
+    assert validation.labels is other_y
+    assert validation.weights == pytest.approx(own / np.array([300, 15])[other_y])
 
 
 def test_smote_takes_validation_data_of_the_user(uneven_images, tiny_backbone, monkeypatch):
@@ -57,17 +58,17 @@ def test_smote_takes_validation_data_of_the_user(uneven_images, tiny_backbone, m
     images, labels = uneven_images
     seen = []
 
-    def fit(*args, validation=None, **options):
-        seen.append(validation)
-        return fit_head_by_smote(*args, validation=validation, **options)
+    def fit(dense, examples, search):
+        seen.append(search.validation)
+        return fit_head_by_smote(dense, examples, search)
 
     monkeypatch.setattr("transferkit.training.balance.methods.fit_head_by_smote", fit)
     classifier = TransferClassifier(tiny_backbone, balance="smote", verbose=0)
     classifier.fit(images, labels, validation_data=(images[30:], labels[30:], np.arange(1, 19)))
     classifier.fit(images, labels)
-    (_, codes, weights), nothing = seen
-    assert codes.tolist() == [0] * 10 + [1] * 8
-    assert weights.tolist() == list(range(1, 19))
+    validation, nothing = seen
+    assert validation.labels.tolist() == [0] * 10 + [1] * 8
+    assert validation.weights.tolist() == list(range(1, 19))
     assert nothing is None
 
 
@@ -116,5 +117,6 @@ def test_smote_says_before_anything_is_computed_that_nothing_can_be_set_aside(ti
 def test_smote_repeats_single_images(counts):
     pytest.importorskip("imblearn")
     labels = np.repeat(np.arange(len(counts)), counts)
-    _, made = _make_even(np.random.default_rng(0).normal(size=(len(labels), 4)).astype("float32"), labels, 0)
-    assert np.bincount(made).tolist() == [max(counts)] * len(counts)
+    features = np.random.default_rng(0).normal(size=(len(labels), 4)).astype("float32")
+    made = _make_even(Examples(features, labels), 0)
+    assert np.bincount(made.labels).tolist() == [max(counts)] * len(counts)

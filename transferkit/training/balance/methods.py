@@ -8,6 +8,8 @@ from transferkit._utils import console
 from transferkit.data.class_weights import log_prior
 from transferkit.data.sampling import Sampling
 from transferkit.models.heads import shift_logits
+from transferkit.solvers.examples import Examples
+from transferkit.solvers.path import Search
 from transferkit.training.balance.smote import check_smote, fit_head_by_smote
 
 BalanceName = Literal["logit_adjustment", "oversample", "undersample", "focal", "crt", "smote"]
@@ -133,14 +135,10 @@ class Smote(Balance):
     def solve_head(self, trainer, cross_validate):
         """On as many features of each class."""
         source, validation, (features, held_out) = trainer.source, trainer.validation, trainer.features
-        return fit_head_by_smote(
-            trainer.components.dense,
-            features[: len(source)],
-            source.labels,
-            groups=source.groups,
-            validation=None if held_out is None else (held_out, validation.truth, validation.weights),
-            seed=trainer.settings.seed,
-        )
+        examples = Examples(features[: len(source)], source.labels, groups=source.groups)
+        judges = None if held_out is None else Examples(held_out, validation.labels, weights=validation.weights)
+        search = Search(validation=judges, seed=trainer.settings.seed)
+        return fit_head_by_smote(trainer.components.dense, examples, search).history
 
 
 _METHODS = {method.name: method() for method in (LogitAdjustment, Oversample, Undersample, Focal, Retrained, Smote)}

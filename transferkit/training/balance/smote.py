@@ -1,8 +1,12 @@
 """Features of rare classes that are made up (SMOTE)."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from transferkit.data.splits import stratified_split
+from transferkit.solvers.examples import Examples
+from transferkit.solvers.path import DEFAULT_SEARCH
 from transferkit.training.logistic import fit_logistic_head
 
 _HELD_OUT = 0.2  # share of the images that choose the strength where none are given for that
@@ -31,7 +35,7 @@ def check_smote(schedule, source, has_validation=False):
     _import_smote()
 
 
-def fit_head_by_smote(dense, features, labels, *, groups=None, validation=None, seed=0, **options):
+def fit_head_by_smote(dense, examples, search=DEFAULT_SEARCH):
     """Fits the logistic head to features of which all classes have the same number (SMOTE; Chawla et al., JAIR 2002).
 
     What is made up lies between images, so it must not be made of images that judge. Without others to judge by, the
@@ -40,43 +44,40 @@ def fit_head_by_smote(dense, features, labels, *, groups=None, validation=None, 
 
     Args:
         dense: `keras.Model` that `build_dense(LOGISTIC, ...)` made. Changed in place.
-        features: `(n, num_features)` float32.
-        labels: `(n,)` integer codes.
-        groups: `(n,)` integer codes of groups, or `None`.
-        validation: `(features, labels, weights)` of other images to choose the strength on, or `None`; all classes
-            count alike there, as in training. `weights` may be `None`.
-        seed: Seed of the split and of what is made up.
-        **options: Further arguments of `fit_logistic_head`.
+        examples: `Examples` with labels and, if there are any, groups.
+        search: `Search`; all classes count alike in its validation data, as in training. Its seed is that of the split
+            and of what is made up, too.
 
     Returns:
-        The history, as of `fit_logistic_head`.
+        The `LogisticPath` by which the strength was chosen.
     """
-    features = np.asarray(features)
-    by_class = (1 / np.maximum(np.bincount(labels, minlength=dense.output_shape[-1]), 1)).astype("float32")
-    if validation is not None:
-        others, their_labels, own = validation
-        weights = by_class[their_labels] if own is None else by_class[their_labels] * own
-        return fit_logistic_head(
-            dense, *_make_even(features, labels, seed), validation=(others, their_labels, weights), seed=seed,
-            **options,
-        )  # fmt: skip
-    rows, held_out = stratified_split(labels, _HELD_OUT, seed, groups)
-    validation = features[held_out], labels[held_out], by_class[labels[held_out]]
-    history = fit_logistic_head(
-        dense, *_make_even(features[rows], labels[rows], seed), validation=validation, seed=seed,
-        **options,
-    )  # fmt: skip
-    best = int(np.argmin(history["val_loss"]))
-    fit_logistic_head(
-        dense, *_make_even(features, labels, seed), strengths=(history["l2"][best],),
-        temperature=history["temperature"][best], seed=seed, **options,
-    )  # fmt: skip
-    return history
+    examples, seed = replace(examples, features=np.asarray(examples.features)), search.seed
+    num_classes = dense.output_shape[-1]
+    by_class = (1 / np.maximum(np.bincount(examples.labels, minlength=num_classes), 1)).astype("float32")
+    if search.validation is not None:
+        validation = _weigh_classes(search.validation, by_class)
+        return fit_logistic_head(dense, _make_even(examples, seed), replace(search, validation=validation))
+    rows, held_out = stratified_split(examples.labels, _HELD_OUT, seed, examples.groups)
+    validation = _weigh_classes(examples.take(held_out), by_class)
+    path = fit_logistic_head(dense, _make_even(examples.take(rows), seed), replace(search, validation=validation))
+    best = int(np.argmin(path.val_loss))
+    chosen = replace(search, strengths=(path.strengths[best],))
+    fit_logistic_head(dense, _make_even(examples, seed), chosen, temperature=path.temperature[best])
+    return path
 
 
-def _make_even(features, labels, seed):
-    """Adds made-up features until all classes have as many as the largest. A class of one image is repeated."""
+def _weigh_classes(examples, by_class):
+    weights = by_class[examples.labels]
+    return replace(examples, weights=weights if examples.weights is None else weights * examples.weights)
+
+
+def _make_even(examples, seed):
+    """Adds made-up features until all classes have as many as the largest. A class of one image is repeated.
+
+    Groups are left out: what lies between two images would belong to those of both.
+    """
     smote, repeat = _import_smote()
+    features, labels = examples.features, examples.labels
     counts = np.bincount(labels)
     most = counts.max()
     neighbours = min(_NEIGHBOURS, counts[counts > 1].min(initial=most) - 1)
@@ -84,9 +85,10 @@ def _make_even(features, labels, seed):
     if single:
         features, labels = repeat(sampling_strategy=single, random_state=seed).fit_resample(features, labels)
     wanted = dict.fromkeys(np.flatnonzero((counts > 1) & (counts < most)), most)
-    if not wanted:
-        return features, labels
-    return smote(sampling_strategy=wanted, k_neighbors=neighbours, random_state=seed).fit_resample(features, labels)
+    if wanted:
+        sampler = smote(sampling_strategy=wanted, k_neighbors=neighbours, random_state=seed)
+        features, labels = sampler.fit_resample(features, labels)
+    return Examples(features, labels)
 
 
 def _import_smote():
