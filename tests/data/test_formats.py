@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transferkit import TransferClassifier
+from transferkit import ImageFormat, TransferClassifier
 from transferkit.data.decoder import Decoder
 from transferkit.data.inputs.convert import as_source
 from transferkit.data.quality.inspection import inspect_images
@@ -242,7 +242,8 @@ def test_the_background_is_kept_with_the_model(tiny_backbone, tmp_path):
     """Transparent images are told apart by their background alone, in training and after loading."""
     images, labels = [np.full((16, 16, 3), level, "uint8") for level in (0, 255) * 4], ["dark", "light"] * 4
     for background, expected in [("black", "dark"), ("white", "light")]:
-        clf = TransferClassifier(tiny_backbone, background=background, verbose=0).fit(images, labels)
+        clf = TransferClassifier(tiny_backbone, image_size=ImageFormat(background=background), verbose=0)
+        clf.fit(images, labels)
         clf.save(tmp_path / "clf.keras")
         empty = Image.new("RGBA", (16, 16), (128, 128, 128, 0))
         assert clf.predict(empty) == expected
