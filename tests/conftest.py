@@ -20,7 +20,7 @@ from transferkit._utils.console import Console, speaking_to
 from transferkit.backbones.backbone import Backbone
 from transferkit.backbones.custom import backbone_from_model
 from transferkit.backbones.stages import Stage
-from transferkit.data.inputs.convert import as_source
+from transferkit.data.inputs.convert import LABELLED, as_source
 from transferkit.data.resizing import ImageFormat
 from transferkit.frozen.compute import Compute
 from transferkit.frozen.features import FrozenFeatures
@@ -205,8 +205,8 @@ def _sources():
     pixels = rng.integers(0, 120, (36, *BENCH_SIZE, 3))
     pixels[np.arange(36), ..., labels] += 80
     pixels = pixels.astype("uint8")
-    return as_source(pixels[:24], labels[:24], needs_labels=True), as_source(
-        pixels[24:], labels[24:], needs_labels=True
+    return as_source(pixels[:24], labels[:24], label_rule=LABELLED), as_source(
+        pixels[24:], labels[24:], label_rule=LABELLED
     )
 
 

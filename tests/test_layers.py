@@ -67,11 +67,14 @@ TESTED_ELSEWHERE = {
     "__main__.py": "tests/test_cli.py runs it",
     "_version.py": "tests/test_import.py reads it",
     "backbones/applications.py": "records; tests/backbones/test_contract.py takes each at its word",
+    "tasks/task.py": "tests/tasks/test_find.py, for each kind",
+    "tasks/multiclass.py": "tests/tasks/test_find.py",
+    "tasks/multilabel.py": "tests/tasks/test_find.py",
+    "training/trainer.py": "tests/training/test_fitting.py and tests/training/balance: whole trainings",
     "data/inputs/arrays.py": "tests/data/inputs/test_convert.py, as what users give",
     "data/inputs/raw_data.py": "fields and a table of words",
     "data/quality/findings.py": "tests/data/quality/test_check.py, by the reports",
     "data/quality/report.py": "tests/data/quality/test_check.py, by what it finds",
-    "training/fitting.py": "tests/test_schedules.py and tests/test_classifier.py: whole trainings",
 }
 
 
@@ -117,7 +120,7 @@ def test_imports_point_downwards(path):
         ("transferkit.models.heads", "import tensorflow as tf"),
         ("transferkit.evaluation.metrics", "import keras"),
         ("transferkit.evaluation.metrics", "from keras import ops"),
-        ("transferkit.cache.store", "from transferkit.data.readers import read_pixels"),
+        ("transferkit.cache.store", "from transferkit.data.decoder import Decoder"),
         ("transferkit.cache.store", "import keras"),
     ],
 )
@@ -131,8 +134,8 @@ def test_an_import_that_points_elsewhere_is_found(module, source):
         ("transferkit.classifier", "from transferkit.data.inputs.convert import as_source"),
         ("transferkit.classifier", "from transferkit import saving"),
         ("transferkit.classifier", "from . import models"),
-        ("transferkit.data.source", "from transferkit.data.readers import read_pixels"),
-        ("transferkit.data.source", "from .readers import read_pixels"),
+        ("transferkit.data.source", "from transferkit.data.decoder import Decoder"),
+        ("transferkit.data.source", "from .decoder import Decoder"),
         ("transferkit.data.datasets", "import tensorflow as tf"),
         ("transferkit._utils.console", "from transferkit.exceptions import ArchiveError"),
         ("transferkit.models.heads", "from keras import layers"),

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from transferkit import Augmentation, Head, ImageFormat, TransferClassifier
-from transferkit.data.readers import read_pixels
+from transferkit.data.decoder import Decoder
 from transferkit.exceptions import ImageReadError
 
 READ_BY_KERAS = """
@@ -137,14 +137,14 @@ def test_tiff_files_of_many_channels_are_read(tiny_backbone, spectra, tmp_path, 
     stored = np.moveaxis(pixels, -1, 0) if planar == "separate" else pixels
     tifffile.imwrite(tmp_path / "one.tif", stored, photometric="minisblack", planarconfig=planar)
     expected = pixels / np.float32(257) if dtype == "uint16" else pixels
-    assert np.array_equal(read_pixels(tmp_path / "one.tif", 6), expected)
+    assert np.array_equal(Decoder(6).decode(tmp_path / "one.tif"), expected)
 
 
 def test_what_tiff_files_need_is_said(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tifffile", None)
     (tmp_path / "one.tif").write_bytes(b"II*\0")
     with pytest.raises(ImportError, match=r"pip install .*multispectral"):
-        read_pixels(tmp_path / "one.tif", 6)
+        Decoder(6).decode(tmp_path / "one.tif")
 
 
 def test_the_stem_learns_to_tell_channels_apart(tiny_backbone, spectra):

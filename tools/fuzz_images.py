@@ -164,13 +164,13 @@ def write_files(folder, count, seed=0, rare=RARE):
 
 def is_readable(path):
     """Whether training can read a file, found out in the way that training reads it."""
-    from transferkit.data.readers import read_pixels
+    from transferkit.data.decoder import RGB
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            read_pixels(path)
+            RGB.decode(path)
     except Exception:
         return False
     return True

@@ -15,8 +15,9 @@ from transferkit._utils.numbers import is_whole
 from transferkit.backbones.backbone import Backbone
 from transferkit.data.checks import Checks
 from transferkit.data.class_weights import Weighting
-from transferkit.data.intake import labelled_source, training_sources
+from transferkit.data.intake import Intake
 from transferkit.data.labels.targets import TaskName
+from transferkit.data.reader import ImageReader
 from transferkit.data.resizing import ImageFormat
 from transferkit.data.splits import Split
 from transferkit.evaluation.multilabel import MultilabelReport
@@ -205,16 +206,10 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             request = self._request()
             request.backbone.check_is_fresh()
             check_callbacks(callbacks)
-            source, validation = training_sources(
-                x,
-                y,
-                validation_data,
-                (steps_per_epoch, validation_steps),
-                checks=request.checks,
-                image_format=request.image_format,
-                sample_weight=sample_weight,
-                groups=groups,
-                task=self.task,
+            intake = Intake(ImageReader(request.image_format), request.checks)
+            steps = steps_per_epoch, validation_steps
+            source, validation = intake.training_sources(
+                x, y, validation_data, steps, sample_weight=sample_weight, groups=groups, task=self.task
             )
             self.fitted_, was_interrupted = fit_classifier(request, source, validation, callbacks)
         if was_interrupted:
@@ -338,15 +333,10 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             check_stage_names([] if phase is None else [phase], request.backbone.stages)
             if fitted is None:
                 request.backbone.check_is_fresh()
-            source = labelled_source(
-                x,
-                y,
-                request.checks.on_bad_image,
-                "training",
-                class_names=None if fitted is None else fitted.class_names,
-                channels=request.image_format.channels,
-                task=self.task if fitted is None else fitted.task.name,
-            )
+            intake = Intake(ImageReader(request.image_format), request.checks)
+            known = {"task": self.task} if fitted is None else {"class_names": self.classes_, "task": self.task_}
+            source = intake.labelled(x, y, "training", **known)
+            source = intake.reader.keep_readable(source, request.checks.on_bad_image)
             return find_learning_rate(
                 request, phase, source, fitted=fitted, smallest=smallest, largest=largest, steps=steps
             )

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from transferkit.backbones.backbone import Backbone
+from transferkit.data.reader import ImageReader
 from transferkit.data.resizing import ImageFormat
 from transferkit.data.splits import Split
 from transferkit.frozen.prediction import Predictor
@@ -49,6 +50,11 @@ class FittedClassifier:
     def predictor(self) -> Predictor:
         """What computes probabilities, compiled when it is first used."""
         return Predictor(self.model, self.backbone, self.image_format)
+
+    @property
+    def reader(self) -> ImageReader:
+        """What reads images as training has read them."""
+        return ImageReader(self.image_format)
 
     def __getstate__(self):
         """What is pickled: all but what predictions have compiled."""

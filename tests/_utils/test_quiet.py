@@ -91,7 +91,7 @@ def test_threads_that_look_at_images_leave_the_filters_as_they_were(image_paths)
     all_inside = threading.Barrier(8, timeout=10)
 
     def look():
-        return inspect_images(source, lambda count: all_inside.wait()).failures
+        return inspect_images(source, advance=lambda count: all_inside.wait()).failures
 
     with ThreadPoolExecutor(8) as pool:
         assert [future.result() for future in [pool.submit(look) for _ in range(8)]] == [()] * 8

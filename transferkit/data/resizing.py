@@ -9,6 +9,7 @@ from PIL import ImageColor
 from scipy import sparse
 
 from transferkit._utils.numbers import is_whole
+from transferkit.data.decoder import Decoder
 
 ResizeMode = Literal["stretch", "crop", "pad"]
 RESIZE_MODES = get_args(ResizeMode)
@@ -85,6 +86,11 @@ class ImageFormat:
         if self.channels == 3:
             return ImageColor.getrgb(self.background)[:3]
         return (_luma(self.background),) * self.channels
+
+    @property
+    def decoder(self) -> Decoder:
+        """The `Decoder` of such images: on their background, with their channels."""
+        return Decoder(self.channels, self.background_levels)
 
     def frame(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
         """Returns what of an image is resized: `(top, left, height, width)`, in pixels of the image.
@@ -188,8 +194,8 @@ def resize_images(images, image_format):
 
 
 @lru_cache(maxsize=512)
-def _weights(length, size, interpolation, channels=1):
-    """Makes the matrix that resizes an axis of `channels` interleaved channels from `length` to `size` pixels.
+def _weights(length, size, interpolation, interleaved=1):
+    """Makes the matrix that resizes an axis of some interleaved channels from `length` to `size` pixels.
 
     All in float32 and in the order of TensorFlow's `ScaleAndTranslate`, so that the last bit is the same.
     """
@@ -205,7 +211,7 @@ def _weights(length, size, interpolation, channels=1):
     weights *= one / weights.cumsum(axis=1)[:, -1:]
     entries = weights[inside], (np.nonzero(inside)[0], pixels[inside].astype(int))
     matrix = sparse.csr_array(entries, shape=(size, length))
-    return sparse.kron(matrix, sparse.eye_array(channels, dtype="float32"), "csr")
+    return sparse.kron(matrix, sparse.eye_array(interleaved, dtype="float32"), "csr")
 
 
 def _triangle(x):

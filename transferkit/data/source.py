@@ -90,7 +90,7 @@ class Source:
         weights: `(n,)` float32 weight of each image, or `None`: all count alike.
         groups: `(n,)` what each image belongs to, such as a patient or a scene: images of one group are not on
             different sides of a split. `None`: each image is a group of its own.
-        parts: `(n,)` of `"training"`, `"validation"` and `"test"`, or `None`: how the user has divided the images.
+        subsets: `(n,)` of `"training"`, `"validation"` and `"test"`, or `None`: how the user has divided the images.
         places: `(n,)` where each image was in what the user gave, or `None`: all are where they were.
         notes: What was ignored on the way, in words, for the user to see.
         augmentation: An `ImageDataGenerator` that the images came with, or `None`.
@@ -103,7 +103,7 @@ class Source:
     task: Task = MULTICLASS
     weights: np.ndarray | None = field(default=None, repr=False)
     groups: np.ndarray | None = field(default=None, repr=False)
-    parts: np.ndarray | None = field(default=None, repr=False)
+    subsets: np.ndarray | None = field(default=None, repr=False)
     places: np.ndarray | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
     augmentation: Any = None
@@ -145,7 +145,7 @@ class Source:
             images = self.images.take(indices)
         else:
             images = [self.images[i] for i in indices]
-        columns = {name: getattr(self, name) for name in ("labels", "targets", "weights", "groups", "parts")}
+        columns = {name: getattr(self, name) for name in ("labels", "targets", "weights", "groups", "subsets")}
         taken = {name: None if column is None else column[indices] for name, column in columns.items()}
         places = indices if self.places is None else self.places[indices]
         return replace(self, images=images, places=places, **taken)

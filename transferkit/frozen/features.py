@@ -4,7 +4,6 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, field
-from functools import partial
 
 import numpy as np
 
@@ -18,8 +17,8 @@ from transferkit.cache.folder import max_bytes, read_json, update_json
 from transferkit.cache.placement import choose_place
 from transferkit.cache.store import Store
 from transferkit.data.augmentation.augmentation import Augmentation
-from transferkit.data.datasets import stream_images, stream_view
-from transferkit.data.readers import read_pixels
+from transferkit.data.datasets import stream_view
+from transferkit.data.reader import ImageReader
 from transferkit.frozen.compiling import compile_front, first_model
 from transferkit.frozen.cutting import Cut, find_cut, pooled_cut
 from transferkit.frozen.forward import iterate_model
@@ -291,7 +290,7 @@ class FrozenFeatures:
                 batches = stream_view(source, *shape, augmenter=settings.augmenter, seed=settings.seed, view=view)
             else:
                 indices, done = missing, source.take(missing)
-                batches = stream_images(done, *shape)
+                batches = ImageReader(settings.image_format).stream(done, settings.batch_size)
             start, paths = 0, [] if done.is_uniform else done.paths
             for outputs in iterate_model(self._compiled(cut, front, done, view), batches, len(done)):
                 part = slice(start, start + len(outputs))
@@ -337,8 +336,7 @@ class FrozenFeatures:
 
     def _prints_of(self, source):
         if id(source) not in self._prints:
-            image_format = self._settings.image_format
-            read = partial(read_pixels, channels=image_format.channels, background=image_format.background_levels)
+            read = ImageReader(self._settings.image_format).read
             self._prints[id(source)] = source, fingerprint_images(source.images, read)
         return self._prints[id(source)][1]
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from transferkit.data.datasets import augmented_draws, resized_images
-from transferkit.data.inputs.convert import as_source
+from transferkit.data.datasets import augmented_draws
+from transferkit.data.reader import ImageReader
 from transferkit.inspection.images import draw_grid
 
 _MOST_IMAGES = 8
@@ -20,10 +20,11 @@ def draw_augmentation(request, x, copies=5):
     Returns:
         A `matplotlib.figure.Figure`.
     """
-    source = as_source(x, channels=request.image_format.channels)
+    reader = ImageReader(request.image_format)
+    source = reader.source(x)
     augmenter, _ = request.augmenter()
     first = source.take(np.arange(min(len(source), _MOST_IMAGES)))
-    images = resized_images(first, request.image_format)
+    images = reader.resized(first)
     draws = augmented_draws(images, augmenter, copies, request.seed)
     titles = ["as it is", *(f"draw {number + 1}" for number in range(copies))]
     return draw_grid(np.stack([images, *draws], axis=1), titles)

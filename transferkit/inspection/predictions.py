@@ -5,10 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from transferkit._utils import console
-from transferkit.data.inputs.convert import as_source
-from transferkit.data.intake import labelled_source
-from transferkit.data.quality.inspection import find_unreadable, keep_readable, without_broken
-from transferkit.exceptions import ImageReadError
+from transferkit.data.inputs.streams import Steps
+from transferkit.data.intake import Intake
+from transferkit.data.quality.inspection import refuse_unreadable
 
 
 class FilePrediction(NamedTuple):
@@ -31,8 +30,7 @@ def predict_probabilities(fitted, x, *, batch_size=32, steps=None):
     Raises:
         ImageReadError: If any image cannot be read, so that no row is out of place.
     """
-    source = _unlabelled(fitted, x, steps)
-    source = keep_readable(source, "raise", fitted.image_format.channels)
+    source = fitted.reader.source(x, steps=Steps(steps, "steps"))
     return _probabilities(fitted, source, batch_size, "raise")[0]
 
 
@@ -55,14 +53,10 @@ def predict_files(fitted, x, *, batch_size=32, steps=None, on_bad_image="raise")
     Raises:
         ImageReadError: If images cannot be read, for `"raise"` or if none can.
     """
-    source = _unlabelled(fitted, x, steps)
-    failures = [] if source.is_uniform else find_unreadable(source, channels=fitted.image_format.channels)
-    if failures and (on_bad_image == "raise" or len(failures) == len(source)):
-        raise ImageReadError(failures, len(source))
-    readable = np.setdiff1d(np.arange(len(source)), [index for index, _, _ in failures])
+    source = fitted.reader.source(x, steps=Steps(steps, "steps"))
+    probabilities, failures = _probabilities(fitted, source, batch_size, on_bad_image)
     result = [FilePrediction(path, None, float("nan")) for path in source.paths]
-    probabilities, rows = _probabilities(fitted, source.take(readable), batch_size, on_bad_image)
-    for index, row in zip(readable[rows], probabilities, strict=True):
+    for index, row in zip(_readable(source, failures), probabilities, strict=True):
         predicted = fitted.task.label_and_probability(row, fitted.class_names, fitted.thresholds)
         result[index] = FilePrediction(result[index].path, *predicted)
     return result
@@ -95,34 +89,30 @@ def score(fitted, x, y=None, *, sample_weight=None, batch_size=32, on_bad_image=
     return fitted.task.accuracy(source.truth, probabilities, fitted.thresholds, source.weights)
 
 
-def _unlabelled(fitted, x, steps):
-    return as_source(x, steps=steps, steps_name="steps", channels=fitted.image_format.channels)
-
-
-def _judge(fitted, x, y, batch_size, on_bad_image, **columns):
-    """Returns labelled images, as a `Source`, and their probabilities."""
-    source = labelled_source(
+def _judge(fitted, x, y, batch_size, on_bad_image, steps=None, sample_weight=None):
+    """Returns labelled images that can be read, as a `Source`, and their probabilities."""
+    source = Intake(fitted.reader).labelled(
         x,
         y,
-        on_bad_image,
         "test",
         class_names=fitted.class_names,
-        steps_name="steps",
-        channels=fitted.image_format.channels,
         task=fitted.task.name,
-        **columns,
+        steps=Steps(steps, "steps"),
+        sample_weight=sample_weight,
     )
-    probabilities, rows = _probabilities(fitted, source, batch_size, on_bad_image)
-    return source.take(rows) if len(rows) < len(source) else source, probabilities
+    probabilities, failures = _probabilities(fitted, source, batch_size, on_bad_image)
+    refuse_unreadable(failures, len(source), on_bad_image)
+    return source.take(_readable(source, failures)) if failures else source, probabilities
 
 
 def _probabilities(fitted, source, batch_size, on_bad_image):
-    """Returns the probabilities of the images that do not break meanwhile, and their indices."""
+    """Returns the probabilities of the images that can be read, and `(index, name, reason)` of the others."""
+    with console.step("Predicting", len(source)) as advance:
+        if on_bad_image == "skip":
+            return fitted.predictor.predict_readable(source, batch_size, advance)
+        return fitted.predictor.predict(source, batch_size, advance), ()
 
-    def predict(source):
-        with console.step("Predicting", len(source)) as advance:
-            return fitted.predictor.predict(source, batch_size, advance)
 
-    channels = fitted.image_format.channels
-    probabilities, (rows,) = without_broken(predict, (source,), on_bad_image, channels)
-    return probabilities, rows
+def _readable(source, failures):
+    """Indices of the images that can be read."""
+    return np.setdiff1d(np.arange(len(source)), [index for index, _, _ in failures])

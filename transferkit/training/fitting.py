@@ -4,6 +4,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import NamedTuple
 
+import keras
 import numpy as np
 
 from transferkit._utils import console
@@ -11,7 +12,7 @@ from transferkit._utils.random import python_random_seeded
 from transferkit._utils.text import plural
 from transferkit._utils.versions import package_versions
 from transferkit.data.checks import check_classes
-from transferkit.data.quality.inspection import without_broken
+from transferkit.data.reader import ImageReader
 from transferkit.data.splits import Split, stratified_split
 from transferkit.fitted import FittedClassifier
 from transferkit.frozen.features import FrozenFeatures
@@ -63,8 +64,9 @@ def fit_classifier(request, source, validation, callbacks=()):
             settings = make_settings(request, source, callbacks)
             return components, phases, train_classifier(components, Schedule.of(phases), source, validation, settings)
 
-    on_bad_image, channels = request.checks.on_bad_image, request.image_format.channels
-    (components, phases, outcome), _ = without_broken(train, (source, validation), on_bad_image, channels)
+    _say_what_is_supposed(request)
+    reader = ImageReader(request.image_format)
+    components, phases, outcome = reader.without_broken(train, (source, validation), request.checks.on_bad_image)
     fitted = FittedClassifier(
         components.whole,
         request.backbone,
@@ -79,6 +81,15 @@ def fit_classifier(request, source, validation, callbacks=()):
         package_versions(),
     )
     return fitted, outcome.was_interrupted
+
+
+def _say_what_is_supposed(request):
+    if isinstance(request.parameters["backbone"], keras.Model):
+        name, scaling = request.backbone.name, request.backbone.scaling
+        console.note(
+            f"Backbone {name!r} is a model of yours. Its input scaling is taken to be {scaling!r}"
+            " ('none': pixels in [0, 255]). If that is wrong, use `backbone_from_model(model, scaling=...)`."
+        )
 
 
 def _scope_of(strategy):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from transferkit.data.inputs.convert import as_source
+from transferkit.data.inputs.convert import LabelRule, as_source
 from transferkit.data.labels.targets import encode_matrix, encode_sets, encode_targets
 from transferkit.tasks.find import MULTICLASS, MULTILABEL
 
@@ -164,10 +164,10 @@ def test_sources_keep_targets_with_their_images():
 
 def test_the_task_has_to_fit_the_labels():
     with pytest.raises(ValueError, match="task='multilabel', `y` must hold a list .*Received: 'a' for the first"):
-        as_source(PIXELS, ["a", "b", "a"], task="multilabel")
+        as_source(PIXELS, ["a", "b", "a"], label_rule=LabelRule(task="multilabel"))
     with pytest.raises(ValueError, match="With task='binary' there must be two classes. Received: a, b, c"):
-        as_source(PIXELS, ["a", "b", "c"], task="binary")
-    assert as_source(PIXELS, ["a", "b", "a"], task="binary").class_names.tolist() == ["a", "b"]
+        as_source(PIXELS, ["a", "b", "c"], label_rule=LabelRule(task="binary"))
+    assert as_source(PIXELS, ["a", "b", "a"], label_rule=LabelRule(task="binary")).class_names.tolist() == ["a", "b"]
 
 
 @pytest.mark.parametrize("task", ["auto", "multilabel"])
@@ -175,9 +175,9 @@ def test_a_source_of_one_hot_rows_is_the_same_as_one_of_their_matrix(task):
     matrix = np.eye(3, dtype=int)
     rows = np.empty(3, object)
     rows[:] = list(matrix)
-    expected = as_source(PIXELS, matrix, task=task)
+    expected = as_source(PIXELS, matrix, label_rule=LabelRule(task=task))
     for labels in (list(matrix), matrix.tolist(), rows, rows.tolist()):
-        source = as_source(PIXELS, labels, task=task)
+        source = as_source(PIXELS, labels, label_rule=LabelRule(task=task))
         assert source.task is expected.task is (MULTILABEL if task == "multilabel" else MULTICLASS)
         assert source.class_names.tolist() == [0, 1, 2]
         assert np.array_equal(source.targets, expected.targets)

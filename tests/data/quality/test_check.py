@@ -16,7 +16,7 @@ def look(*args, **options):
 
 
 def names(group):
-    return sorted((image.part, image.name.rsplit("/", 1)[-1]) for image in group)
+    return sorted((image.subset, image.name.rsplit("/", 1)[-1]) for image in group)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_everything_that_was_planted_is_found(photos, photo_folder, validation_f
     photos[58].resize((40, 96)).save(validation_folder / "cow" / "narrow.png")
     report = look(photo_folder, validation_data=validation_folder, image_size=(100, 100))
     assert not report.is_clean
-    assert [(item.image.part, item.image.index, item.reason) for item in report.unreadable] == [
+    assert [(item.image.subset, item.image.index, item.reason) for item in report.unreadable] == [
         ("validation", 22, "not an image that Pillow can identify")
     ]
     assert [names(group) for group in report.exact_duplicates] == [[("training", "03.jpg"), ("validation", "copy.jpg")]]

@@ -6,19 +6,16 @@ import pytest
 from transferkit import LeakError
 from transferkit._utils.console import Console, speaking_to
 from transferkit.data.checks import Checks, OnLeak
-from transferkit.data.intake import training_sources
+from transferkit.data.intake import Intake
 from transferkit.data.quality import leaks
+from transferkit.data.reader import ImageReader
 from transferkit.data.resizing import ImageFormat
 
 
-def sources(x, y, validation_data, verbose=0, **options):
-    image_format = ImageFormat(options.pop("image_size", (20, 24)))
-    names = [name for name in ("on_bad_image", "on_leak") if name in options]
-    checks = Checks(**{name: options.pop(name) for name in names})
+def sources(x, y, validation_data, verbose=0, image_size=(20, 24), groups=None, **options):
+    intake = Intake(ImageReader(ImageFormat(image_size)), Checks(**options))
     with speaking_to(Console(verbose)):
-        return training_sources(
-            x, y, validation_data, (None, None), checks=checks, image_format=image_format, **options
-        )
+        return intake.training_sources(x, y, validation_data, groups=groups)
 
 
 @pytest.fixture(autouse=True)
@@ -135,8 +132,7 @@ def test_images_of_one_kind_are_no_group(images, labels):
     assert sources(images[rows], labels[rows], None)[0].groups is None
 
 
-def test_among_many_images_only_exact_duplicates_are_looked_for(photos, monkeypatch):
-    monkeypatch.setattr("transferkit.data.intake._MOST_COMPARED", 21)
+def test_among_many_images_only_exact_duplicates_are_looked_for(photos):
     changed = [photos[3].resize((80, 80)), photos[5]]
-    training, _ = sources(photos[:20], ["a", "b"] * 10, (changed, ["a", "b"]), on_leak="drop")
+    training, _ = sources(photos[:20], ["a", "b"] * 10, (changed, ["a", "b"]), on_leak="drop", most_compared=21)
     assert len(training) == 19  # 20 but for the one that is the same in all pixels

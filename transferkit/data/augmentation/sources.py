@@ -17,8 +17,15 @@ _STANDARDISING = (
 )
 _SCALING_LAYERS = (keras.layers.Rescaling, keras.layers.Normalization)
 _MIXING_LAYERS = (keras.layers.MixUp, keras.layers.CutMix)
-_RGB_LAYERS = {"AugMix", "RandAugment", "RandomColorDegeneration", "RandomColorJitter", "RandomGrayscale", "RandomHue",
-               "RandomSaturation"}  # fmt: skip
+_RGB_LAYERS = {
+    "AugMix",
+    "RandAugment",
+    "RandomColorDegeneration",
+    "RandomColorJitter",
+    "RandomGrayscale",
+    "RandomHue",
+    "RandomSaturation",
+}
 
 
 def is_image_data_generator(value):
@@ -114,7 +121,7 @@ class KerasLayers:
     """Keras preprocessing layers that augment batches, one layer after another.
 
     The layers are copied, so that the user's own keep their state. Before every batch the state of all their random
-    generators is set from the batch's seed: a batch comes out the same whatever came before it, as long as batches are
+    generators is set from the batch's key: a batch comes out the same whatever came before it, as long as batches are
     augmented one at a time (`num_parallel_calls=None` in `tf.data.Dataset.map`). Layers that draw from elsewhere,
     such as from Keras' global generator, do not repeat.
 
@@ -144,19 +151,12 @@ class KerasLayers:
         """Names of the layers that work on RGB images only."""
         return sorted({type(layer).__name__ for layer in self.layers} & _RGB_LAYERS)
 
-    @classmethod
-    def from_value(cls, value, seed=0):
-        """Makes one of a layer, a `Sequential` or `Pipeline`, or a list of layers; `None` of anything else."""
-        if isinstance(value, keras.layers.Layer):
-            value = [value]
-        return cls(value, seed) if isinstance(value, list | tuple) and value else None
-
-    def augment(self, images, seed):
+    def augment(self, images, key):
         """Augments a batch.
 
         Args:
             images: `(batch, height, width, channels)` float32 in `[0, 255]`.
-            seed: Two integers, other ones for each batch.
+            key: Two integers, other ones for each batch.
 
         Returns:
             Tensor of the same shape, float32, clipped to `[0, 255]`.
@@ -164,9 +164,9 @@ class KerasLayers:
         Raises:
             ValueError: If the layers change the shape of images.
         """
-        seed = tf.random.experimental.stateless_fold_in(tf.cast(seed, tf.int64), self._seed)
+        key = tf.random.experimental.stateless_fold_in(tf.cast(key, tf.int64), self._seed)
         for number, state in enumerate(self._states):
-            state.assign(tf.cast(tf.random.experimental.stateless_fold_in(seed, number), state.dtype))
+            state.assign(tf.cast(tf.random.experimental.stateless_fold_in(key, number), state.dtype))
         result = self._pipeline(images, training=True)
         if result.shape.rank != 4 or not result.shape[1:].is_compatible_with(images.shape[1:]):
             raise ValueError(
@@ -174,6 +174,13 @@ class KerasLayers:
                 f"Received: layers that make {tuple(result.shape[1:])} of {tuple(images.shape[1:])}."
             )
         return tf.clip_by_value(tf.cast(result, tf.float32), 0.0, 255.0)
+
+
+def layers_in(value):
+    """A list of what a layer, a `Sequential` or `Pipeline`, or a list stands for; empty for anything else."""
+    if isinstance(value, keras.layers.Layer):
+        return [value]
+    return list(value) if isinstance(value, list | tuple) else []
 
 
 def _flatten(layers):

@@ -50,8 +50,8 @@ def _pairs(report):
     """For each group across parts, `(index, name, validation name)` of its training images."""
     pairs = []
     for group in report.leaks:
-        other = next((image.name for image in group if image.part == "validation"), None)
-        pairs += [(image.index, image.name, other) for image in group if image.part == "training" and other]
+        other = next((image.name for image in group if image.subset == "validation"), None)
+        pairs += [(image.index, image.name, other) for image in group if image.subset == "training" and other]
     return sorted(pairs)
 
 

@@ -143,14 +143,14 @@ def _correlation(sources, targets, factor):
     count, side, _ = sources.shape
     down, across = np.gradient(sources, axis=(1, 2))
     place = np.linspace(-1, 1, side, dtype=np.float32)
-    parts = [sources, across, down, across * place, down * place[:, None]]
-    basis = np.stack([part.reshape(count, -1) for part in parts], axis=1)
+    changes = [sources, across, down, across * place, down * place[:, None]]
+    basis = np.stack([change.reshape(count, -1) for change in changes], axis=1)
     basis -= basis.mean(axis=2, keepdims=True)
     wanted = targets.reshape(count, -1)
     wanted = wanted - wanted.mean(axis=1, keepdims=True)
     gram = (basis @ basis.transpose(0, 2, 1)).astype(np.float64)
     moments = (basis @ wanted[:, :, None]).astype(np.float64)
-    weights = np.linalg.solve(gram + 1e-3 * np.eye(len(parts)), moments)
+    weights = np.linalg.solve(gram + 1e-3 * np.eye(len(changes)), moments)
     explained = (weights * moments).sum(axis=(1, 2)) / np.maximum((wanted**2).sum(axis=1), 1e-6)
     gain, moves = weights[:, 0, 0], np.abs(weights[:, 1:, 0]).max(axis=1)
     is_small_move = (gain > 0) & (moves * factor <= _MOST_SHIFT * gain)
