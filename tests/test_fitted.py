@@ -4,7 +4,8 @@ from dataclasses import FrozenInstanceError
 import numpy as np
 import pytest
 
-from transferkit import FittedClassifier
+from transferkit import FittedClassifier, TransferClassifier
+from transferkit.fitted import Learnt
 
 
 def test_it_holds_what_the_estimator_shows(fitted_classifier):
@@ -37,3 +38,13 @@ def test_what_predictions_have_compiled_is_not_pickled(fitted_classifier, images
     back = pickle.loads(pickle.dumps(fitted))
     assert back.predictor.predict(back.reader.source(images), 32) == pytest.approx(expected, abs=1e-6)
     assert np.array_equal(back.class_names, fitted.class_names)
+
+
+def test_an_estimator_shows_it_from_the_first_fit_on(fitted_classifier, tiny_backbone):
+    classifier = TransferClassifier(tiny_backbone)
+    assert not hasattr(classifier, "model_")
+    with pytest.raises(AttributeError, match="TransferClassifier is not fitted yet: `classes_` comes with `fit`"):
+        classifier.classes_  # noqa: B018
+    with pytest.raises(AttributeError, match="`model_` shows what was learnt, and cannot be set"):
+        fitted_classifier.model_ = None
+    assert isinstance(TransferClassifier.model_, Learnt)

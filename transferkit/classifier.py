@@ -11,7 +11,6 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from transferkit._utils.console import Console, speaking_to
-from transferkit._utils.numbers import is_whole
 from transferkit.backbones.backbone import Backbone
 from transferkit.data.checks import Checks
 from transferkit.data.class_weights import Weighting
@@ -19,22 +18,21 @@ from transferkit.data.intake import Intake
 from transferkit.data.labels.targets import TaskName
 from transferkit.data.reader import ImageReader
 from transferkit.data.resizing import ImageFormat
-from transferkit.data.splits import Split
 from transferkit.evaluation.multilabel import MultilabelReport
 from transferkit.evaluation.report import EvaluationReport
-from transferkit.fitted import FittedClassifier
+from transferkit.fitted import FittedClassifier, Learnt
 from transferkit.frozen.compute import Compute
 from transferkit.inspection import predictions
 from transferkit.inspection.augmentation import draw_augmentation
 from transferkit.inspection.predictions import FilePrediction
 from transferkit.models.heads import Head
-from transferkit.parameters import check_parameters, check_stage_names
+from transferkit.parameters import check_parameters
 from transferkit.saving.fitted import load_fitted, save_fitted
 from transferkit.training.balance.methods import BalanceName
 from transferkit.training.callback_checks import check_callbacks
 from transferkit.training.fitting import find_learning_rate, fit_classifier
 from transferkit.training.phases import Phase, Recipe
-from transferkit.training.rate_finder import RateCurve
+from transferkit.training.rate_finder import RateCurve, RateRange
 from transferkit.training.summary import describe_classifier
 
 
@@ -114,6 +112,17 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         >>> clf.predict(images[:2]).tolist()
         ['dark', 'dark']
     """
+
+    model_ = Learnt(lambda fitted: fitted.model)
+    classes_ = Learnt(lambda fitted: fitted.class_names)
+    backbone_ = Learnt(lambda fitted: fitted.backbone)
+    image_size_ = Learnt(lambda fitted: fitted.image_format.image_size)
+    image_format_ = Learnt(lambda fitted: fitted.image_format)
+    history_ = Learnt(lambda fitted: fitted.history)
+    phases_ = Learnt(lambda fitted: list(fitted.phases))
+    task_ = Learnt(lambda fitted: fitted.task.name)
+    thresholds_ = Learnt(lambda fitted: fitted.thresholds)
+    split_ = Learnt(lambda fitted: fitted.split)
 
     def __init__(
         self,
@@ -323,23 +332,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         Returns:
             A `RateCurve`: `learning_rates`, `losses`, `suggestion`, and `plot()`.
         """
-        if not 0 < smallest < largest:
-            raise ValueError(f"`smallest` must be positive and below `largest`. Received: {smallest!r}, {largest!r}.")
-        if not is_whole(steps) or steps < 10:
-            raise ValueError(f"`steps` must be an integer from 10. Received: steps={steps!r}.")
+        rate_range, fitted = RateRange(smallest, largest, steps), getattr(self, "fitted_", None)
         with self._speaking():
-            request, fitted = self._request(), getattr(self, "fitted_", None)
-            phase = train if train is None or isinstance(train, Phase) else Phase(train)
-            check_stage_names([] if phase is None else [phase], request.backbone.stages)
-            if fitted is None:
-                request.backbone.check_is_fresh()
-            intake = Intake(ImageReader(request.image_format), request.checks)
-            known = {"task": self.task} if fitted is None else {"class_names": self.classes_, "task": self.task_}
-            source = intake.labelled(x, y, "training", **known)
-            source = intake.reader.keep_readable(source, request.checks.on_bad_image)
-            return find_learning_rate(
-                request, phase, source, fitted=fitted, smallest=smallest, largest=largest, steps=steps
-            )
+            return find_learning_rate(self._request(), x, y, train, rate_range, fitted)
 
     def show_augmentation(self, x: Any, *, copies: int = 5) -> Figure:
         """Draws images as training sees them: each as it is, then augmented in several ways.
@@ -387,60 +382,15 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         classifier.fitted_ = fitted
         return classifier
 
-    @property
-    def model_(self) -> keras.Model:
-        """The whole classifier as a `keras.Model`."""
-        return self._learnt("model")
-
-    @property
-    def classes_(self) -> np.ndarray:
-        """Classes in the order of the probabilities."""
-        return self._learnt("class_names")
-
-    @property
-    def backbone_(self) -> Backbone:
-        """The `Backbone` that was used."""
-        return self._learnt("backbone")
-
-    @property
-    def image_size_(self) -> tuple[int, int]:
-        """`(height, width)` in pixels."""
-        return self._learnt("image_format").image_size
-
-    @property
-    def image_format_(self) -> ImageFormat:
-        """What images are brought into before the backbone sees them."""
-        return self._learnt("image_format")
-
-    @property
-    def history_(self) -> dict[str, list]:
-        """Dict of lists, one entry for each epoch."""
-        return self._learnt("history")
-
-    @property
-    def phases_(self) -> list[Phase]:
-        """The phases that were run."""
-        return list(self._learnt("phases"))
-
-    @property
-    def task_(self) -> str:
-        """What labels are."""
-        return self._learnt("task").name
-
-    @property
-    def thresholds_(self) -> np.ndarray | None:
-        """Probability from which on a label is given."""
-        return self._learnt("thresholds")
-
-    @property
-    def split_(self) -> Split:
-        """Names of the images that were trained and chosen on."""
-        return self._learnt("split")
-
-    def _learnt(self, name):
-        if "fitted_" not in vars(self):
-            raise AttributeError(f"This {type(self).__name__} is not fitted yet: `{name}` comes with `fit` or `load`.")
-        return getattr(self.fitted_, name)
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array, tags.input_tags.string = (
+            False,
+            True,
+        )  # images `(n, height, width, channels)`, paths
+        tags.classifier_tags.multi_label = True
+        tags.no_validation = True  # whatever holds images is welcome
+        return tags
 
     def _fitted(self) -> FittedClassifier:
         check_is_fitted(self, "fitted_")

@@ -12,6 +12,7 @@ from transferkit.data.inputs.convert import as_source
 from transferkit.exceptions import ImageReadError
 from transferkit.parameters import check_parameters
 from transferkit.training.fitting import find_learning_rate, fit_classifier
+from transferkit.training.rate_finder import RateRange
 
 TWO_PHASES = [Phase("logistic"), Phase("head", epochs=3, learning_rate=1e-9)]
 HARMFUL = [Phase("logistic"), Phase("head", epochs=2, learning_rate=100.0)]
@@ -113,10 +114,10 @@ def test_a_balance_changes_the_finished_classifier(request_of, source):
 
 def test_a_rate_is_sought_with_the_weights_of_a_fitted_classifier(request_of, source):
     request = request_of(schedule=[Phase("logistic"), Phase("all", epochs=1)])
-    limits = {"smallest": 1e-7, "largest": 1e-4, "steps": 10}
-    fresh = find_learning_rate(request, None, source, **limits)
+    x, y, rates = source.images, source.class_names[source.labels], RateRange(1e-7, 1e-4, 10)
+    fresh = find_learning_rate(request, x, y, rate_range=rates)
     fitted, _ = fit_classifier(request_of(), source, None)
     before = [weights.copy() for weights in fitted.model.get_weights()]
-    again = find_learning_rate(request, Phase("head"), source, fitted=fitted, **limits)
+    again = find_learning_rate(request, x, y, "head", rates, fitted)
     assert len(fresh.losses) == len(again.losses) == 10
     assert all(np.array_equal(a, b) for a, b in zip(before, fitted.model.get_weights(), strict=True))

@@ -8,20 +8,24 @@ import keras
 import numpy as np
 
 from transferkit._utils import console
+from transferkit._utils.numbers import is_whole
 from transferkit._utils.random import python_random_seeded
 from transferkit._utils.text import plural
 from transferkit._utils.versions import package_versions
 from transferkit.data.checks import check_classes
+from transferkit.data.intake import Intake
 from transferkit.data.reader import ImageReader
 from transferkit.data.splits import Split, stratified_split
 from transferkit.fitted import FittedClassifier
 from transferkit.frozen.features import FrozenFeatures
 from transferkit.models.assembly import build_components
 from transferkit.models.weights import restore
-from transferkit.training.phases import Phase, Schedule
-from transferkit.training.rate_finder import find_rate
+from transferkit.training.phases import Phase, Schedule, check_stage_names
+from transferkit.training.rate_finder import RateRange, find_rate
 from transferkit.training.settings import make_settings, plan_phases
 from transferkit.training.trainer import Trainer
+
+_FEWEST_STEPS = 10  # that show where a loss explodes
 
 
 class Outcome(NamedTuple):
@@ -210,30 +214,51 @@ def _names(source, rows):
     return tuple(source.name(row) for row in rows)
 
 
-def find_learning_rate(request, phase, source, *, fitted=None, **limits):
+def find_learning_rate(request, x, y, train=None, rate_range=RateRange(), fitted=None):  # noqa: B008 (it never changes)
     """Finds a rate for a phase by training a classifier that is thrown away.
 
     Args:
         request: The `Request`.
-        phase: The `Phase`, or `None`: the last one of the schedule, or everything if that is solved.
-        source: Labelled `Source` to train on.
+        x: Images; see `as_source`.
+        y: Labels, or `None` for what brings its own.
+        train: What trains, as in `Phase`, or a `Phase`, or `None`: the last phase of the schedule, or everything if
+            that is solved.
+        rate_range: The `RateRange`.
         fitted: The `FittedClassifier` whose weights it begins with, or `None`: it begins with the pretrained ones and,
             if it has one, with a logistic head that is fitted to them.
-        **limits: `smallest`, `largest` and `steps` of `find_rate`.
 
     Returns:
         A `RateCurve`.
     """
+    if not is_whole(rate_range.steps) or rate_range.steps < _FEWEST_STEPS:
+        raise ValueError(f"`steps` must be an integer from {_FEWEST_STEPS}. Received: steps={rate_range.steps!r}.")
+    phase = train if train is None or isinstance(train, Phase) else Phase(train)
+    check_stage_names([] if phase is None else [phase], request.backbone.stages)
+    if fitted is None:
+        request.backbone.check_is_fresh()
+    source = _source_for_rates(request, x, y, fitted)
     with python_random_seeded(request.seed):
         components = build_new(request, source)
         if fitted is not None:
             components.whole.set_weights(fitted.model.get_weights())
-        if phase is None:
-            planned = plan_phases(request, components, len(source))[0][-1]
-            phase = Phase("all") if planned.is_solved else planned
         settings = make_settings(request, source)
         fronts = FrozenFeatures(components, settings, len(source))
         if fitted is None and request.has_logistic_head:
             Trainer(components, source, None, settings, fronts).solve_head()
         training_data = Trainer(components, source, source, settings, fronts).training_data()
-        return find_rate(phase, components, training_data, request.backbone.stages, settings.options, **limits)
+        phase = phase or _last_trained(request, components, len(source))
+        return find_rate(phase, components, training_data, request.backbone.stages, settings.options, rate_range)
+
+
+def _source_for_rates(request, x, y, fitted):
+    intake = Intake(ImageReader(request.image_format), request.checks)
+    task, class_names = request.parameters["task"], None
+    if fitted is not None:
+        task, class_names = fitted.task.name, fitted.class_names
+    source = intake.labelled(x, y, "training", class_names=class_names, task=task)
+    return intake.reader.keep_readable(source, request.checks.on_bad_image)
+
+
+def _last_trained(request, components, num_images):
+    planned = plan_phases(request, components, num_images)[0][-1]
+    return Phase("all") if planned.is_solved else planned

@@ -8,6 +8,7 @@ from typing import Literal
 
 import keras
 
+from transferkit.models.freezing import check_stages
 from transferkit.training.rates import RateName, RateSchedule, ReduceOnPlateau, as_rate_schedule
 
 DEFAULT_RATE = 1e-3
@@ -299,6 +300,13 @@ def check_schedule(schedule, head_is_logistic, learning_rate=None):
         if phase.is_solved and (number > 0 or not head_is_logistic):
             raise ValueError("Phase('logistic') must be the first of a schedule, and goes with head='logistic' only.")
         replace(phase, learning_rate=phase.learning_rate or learning_rate)  # checks that the two go together
+
+
+def check_stage_names(phases, stages):
+    """Raises `ValueError` if phases name stages that are not there."""
+    for phase in phases:
+        if phase.names_stages:
+            check_stages(phase.train, [stage.name for stage in stages])
 
 
 def linear(context, epochs=50, learning_rate=1e-3):
