@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from transferkit._utils.console import Console, speaking_to
 from transferkit.training import callbacks as module
 from transferkit.training.callbacks import AcrossPhases, PhaseMonitor, Record, TrainingAdvisor, measure_rate
 from transferkit.training.phases import Phase
@@ -267,11 +268,15 @@ def history(accuracy, val_accuracy, seconds=1.0, val_loss=1.0):
 
 @pytest.fixture
 def said():
-    return []
+    """What people are told."""
+    told, console = [], Console(0)
+    console.note = told.append
+    with speaking_to(console):
+        yield told
 
 
 def test_chance_level_is_named_once_after_three_epochs(said):
-    advisor = TrainingAdvisor(said.append, largest_class=0.4)
+    advisor = TrainingAdvisor(largest_class=0.4)
     for epochs in (1, 2):
         advisor.comment(history([0.4] * epochs, [0.38] * epochs))
     assert said == []
@@ -284,20 +289,20 @@ def test_chance_level_is_named_once_after_three_epochs(said):
 
 @pytest.mark.parametrize(("accuracy", "val_accuracy"), [([0.4, 0.4, 0.47], [0.4] * 3), ([0.4] * 3, [0.47, 0.4, 0.4])])
 def test_who_once_learnt_something_is_not_at_chance(said, accuracy, val_accuracy):
-    TrainingAdvisor(said.append, largest_class=0.4).comment(history(accuracy, val_accuracy))
+    TrainingAdvisor(largest_class=0.4).comment(history(accuracy, val_accuracy))
     assert said == []
 
 
 def test_chance_is_what_the_largest_class_gives(said):
     flat = history([0.9] * 3, [0.9] * 3)
-    TrainingAdvisor(said.append, largest_class=0.5).comment(flat)
+    TrainingAdvisor(largest_class=0.5).comment(flat)
     assert said == []
-    TrainingAdvisor(said.append, largest_class=0.9).comment(flat)
+    TrainingAdvisor(largest_class=0.9).comment(flat)
     assert len(said) == 1
 
 
 def test_learning_by_heart_is_named_once(said):
-    advisor = TrainingAdvisor(said.append, largest_class=0.1)
+    advisor = TrainingAdvisor(largest_class=0.1)
     advisor.comment(history([0.9] * 3, [0.75] * 3))
     advisor.comment(history([0.95] * 2, [0.7] * 2))  # too early to tell
     assert said == []
@@ -309,9 +314,9 @@ def test_learning_by_heart_is_named_once(said):
 
 def test_a_gap_that_chance_may_have_made_is_not_called_learning_by_heart(said):
     gap = history([0.8] * 3, [0.5] * 3)
-    TrainingAdvisor(said.append, largest_class=0.1, num_held_out=20).comment(gap)
+    TrainingAdvisor(largest_class=0.1, num_held_out=20).comment(gap)
     assert said == []
-    TrainingAdvisor(said.append, largest_class=0.1, num_held_out=2000).comment(gap)
+    TrainingAdvisor(largest_class=0.1, num_held_out=2000).comment(gap)
     assert len(said) == 1
 
 
@@ -319,12 +324,12 @@ def test_a_gap_that_chance_may_have_made_is_not_called_learning_by_heart(said):
 def test_the_gap_of_the_last_epoch_counts_beyond_two_standard_errors(said, val_accuracy, num_said):
     # Of 100 images the standard error is at most 0.05, so that the limit is 0.2 + 0.1.
     gap = history([0.05, 0.05, 0.9], [0.05, 0.05, val_accuracy])
-    TrainingAdvisor(said.append, largest_class=0.1, num_held_out=100).comment(gap)
+    TrainingAdvisor(largest_class=0.1, num_held_out=100).comment(gap)
     assert len(said) == num_said
 
 
 def test_a_loss_that_exploded_without_becoming_nan_is_named(said):
-    advisor = TrainingAdvisor(said.append, largest_class=0.5)
+    advisor = TrainingAdvisor(largest_class=0.5)
     for _ in range(2):
         advisor.comment(history([0.9], [0.5], val_loss=1e6))
     (text,) = said
@@ -333,7 +338,7 @@ def test_a_loss_that_exploded_without_becoming_nan_is_named(said):
 
 @pytest.mark.parametrize(("largest_class", "limit"), [(0.1, 23.03), (0.5, 6.931), (0.9, 6.931)])
 def test_exploded_is_ten_times_the_loss_of_guessing_between_two_classes_at_least(said, largest_class, limit):
-    advisor = TrainingAdvisor(said.append, largest_class)
+    advisor = TrainingAdvisor(largest_class)
     advisor.comment(history([0.9], [0.9], val_loss=0.99 * limit))
     assert said == []
     advisor.comment(history([0.9], [0.9], val_loss=1.01 * limit))
@@ -342,7 +347,7 @@ def test_exploded_is_ten_times_the_loss_of_guessing_between_two_classes_at_least
 
 @pytest.mark.parametrize(("alone", "waits_for"), [(120.0, "data"), (149.0, "data"), (151.0, "compute")])
 def test_it_says_once_what_the_run_waits_for(said, alone, waits_for):
-    advisor = TrainingAdvisor(said.append, largest_class=0.1)
+    advisor = TrainingAdvisor(largest_class=0.1)
     for epochs in (1, 2):
         advisor.comment(history([0.5] * epochs, [0.5] * epochs, seconds=5.0), rate=100.0, input_rate=lambda: alone)
     (text,) = said
@@ -352,7 +357,7 @@ def test_it_says_once_what_the_run_waits_for(said, alone, waits_for):
 
 
 def test_short_epochs_and_features_wait_for_nothing_worth_measuring(said):
-    advisor = TrainingAdvisor(said.append, largest_class=0.1)
+    advisor = TrainingAdvisor(largest_class=0.1)
     advisor.comment(history([0.5], [0.5], seconds=4.9), rate=100.0, input_rate=pytest.fail)
     advisor.comment(history([0.5], [0.5], seconds=99.0), rate=None, input_rate=pytest.fail)
     assert said == []

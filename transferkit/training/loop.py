@@ -131,7 +131,7 @@ class _Run:
         """Builds what all phases need: their views of the network, and one optimizer for all."""
         targets = self.training_data.targets()
         guessing = targets.task.guessing_accuracy(targets)
-        self.advisor = TrainingAdvisor(console.note, guessing, len(self.training_data.validation))
+        self.advisor = TrainingAdvisor(guessing, len(self.training_data.validation))
         network, stages, adapters, steps, self.depths = self.components.network, self.stages, {}, [], {}
         _seed_dropout(network, self.training_data.seed)
         self.latest, self.latest_epoch = self.record.best_weights, self.record.best_epoch
