@@ -31,9 +31,9 @@ def refuse_classifier(model):
     if found is None:
         return
     whose = f" of the model {found.inner!r} in it" if found.inner else ""
-    before = "" if found.before is None or found.inner else (
-        f", or end it before: `keras.Model(model.input, model.get_layer({found.before!r}).output)`"
-    )  # fmt: skip
+    before = ""
+    if found.before is not None and not found.inner:
+        before = f", or end it before: `keras.Model(model.input, model.get_layer({found.before!r}).output)`"
     built = repr(found.inner) if found.inner else "it"
     raise ValueError(
         f"A backbone must end in features. Received: model {model.name!r} with its classifier, layer {found.name!r}"

@@ -220,7 +220,10 @@ def _interpolation_matrix(length, start, framed_length, new_length, interpolatio
     """Matrix `(new_length, length)` that resizes a line of pixels, of which `framed_length` from `start` on count."""
     unit_lines = np.eye(framed_length, length, start, dtype="float32")  # one line in each channel
     resized = ops.image.resize(
-        unit_lines.reshape(1, framed_length, 1, length), (new_length, 1),
-        interpolation=interpolation, antialias=True, data_format="channels_last",
-    )  # fmt: skip
+        unit_lines.reshape(1, framed_length, 1, length),
+        (new_length, 1),
+        interpolation=interpolation,
+        antialias=True,
+        data_format="channels_last",
+    )
     return ops.convert_to_numpy(resized).reshape(new_length, length)

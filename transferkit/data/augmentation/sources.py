@@ -15,8 +15,15 @@ _STANDARDISING = (
 )
 _SCALING_LAYERS = (keras.layers.Rescaling, keras.layers.Normalization)
 _MIXING_LAYERS = (keras.layers.MixUp, keras.layers.CutMix)
-_RGB_LAYERS = {"AugMix", "RandAugment", "RandomColorDegeneration", "RandomColorJitter", "RandomGrayscale", "RandomHue",
-               "RandomSaturation"}  # fmt: skip
+_RGB_LAYERS = {
+    "AugMix",
+    "RandAugment",
+    "RandomColorDegeneration",
+    "RandomColorJitter",
+    "RandomGrayscale",
+    "RandomHue",
+    "RandomSaturation",
+}
 
 
 def is_image_data_generator(value):
