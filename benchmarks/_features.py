@@ -42,7 +42,7 @@ def compute_features(images, interpolation):
         first = BACKBONE.build_preprocessing()
     network = BACKBONE.build()
     extractor = join(first, network, build_pooling("avg", network.output_shape[1:]))
-    batches = stream_images(as_source(images), ImageFormat(BACKBONE.image_size, interpolation), 32)
+    batches = stream_images(as_source(images), ImageFormat(BACKBONE.image_size, interpolation=interpolation), 32)
     return run_model(extractor, batches, len(images))
 
 

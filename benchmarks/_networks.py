@@ -32,7 +32,7 @@ def write_random_weights(name, path):
     """Builds a network of the registry with random weights and saves them."""
     import keras
 
-    from transferkit.backbones.registry import get_backbone
+    from transferkit import get_backbone
 
     keras.utils.set_random_seed(0)
     backbone = get_backbone(name)

@@ -63,7 +63,7 @@ def build_by_hand(models):
 
 def build_runners(name, weights, folder):
     """Builds everything that is timed. Returns a dict of functions from images to features."""
-    from transferkit.backbones.registry import get_backbone
+    from transferkit import get_backbone
     from transferkit.models.heads import build_pooling
 
     backbone = get_backbone(name)

@@ -46,7 +46,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import ThreadpoolController
 
-from transferkit.backbones.preprocessing import INTERPOLATION
 from transferkit.cache.rows import Rows
 from transferkit.cache.segments import Segment
 from transferkit.solvers import path as solvers
@@ -303,7 +302,7 @@ def main():
     args = parser.parse_args()
     num_rows = args.rows if args.rows is not None else ROWS if args.per_class is None else 2000
     data = load_cifar10(args.data, args.per_class)
-    features = load_features(data.x_train, INTERPOLATION, args.cache)
+    features = load_features(data.x_train, args.cache)
     labels = data.y_train
     speed = measure_speed(features, labels, args.repeats)
     choices = {count: measure_choices(features, labels, count, args.seeds) for count in args.counts}

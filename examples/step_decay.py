@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from transferkit import Head, Phase, TransferClassifier
-from transferkit.training.rates import StepDecay
+from transferkit import Head, Phase, StepDecay, TransferClassifier
 
 DATA = Path(__file__).parent / "data" / "cifar10-mini"
 

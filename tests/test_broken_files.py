@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from transferkit import Phase, TransferClassifier, classifier
+from transferkit import Checks, Compute, Phase, TransferClassifier, classifier
 from transferkit.exceptions import ImageReadError
 
 BROKEN, LOST = "03.png", "10.png"
@@ -43,9 +43,9 @@ def spoil(folder):
 
 FITS = {
     "features, kept": {},
-    "features, not kept": {"cache": False},
-    "images in memory": {"schedule": [Phase("all", epochs=2)], "cache": False},
-    "images, read once": {"schedule": [Phase("all", epochs=1)], "cache": False},
+    "features, not kept": {"compute": Compute(cache=False)},
+    "images in memory": {"schedule": [Phase("all", epochs=2)], "compute": Compute(cache=False)},
+    "images, read once": {"schedule": [Phase("all", epochs=1)], "compute": Compute(cache=False)},
 }
 
 
@@ -64,7 +64,7 @@ def test_files_that_break_are_skipped_as_if_they_had_been_broken_before(
     name, folder, spoil_after, tiny_backbone, images, capsys
 ):
     def fitted():
-        clf = TransferClassifier(tiny_backbone, verbose=2, on_bad_image="skip", **FITS[name])
+        clf = TransferClassifier(tiny_backbone, verbose=2, checks=Checks(on_bad_image="skip"), **FITS[name])
         return clf.fit(folder).predict_proba(images)
 
     spoil_after("training_sources")
@@ -85,7 +85,7 @@ def test_files_that_break_before_they_are_predicted_are_named_or_skipped(
 
     shutil.copytree(folder.parent / "whole", folder, dirs_exist_ok=True)
     spoil_after("find_unreadable")
-    monkeypatch.setattr(fitted_classifier, "on_bad_image", "skip")
+    monkeypatch.setattr(fitted_classifier, "checks", Checks(on_bad_image="skip"))
     rows = fitted_classifier.predict_files(folder)
     assert {Path(row.path).name for row in rows if row.label is None} == {BROKEN, LOST}
     is_kept = [row.label is not None for row in rows]
@@ -99,7 +99,7 @@ def test_files_that_break_before_they_are_evaluated_are_named_or_skipped(
     on_bad_image, folder, spoil_after, fitted_classifier, monkeypatch
 ):
     spoil_after("labelled_source")
-    monkeypatch.setattr(fitted_classifier, "on_bad_image", on_bad_image)
+    monkeypatch.setattr(fitted_classifier, "checks", Checks(on_bad_image=on_bad_image))
     if on_bad_image == "raise":
         with pytest.raises(ImageReadError, match=rf"(?s)2 of 24 images could not be read.*{BROKEN}.*{LOST}"):
             fitted_classifier.evaluate(folder)
@@ -121,7 +121,7 @@ def test_a_class_that_breaks_as_a_whole_is_no_class(folder, monkeypatch, tiny_ba
 
     monkeypatch.setattr(classifier, "training_sources", spoiled)
     with pytest.raises(ValueError, match="at least two classes"):
-        TransferClassifier(tiny_backbone, verbose=0, on_bad_image="skip").fit(folder)
+        TransferClassifier(tiny_backbone, verbose=0, checks=Checks(on_bad_image="skip")).fit(folder)
 
 
 def test_an_error_that_nobody_finds_again_is_raised_as_it_is(fitted_classifier, image_folder, monkeypatch):

@@ -68,7 +68,11 @@ def test_clearing_removes_everything_and_says_how_much(folder, capsys):
 
 
 def test_what_cannot_be_removed_is_an_error(folder, capsys, monkeypatch):
-    monkeypatch.setattr("transferkit.cache.places._unlink", lambda path: False)
+
+    def refuse(path, missing_ok=False):
+        raise PermissionError(f"{path} is in use")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
     assert main(["cache", "--clear"]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""

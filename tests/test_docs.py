@@ -10,6 +10,7 @@ import re
 import shutil
 import textwrap
 import zipfile
+from importlib import import_module
 from pathlib import Path
 
 import keras
@@ -128,14 +129,24 @@ def readers_names(readers_files):
     pil_images = [Image.fromarray(image) for image in images]
     image = keras.Input((96, 96, 3))
     network = keras.Model(image, keras.layers.Conv2D(4, 3, 2, activation="relu")(image), name="mine")
+    paths = [str(readers_files / f"flowers/train/{label}/{n // 2:03d}.jpg") for n, label in enumerate(labels)]
+    codes = (labels == "tulip").astype(int)
     return {
-        "x_train": images, "y_train": labels, "x_validation": images[:8], "y_validation": labels[:8],
-        "x_test": images, "pixels": images, "images": pil_images, "image": pil_images[0],
-        "list_of_pil_images": pil_images, "labels": labels,
-        "paths": [str(readers_files / f"flowers/train/{label}/{n // 2:03d}.jpg") for n, label in enumerate(labels)],
-        "dataset": tf.data.Dataset.from_tensor_slices((images, (labels == "tulip").astype(int))).batch(8),
-        "my_keras_model": network, "my_model": network,
-    }  # fmt: skip
+        "x_train": images,
+        "y_train": labels,
+        "x_validation": images[:8],
+        "y_validation": labels[:8],
+        "x_test": images,
+        "pixels": images,
+        "images": pil_images,
+        "image": pil_images[0],
+        "list_of_pil_images": pil_images,
+        "labels": labels,
+        "paths": paths,
+        "dataset": tf.data.Dataset.from_tensor_slices((images, codes)).batch(8),
+        "my_keras_model": network,
+        "my_model": network,
+    }
 
 
 @pytest.mark.parametrize(
@@ -226,3 +237,46 @@ def test_the_table_of_backbones_says_what_the_registry_says():
         assert parameters == f"{backbone.num_parameters / 1e6:.1f} million"
         assert size == str(backbone.image_size[0])
         assert accuracy == f"{backbone.imagenet_top1:.1f} %"
+
+
+PUBLIC_MODULES = {"transferkit", "transferkit.models"}
+
+
+def modules_imported(source):
+    """Yields each module of transferkit that a piece of code imports from."""
+    for node in ast.walk(ast.parse(source)):
+        names = [node.module] if isinstance(node, ast.ImportFrom) else []
+        names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        yield from (name for name in names if name.partition(".")[0] == "transferkit")
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
+def test_an_example_imports_public_names_only(example):
+    assert set(modules_imported(example.read_text(encoding="utf-8"))) <= PUBLIC_MODULES
+
+
+@pytest.mark.parametrize("page", PAGES_WITH_CODE, ids=lambda path: path.name)
+def test_a_page_imports_public_names_only(page):
+    code = "\n".join(source for _, source, _ in statements(page))
+    assert set(modules_imported(code)) <= PUBLIC_MODULES
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "architecture.md"], ids=lambda path: path.name)
+def test_sessions_and_sentences_name_no_inner_module(page):
+    """Contributors are told where things are; users are told what to import."""
+    named = set(re.findall(r"(?:from|import) (transferkit[\w.]*)", page.read_text(encoding="utf-8")))
+    assert named <= PUBLIC_MODULES
+
+
+def test_every_documented_name_can_be_imported():
+    documented = re.findall(r"^::: (\S+)\.(\w+)$", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert {module for module, _ in documented} == PUBLIC_MODULES
+    for module, name in documented:
+        assert name in import_module(module).__all__
+        assert getattr(import_module(module), name) is not None
+
+
+@pytest.mark.parametrize("module", sorted(PUBLIC_MODULES))
+def test_every_public_name_is_documented(module):
+    documented = set(re.findall(rf"^::: {module}\.(\w+)$", (ROOT / "docs" / "api.md").read_text("utf-8"), re.MULTILINE))
+    assert set(import_module(module).__all__) - {"__version__"} == documented

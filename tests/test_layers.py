@@ -13,8 +13,10 @@ LAYERS = (
     ("__main__",),
     ("cli",),
     ("classifier",),
+    ("parameters",),
     ("inspection", "saving"),
     ("training",),
+    ("fitted",),
     ("frozen",),
     ("models", "solvers"),
     ("data", "backbones", "cache"),
@@ -59,6 +61,34 @@ def forbidden_libraries(room):
     if room in {"cli", "evaluation", "cache", "solvers"}:
         return {"tensorflow", "keras"}
     return set() if room in ROOMS_WITH_TENSORFLOW else {"tensorflow"}
+
+
+# Modules without a test module of their own, and where their promises are tested instead.
+TESTED_ELSEWHERE = {
+    "__main__.py": "tests/test_cli.py runs it",
+    "_version.py": "tests/test_import.py reads it",
+    "backbones/applications.py": "records; tests/backbones/test_contract.py takes each at its word",
+    "data/inputs/arrays.py": "tests/data/inputs/test_convert.py, as what users give",
+    "data/inputs/raw_data.py": "fields and a table of words",
+    "data/quality/findings.py": "tests/data/quality/test_check.py, by the reports",
+    "data/quality/report.py": "tests/data/quality/test_check.py, by what it finds",
+    "training/fitting.py": "tests/test_schedules.py and tests/test_classifier.py: whole trainings",
+}
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if (PACKAGE.parent / path).stat().st_size])
+def test_a_module_has_tests_of_its_own(path):
+    module = Path(path).relative_to("transferkit")
+    if module.name == "__init__.py" or module.as_posix() in TESTED_ELSEWHERE:
+        return
+    mirrored = Path(__file__).parent / module.parent / f"test_{module.name}"
+    assert mirrored.is_file(), f"Expected {mirrored}, or a reason in TESTED_ELSEWHERE."
+
+
+def test_what_is_tested_elsewhere_has_no_tests_of_its_own():
+    for module in map(Path, TESTED_ELSEWHERE):
+        assert (PACKAGE / module).is_file(), f"{module} is no more: take it out of TESTED_ELSEWHERE."
+        assert not (Path(__file__).parent / module.parent / f"test_{module.name}").exists()
 
 
 def module_name(path):

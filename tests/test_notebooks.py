@@ -36,12 +36,11 @@ CELLS = {
         with console.Console().step("Checking images", 4) as advance:
             advance(4)""",
     "long step": """
-        console._WORTH_A_LINE = 0.0
-        with console.Console().step("Computing features", 4) as advance:
+        with console.Console(patience=0).step("Computing features", 4) as advance:
             advance(2)
             advance(2)""",
     "step without a bar": """
-        with console.Console().step("Solving", 1):  # it stopped before anything was done
+        with console.Console(patience=0).step("Solving", 1):  # it stopped before anything was done
             pass""",
     "grid": """
         import numpy as np

@@ -10,30 +10,35 @@ from typing import get_args
 import pytest
 
 import transferkit
+import transferkit.models
 from transferkit.backbones.preprocessing import SCALINGS, Scaling
 from transferkit.training.phases import RECIPES, Recipe
 from transferkit.training.rates import SCHEDULES, RateName, as_rate_schedule
 
 # Lines that end with `# wrong` are errors, and all others are not.
 SNIPPET = """
-from transferkit import Augmentation, Backbone, Head, Phase, TransferClassifier, backbone_from_model, list_backbones
+from transferkit import (
+    Augmentation, Backbone, Checks, Compute, Head, ImageFormat, Phase, StepDecay, TransferClassifier,
+)
+from transferkit import backbone_from_model, list_backbones
+from transferkit.models import build_pooling, select
 
 names: list[str] = list_backbones()
 number: int = list_backbones()  # wrong
-TransferClassifier("vgg16", schedule="fine_tune", head=Head(pooling="max"), cache=False, verbose=2)
+TransferClassifier("vgg16", schedule="fine_tune", head=Head(pooling="max"), compute=Compute(cache=False), verbose=2)
 TransferClassifier(schedule=[Phase("conv5", rate_schedule="cosine")], class_weight={"cat": 2.0}, balance=None)
 TransferClassifier(schedule="finetune")  # wrong
 TransferClassifier(head="logistics")  # wrong
 TransferClassifier(task="multi-label")  # wrong
-TransferClassifier(resize="fit")  # wrong
+ImageFormat(resize="fit")  # wrong
 TransferClassifier(class_weight="balance")  # wrong
 TransferClassifier(balance="over")  # wrong
-TransferClassifier(precision="half")  # wrong
-TransferClassifier(engine="onnx")  # wrong
-TransferClassifier(cache=True)  # wrong
-TransferClassifier(views="all")  # wrong
-TransferClassifier(on_bad_image="ignore")  # wrong
-TransferClassifier(on_leak="ignore")  # wrong
+Compute(precision="half")  # wrong
+Compute(engine="onnx")  # wrong
+Compute(cache=True)  # wrong
+Phase(views="all")  # wrong
+Checks(on_bad_image="ignore")  # wrong
+Checks(on_leak="ignore")  # wrong
 TransferClassifier(verbose=3)  # wrong
 Phase("all", rate_schedule="cosinus")  # wrong
 Phase("all", batch_norm="train")  # wrong
@@ -43,6 +48,9 @@ backbone: Backbone = backbone_from_model(None, scaling="torch")
 backbone_from_model(None, scaling="pytorch")  # wrong
 backbone.build((224, 224), weights=None)
 backbone.build("224")  # wrong
+Phase("all", rate_schedule=StepDecay(every=3))
+build_pooling("mean", (7, 7, 64))  # wrong
+select(None, backbone.stages, 3)  # wrong
 """
 
 
@@ -66,9 +74,12 @@ def functions_of(thing):
     return [value for value in members if inspect.isfunction(value)]
 
 
-@pytest.mark.parametrize("name", transferkit.__all__)
-def test_public_signatures_carry_types(name):
-    for function in functions_of(getattr(transferkit, name)):
+PUBLIC = [(package, name) for package in (transferkit, transferkit.models) for name in package.__all__]
+
+
+@pytest.mark.parametrize(("package", "name"), PUBLIC)
+def test_public_signatures_carry_types(package, name):
+    for function in functions_of(getattr(package, name)):
         signature = inspect.signature(function)
         untyped = {key for key, value in signature.parameters.items() if value.annotation is value.empty}
         assert untyped <= {"self", "cls"}, function.__qualname__

@@ -3,45 +3,67 @@
 The public names are loaded when they are first used: `import transferkit` alone does not import TensorFlow.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from transferkit._utils.lazy import loader_of
 from transferkit._version import __version__
 
 if TYPE_CHECKING:
     from transferkit.backbones.backbone import Backbone
     from transferkit.backbones.custom import backbone_from_model
-    from transferkit.backbones.registry import list_backbones, register_backbone
+    from transferkit.backbones.registry import get_backbone, list_backbones, register_backbone
     from transferkit.backbones.stages import Stage
     from transferkit.classifier import TransferClassifier
     from transferkit.data.augmentation.augmentation import Augmentation
+    from transferkit.data.checks import Checks
     from transferkit.data.inputs.tables import Table
     from transferkit.data.quality.check import check_data
     from transferkit.data.quality.report import DataReport
+    from transferkit.data.resizing import ImageFormat
+    from transferkit.data.splits import Split
     from transferkit.evaluation.multilabel import MultilabelReport
     from transferkit.evaluation.report import EvaluationReport
     from transferkit.exceptions import ArchiveError, ImageReadError, LeakError, WeightsUnavailableError
+    from transferkit.fitted import FittedClassifier
+    from transferkit.frozen.compute import Compute
+    from transferkit.inspection.predictions import FilePrediction
     from transferkit.models.heads import Head
     from transferkit.training.phases import Phase
+    from transferkit.training.rate_finder import RateCurve
+    from transferkit.training.rates import Constant, Cosine, ExponentialDecay, OneCycle, ReduceOnPlateau, StepDecay
 
 __all__ = [
     "ArchiveError",
     "Augmentation",
     "Backbone",
+    "Checks",
+    "Compute",
+    "Constant",
+    "Cosine",
     "DataReport",
     "EvaluationReport",
+    "ExponentialDecay",
+    "FilePrediction",
+    "FittedClassifier",
     "Head",
+    "ImageFormat",
     "ImageReadError",
     "LeakError",
     "MultilabelReport",
+    "OneCycle",
     "Phase",
+    "RateCurve",
+    "ReduceOnPlateau",
+    "Split",
     "Stage",
+    "StepDecay",
     "Table",
     "TransferClassifier",
     "WeightsUnavailableError",
     "__version__",
     "backbone_from_model",
     "check_data",
+    "get_backbone",
     "list_backbones",
     "register_backbone",
 ]
@@ -50,30 +72,38 @@ _HOMES = {
     "ArchiveError": "exceptions",
     "Augmentation": "data.augmentation.augmentation",
     "Backbone": "backbones.backbone",
+    "Checks": "data.checks",
+    "Compute": "frozen.compute",
+    "Constant": "training.rates",
+    "Cosine": "training.rates",
     "DataReport": "data.quality.report",
     "EvaluationReport": "evaluation.report",
+    "ExponentialDecay": "training.rates",
+    "FilePrediction": "inspection.predictions",
+    "FittedClassifier": "fitted",
     "Head": "models.heads",
+    "ImageFormat": "data.resizing",
     "ImageReadError": "exceptions",
     "LeakError": "exceptions",
     "MultilabelReport": "evaluation.multilabel",
+    "OneCycle": "training.rates",
     "Phase": "training.phases",
+    "RateCurve": "training.rate_finder",
+    "ReduceOnPlateau": "training.rates",
+    "Split": "data.splits",
     "Stage": "backbones.stages",
+    "StepDecay": "training.rates",
     "Table": "data.inputs.tables",
     "TransferClassifier": "classifier",
     "WeightsUnavailableError": "exceptions",
     "backbone_from_model": "backbones.custom",
     "check_data": "data.quality.check",
+    "get_backbone": "backbones.registry",
     "list_backbones": "backbones.registry",
     "register_backbone": "backbones.registry",
 }
 
-
-def __getattr__(name):
-    if name not in _HOMES:
-        raise AttributeError(f"module 'transferkit' has no attribute {name!r}")
-    value = getattr(import_module(f"transferkit.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = loader_of(__name__, _HOMES)
 
 
 def __dir__():

@@ -1,11 +1,8 @@
-"""The estimator: keeps parameters, calls the steps in order, holds what was learnt."""
+"""The estimator: keeps parameters, calls the steps in order, shows what was learnt."""
 
-import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from functools import wraps
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, Self
 
 import keras
 import numpy as np
@@ -13,73 +10,31 @@ from matplotlib.figure import Figure
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from transferkit._utils import console
 from transferkit._utils.console import Console, speaking_to
-from transferkit._utils.random import python_random_kept, python_random_seeded
+from transferkit._utils.numbers import is_whole
 from transferkit.backbones.backbone import Backbone
-from transferkit.backbones.preprocessing import INTERPOLATION
-from transferkit.backbones.registry import get_backbone
-from transferkit.data.balance import Balance, Weighting
-from transferkit.data.checks import check_classes
-from transferkit.data.datasets import augmented_draws, resized_images
-from transferkit.data.inputs.convert import as_source
+from transferkit.data.checks import Checks
+from transferkit.data.class_weights import Weighting
 from transferkit.data.intake import labelled_source, training_sources
 from transferkit.data.labels.targets import TaskName
-from transferkit.data.quality.inspection import find_unreadable, keep_readable, without_broken
-from transferkit.data.quality.leaks import OnLeak
-from transferkit.data.resizing import ImageFormat, ResizeMode
+from transferkit.data.resizing import ImageFormat
 from transferkit.data.splits import Split
 from transferkit.evaluation.multilabel import MultilabelReport
 from transferkit.evaluation.report import EvaluationReport
-from transferkit.exceptions import ImageReadError
-from transferkit.frozen.compiling import Engine
-from transferkit.frozen.precision import Precision
-from transferkit.frozen.prediction import Predictor
-from transferkit.inspection.images import draw_grid
-from transferkit.models.assembly import build_components, components_of
-from transferkit.models.heads import LOGISTIC, Head
-from transferkit.saving.archive import read_archive, write_archive
-from transferkit.saving.settings import (
-    backbone_from_json,
-    backbone_to_json,
-    from_json,
-    parameters_from_json,
-    parameters_to_json,
-    to_json,
-)
-from transferkit.tasks.find import find_task
-from transferkit.training.fitting import find_learning_rate, train_classifier
-from transferkit.training.parameters import (
-    check_callbacks,
-    check_parameters,
-    check_stage_names,
-    find_augmenter,
-    is_auto,
-    make_settings,
-    plan_phases,
-)
+from transferkit.fitted import FittedClassifier
+from transferkit.frozen.compute import Compute
+from transferkit.inspection import predictions
+from transferkit.inspection.augmentation import draw_augmentation
+from transferkit.inspection.predictions import FilePrediction
+from transferkit.models.heads import Head
+from transferkit.parameters import check_parameters, check_stage_names
+from transferkit.saving.fitted import load_fitted, save_fitted
+from transferkit.training.balance.methods import BalanceName
+from transferkit.training.callback_checks import check_callbacks
+from transferkit.training.fitting import find_learning_rate, fit_classifier
 from transferkit.training.phases import Phase, Recipe
 from transferkit.training.rate_finder import RateCurve
-from transferkit.training.summary import summarise
-
-
-def _heard(method):
-    """Lets what is said during a method be heard as `verbose` wants it."""
-
-    @wraps(method)
-    def heard(self, *args, **kwargs):
-        with speaking_to(Console(self.verbose)):
-            return method(self, *args, **kwargs)
-
-    return heard
-
-
-class FilePrediction(NamedTuple):
-    """What a classifier says about one file. `path` and `label` are `None` where there is none."""
-
-    path: str | None
-    label: object
-    probability: float
+from transferkit.training.summary import describe_classifier
 
 
 class TransferClassifier(ClassifierMixin, BaseEstimator):
@@ -95,14 +50,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             pixels in `[0, 255]` to features. Default: EfficientNet-Lite0, whose weights are in the package.
         weights: `"imagenet"`, the path of a weights file without classifier, or `None` for random weights.
         image_size: Size that images are resized to, in pixels: an integer or `(height, width)`. Default: what the
-            backbone was trained at.
-        resize: What happens to images of another aspect ratio. `"stretch"`: they are distorted, and nothing of them is
-            lost. `"crop"`: the largest part in their middle is kept. `"pad"`: `background` is added on two sides.
-        background: What stands where an image is transparent or, for `resize="pad"`, ends: a colour by its name, as
-            Pillow knows it, or as `"#rrggbb"`.
-        channels: Number of channels of the images. 3: RGB, which gray images become, too. 1: gray images alone. Other
-            numbers: arrays of so many channels, `.npy` or TIFF files, for which the first convolution of the backbone
-            is adapted; 16 bits are divided by 257.
+            backbone was trained at. An `ImageFormat` says besides how images of another aspect ratio are resized, what
+            stands where they are transparent, and how many channels they have.
         head: `"logistic"`: multinomial logistic regression, its L2 strength chosen by cross-validation on the features.
             Or a `Head`: dense layers, trained by `optimizer`.
         task: What labels are. `"multiclass"`: one of several for each image, or shares in several (soft labels);
@@ -115,12 +64,12 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         epochs: Number of epochs at most of what a named schedule trains by the optimizer; a `Head` that is trained
             before the backbone has as many of its own, but 20 at most. Default: the schedule's own.
         batch_size: Images a step.
-        optimizer: Name of a Keras optimizer, or a `keras.optimizers.Optimizer`. One with `gradient_accumulation_steps`
-            averages the gradients of that many batches for one step, for steps that do not fit into memory at once.
+        optimizer: Name of a Keras optimizer, or a `keras.optimizers.Optimizer`. Its `gradient_accumulation_steps`
+            average the gradients of several batches for one step, for steps that do not fit into memory at once.
         learning_rate: Rate of phases that state none. Default: the optimizer's own if it is an object, else the
             schedule's.
         augmentation: What is done to training images, anew in every epoch or, where part of the backbone is frozen, in
-            as many versions as `views` says: `"light"`, `"medium"`, `"strong"`, an `Augmentation`, an
+            as many versions as `views` of the `Phase` says: `"light"`, `"medium"`, `"strong"`, an `Augmentation`, an
             `ImageDataGenerator`, or Keras layers. `"auto"`: `"light"` while the backbone trains. `None`: nothing.
         class_weight: Weight of each class in the loss: `"balanced"`, all classes count alike; `"effective_number"`,
             the same for rare classes only (Cui et al., CVPR 2019); a dict from class to weight; or `None`.
@@ -132,23 +81,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             and common ones less often. `None`: nothing.
         validation_split: Share of the images that are not trained on but choose the epoch, each class in proportion.
             Not used with `validation_data`, nor by the logistic head alone, which cross-validates.
-        precision: What the backbone computes in during `fit`: `"float32"`, `"bfloat16"`, `"float16"`, or `"auto"`:
-            what a short measurement finds to be the fastest, where there is enough to do. Head, loss and weights are
-            float32 always, and so are predictions.
-        engine: What runs the frozen part of the backbone during `fit`: `"keras"`, `"openvino"` (an extra, for CPUs), or
-            `"auto"`: the faster one of those that are installed.
-        cache: Where the output of the frozen part is kept, which is computed once for each image: `"memory"`, until
-            the end of `fit`; `"disk"`, for later runs on the same images as well, in little memory; `"auto"`: chosen
-            from what there is to keep, and explained; `False`: nowhere, it is computed in every epoch.
-        cache_dir: Folder for `"disk"`. Default: `$TRANSFERKIT_CACHE_DIR`, otherwise the user's cache folder.
-        views: For phases with augmentation and a frozen part, the number of versions of each image that take turns in
-            the epochs, the image as it is among them; 1: that one alone. `None`: other versions in every epoch, for
-            which the frozen part has to be computed again and again. `"auto"`: 4 for fewer than 2,000 images, else 2.
-        strategy: A `tf.distribute.Strategy` for training on several devices, or `None`.
-        on_bad_image: `"raise"` an `ImageReadError` that lists all images that cannot be read, or `"skip"` them.
-        on_leak: What to do about training images that are duplicates of images in `validation_data`: `"warn"`,
-            `"raise"` a `LeakError` that lists them, or `"drop"` them from training. Near-duplicates count as well where
-            ImageHash is installed (`pip install "transferkit[check]"`).
+        checks: `Checks`: what is done about images that cannot be read, and about training images that are validated
+            on. Default: the first are an error, of the second there is a warning.
+        compute: `Compute`: precision, engine, cache and devices. Default: chosen for this machine.
         seed: Seed of folds, splits, first weights (of the head, and of a backbone with `weights=None`), dropout and the
             order of images. The same seed and data give the same classifier.
         verbose: `"auto"` or 1: progress bars on a terminal and in notebooks, one line a step elsewhere; 2: one line a
@@ -157,6 +92,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
     Attributes:
         classes_: Classes in the order of the probabilities, `(num_classes,)`, as they were given.
         model_: The whole classifier as a `keras.Model`: pixels in `[0, 255]`, of any size, to probabilities.
+        fitted_: The `FittedClassifier`: all of what follows in one object.
         backbone_: The `Backbone` that was used.
         image_size_: `(height, width)` in pixels.
         image_format_: The `ImageFormat`: what images are brought into before the backbone sees them.
@@ -183,10 +119,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         backbone: str | Backbone | keras.Model = "efficientnet_lite0",
         *,
         weights: str | os.PathLike | None = "imagenet",
-        image_size: int | tuple[int, int] | None = None,
-        resize: ResizeMode = "stretch",
-        background: str = "white",
-        channels: int = 3,
+        image_size: int | tuple[int, int] | ImageFormat | None = None,
         head: Literal["logistic"] | Head = "logistic",
         task: TaskName = "auto",
         schedule: Recipe | Sequence[Phase] = "linear",
@@ -196,25 +129,16 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         learning_rate: float | keras.optimizers.schedules.LearningRateSchedule | None = None,
         augmentation: Any = "auto",
         class_weight: Weighting | Mapping | None = None,
-        balance: Literal["auto"] | Balance | None = None,
+        balance: Literal["auto"] | BalanceName | None = None,
         validation_split: float = 0.2,
-        precision: Literal["auto"] | Precision = "auto",
-        engine: Literal["auto"] | Engine = "auto",
-        cache: Literal["auto", "memory", "disk", False] = "auto",
-        cache_dir: str | os.PathLike | None = None,
-        views: Literal["auto"] | int | None = "auto",
-        strategy: Any = None,
-        on_bad_image: Literal["raise", "skip"] = "raise",
-        on_leak: OnLeak = "warn",
+        checks: Checks | None = None,
+        compute: Compute | None = None,
         seed: int = 0,
         verbose: Literal["auto", 0, 1, 2] = "auto",
     ):
         self.backbone = backbone
         self.weights = weights
         self.image_size = image_size
-        self.resize = resize
-        self.background = background
-        self.channels = channels
         self.head = head
         self.task = task
         self.schedule = schedule
@@ -226,18 +150,11 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         self.class_weight = class_weight
         self.balance = balance
         self.validation_split = validation_split
-        self.precision = precision
-        self.engine = engine
-        self.cache = cache
-        self.cache_dir = cache_dir
-        self.views = views
-        self.strategy = strategy
-        self.on_bad_image = on_bad_image
-        self.on_leak = on_leak
+        self.checks = checks
+        self.compute = compute
         self.seed = seed
         self.verbose = verbose
 
-    @_heard
     def fit(
         self,
         x: Any,
@@ -275,53 +192,32 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
 
         Raises:
             ValueError, TypeError, FileNotFoundError: If parameters or data are not usable. Nothing was computed yet.
-            ImageReadError: If images cannot be read. With `on_bad_image="skip"`, those that break later are
+            ImageReadError: If images cannot be read. With `Checks(on_bad_image="skip")`, those that break later are
                 passed over, too: training begins again without them.
-            LeakError: If training images are duplicates of validation images, with `on_leak="raise"`.
+            LeakError: If training images are duplicates of validation images, with `Checks(on_leak="raise")`.
             WeightsUnavailableError: If the pretrained weights cannot be had.
             MemoryError: If the device's memory does not suffice.
             KeyboardInterrupt: If training is interrupted, by Ctrl-C or a notebook's stop button. If anything good was
                 there, such as the head before fine-tuning or an epoch, the classifier is fitted all the same: it has
                 the best weights until then.
         """
-        backbone, image_format = self._checked()
-        backbone.check_is_fresh()
-        check_callbacks(callbacks)
-        source, validation_source = training_sources(
-            x, y, validation_data, (steps_per_epoch, validation_steps),
-            on_bad_image=self.on_bad_image, on_leak=self.on_leak, image_size=image_format.image_size,
-            channels=self.channels, sample_weight=sample_weight, groups=groups, task=self.task,
-        )  # fmt: skip
-        self._say_what_is_known(backbone)
-
-        def train(source, validation_source):
-            check_classes(source)  # perhaps a class went with the images that broke
-            with python_random_seeded(self.seed), nullcontext() if self.strategy is None else self.strategy.scope():
-                components = self._build_components(backbone, image_format, source)
-                phases, reason = self._plan_phases(components, backbone, len(source))
-                if reason:
-                    console.note(reason)
-                settings = self._settings(backbone, image_format, callbacks, source.augmentation)
-                return (
-                    components,
-                    phases,
-                    train_classifier(components, phases, source, validation_source, settings),
-                )
-
-        (components, phases, outcome), _ = without_broken(
-            train, (source, validation_source), self.on_bad_image, self.channels
-        )
-        self.model_, self._predictor = components.whole, None
-        self.classes_ = source.class_names
-        self.backbone_ = backbone
-        self.image_size_ = image_format.image_size
-        self.image_format_ = image_format
-        self.phases_ = phases
-        self.history_ = outcome.history
-        self.split_ = outcome.split
-        self.task_ = source.task.name
-        self.thresholds_ = outcome.thresholds
-        if outcome.was_interrupted:
+        with self._speaking():
+            request = self._request()
+            request.backbone.check_is_fresh()
+            check_callbacks(callbacks)
+            source, validation = training_sources(
+                x,
+                y,
+                validation_data,
+                (steps_per_epoch, validation_steps),
+                checks=request.checks,
+                image_format=request.image_format,
+                sample_weight=sample_weight,
+                groups=groups,
+                task=self.task,
+            )
+            self.fitted_, was_interrupted = fit_classifier(request, source, validation, callbacks)
+        if was_interrupted:
             raise KeyboardInterrupt("Training was interrupted; the classifier has the best weights until then.")
         return self
 
@@ -337,24 +233,20 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
 
         Raises:
             NotFittedError: If `fit` was not called yet.
-            ImageReadError: If any image cannot be read, whatever `on_bad_image` says, so that no row is out of place;
+            ImageReadError: If any image cannot be read, whatever `checks` say, so that no row is out of place;
                 `predict_files` can skip.
         """
-        probabilities = self.predict_proba(x, steps=steps)
-        return find_task(self.task_).labels(probabilities, self.classes_, self.thresholds_)
+        with self._speaking():
+            return predictions.predict_labels(self._fitted(), x, batch_size=self.batch_size, steps=steps)
 
-    @_heard
     def predict_proba(self, x: Any, *, steps: int | None = None) -> np.ndarray:
         """Returns the probability of each class, `(n, num_classes)` float32, classes in the order of `classes_`.
 
         For arguments and errors see `predict`.
         """
-        check_is_fitted(self, "model_")
-        channels = self.image_format_.channels
-        source = as_source(x, steps=steps, steps_name="steps", channels=channels)
-        return self._probabilities(keep_readable(source, "raise", channels), "raise")[0]
+        with self._speaking():
+            return predictions.predict_probabilities(self._fitted(), x, batch_size=self.batch_size, steps=steps)
 
-    @_heard
     def predict_files(self, x: Any, *, steps: int | None = None) -> list[FilePrediction]:
         """Predicts folders or paths and keeps path, label and probability together.
 
@@ -364,27 +256,13 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
 
         Returns:
             List of `FilePrediction(path, label, probability)`, in the order given; `probability` is that of `label`.
-            Where an image can have any number of labels, both are tuples. With `on_bad_image="skip"`, unreadable images
-            have the label `None` and the probability NaN.
+            Where an image can have any number of labels, both are tuples. With `Checks(on_bad_image="skip")`, images
+            that cannot be read have the label `None` and the probability NaN.
             `pandas.DataFrame(result)` makes a table of it.
         """
-        check_is_fitted(self, "model_")
-        channels = self.image_format_.channels
-        source = as_source(x, steps=steps, steps_name="steps", channels=channels)
-        failures = [] if source.is_uniform else find_unreadable(source, channels=channels)
-        if failures and (self.on_bad_image == "raise" or len(failures) == len(source)):
-            raise ImageReadError(failures, len(source))
-        readable = np.setdiff1d(np.arange(len(source)), [index for index, _, _ in failures])
-        result = [FilePrediction(path, None, float("nan")) for path in source.paths]
-        probabilities, rows = self._probabilities(source.take(readable), self.on_bad_image)
-        task = find_task(self.task_)
-        for index, row in zip(readable[rows], probabilities, strict=True):
-            result[index] = FilePrediction(
-                result[index].path, *task.label_and_probability(row, self.classes_, self.thresholds_)
-            )
-        return result
+        with self._speaking():
+            return predictions.predict_files(self._fitted(), x, steps=steps, **self._reading())
 
-    @_heard
     def evaluate(self, x: Any, y: Any = None, *, steps: int | None = None) -> EvaluationReport | MultilabelReport:
         """Compares predictions with true labels.
 
@@ -399,20 +277,15 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             ValueError: If a label is not among the classes of the training data.
         """
-        check_is_fitted(self, "model_")
-        return self._evaluate(x, y, steps)
+        with self._speaking():
+            return predictions.evaluate(self._fitted(), x, y, steps=steps, **self._reading())
 
     def score(self, x: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Returns the accuracy, as scikit-learn expects it: the share of images of which all labels are right.
 
         For `x` and `y` see `evaluate`; `sample_weight` `(n,)` is what each image counts, at least 0.
         """
-        check_is_fitted(self, "model_")
-        with speaking_to(Console(0)):
-            if sample_weight is None:
-                return self._evaluate(x, y).accuracy
-            source, probabilities = self._judge(x, y, sample_weight=sample_weight)
-        return source.task.accuracy(source.truth, probabilities, self.thresholds_, source.weights)
+        return predictions.score(self._fitted(), x, y, sample_weight=sample_weight, **self._reading())
 
     def summary(self, num_classes: int | None = None, num_images: int | None = None) -> None:
         """Prints the stages of the backbone, what of them trains in each phase, the rates, and what it costs.
@@ -426,28 +299,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         """
         if min(2 if num_classes is None else num_classes, 2 if num_images is None else num_images) < 2:
             raise ValueError("`num_classes` and `num_images` must be at least 2.")
-        backbone, image_format = self._checked()
-        is_fitted = hasattr(self, "model_")
-        is_known = is_fitted or num_classes is not None
-        num_classes = num_classes or (len(self.classes_) if is_fitted else 10)
-        with python_random_kept():
-            network = backbone.build(
-                image_format.image_size, None, self.channels
-            )  # the numbers are the same for any weights
-            components = build_components(backbone, network, image_format, self._head, num_classes, self.seed)
-        is_sure, num_images = num_images is not None, num_images or 1000 * num_classes
-        guess, reason = self._plan_phases(components, backbone, num_images)
-        with speaking_to(Console(0)):
-            settings = self._settings(backbone, image_format)
-        text = summarise(self.phases_ if is_fitted else guess, components, settings, num_images, is_sure=is_sure)
-        height, width = image_format.image_size
-        schedule = self.schedule if isinstance(self.schedule, str) else f"{len(self.schedule)} phases"
-        classes = f"{num_classes} classes" + ("" if is_known else " (assumed)")
-        print(f"{backbone.name}, {height} x {width} px, {classes}, schedule: {schedule}\n\n{text}")
-        if reason and not is_fitted:
-            print(f"{reason} (For {num_images:,} images.)")
+        print(describe_classifier(self._request(), getattr(self, "fitted_", None), num_classes, num_images))
 
-    @_heard
     def find_learning_rate(
         self,
         x: Any,
@@ -477,31 +330,26 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         """
         if not 0 < smallest < largest:
             raise ValueError(f"`smallest` must be positive and below `largest`. Received: {smallest!r}, {largest!r}.")
-        if not isinstance(steps, int | np.integer) or steps < 10:
+        if not is_whole(steps) or steps < 10:
             raise ValueError(f"`steps` must be an integer from 10. Received: steps={steps!r}.")
-        backbone, image_format = self._checked()
-        if train is not None:
-            check_stage_names([train if isinstance(train, Phase) else Phase(train)], backbone.stages)
-        is_fitted = hasattr(self, "model_")
-        if not is_fitted:
-            backbone.check_is_fresh()
-        source = labelled_source(
-            x, y, self.on_bad_image, "training", class_names=self.classes_ if is_fitted else None,
-            channels=self.channels, task=self.task_ if is_fitted else self.task,
-        )  # fmt: skip
-        with python_random_seeded(self.seed):
-            components = self._build_components(backbone, image_format, source)
-            if is_fitted:
-                components.whole.set_weights(self.model_.get_weights())
-            if train is None:
-                planned = self._plan_phases(components, backbone, len(source))[0][-1]
-                phase = Phase("all") if planned.train == "logistic" else planned
-            else:
-                phase = train if isinstance(train, Phase) else Phase(train)
+        with self._speaking():
+            request, fitted = self._request(), getattr(self, "fitted_", None)
+            phase = train if train is None or isinstance(train, Phase) else Phase(train)
+            check_stage_names([] if phase is None else [phase], request.backbone.stages)
+            if fitted is None:
+                request.backbone.check_is_fresh()
+            source = labelled_source(
+                x,
+                y,
+                request.checks.on_bad_image,
+                "training",
+                class_names=None if fitted is None else fitted.class_names,
+                channels=request.image_format.channels,
+                task=self.task if fitted is None else fitted.task.name,
+            )
             return find_learning_rate(
-                components, phase, source, self._settings(backbone, image_format), smallest=smallest,
-                largest=largest, steps=steps, solve_head=self.head == "logistic" and not is_fitted,
-            )  # fmt: skip
+                request, phase, source, fitted=fitted, smallest=smallest, largest=largest, steps=steps
+            )
 
     def show_augmentation(self, x: Any, *, copies: int = 5) -> Figure:
         """Draws images as training sees them: each as it is, then augmented in several ways.
@@ -513,12 +361,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         Returns:
             A `matplotlib.figure.Figure`, which notebooks show as the value of a cell and `figure.savefig(path)` writes.
         """
-        _, image_format = self._checked()
-        source = as_source(x, channels=self.channels)
-        augmenter, _ = find_augmenter(self.augmentation, self.seed, self.channels)
-        images = resized_images(source.take(np.arange(min(len(source), 8))), image_format)
-        draws = augmented_draws(images, augmenter, copies, self.seed)
-        return draw_grid(np.stack([images, *draws], axis=1), ["as it is", *(f"draw {n + 1}" for n in range(copies))])
+        return draw_augmentation(self._request(), x, copies)
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes the classifier into one `.keras` file that plain Keras opens, too.
@@ -526,29 +369,13 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         `keras.saving.load_model(path)` gives `model_`; `TransferClassifier.load(path)` gives all. An existing file is
         replaced only once the new one is complete, and its permissions stay.
 
-        The file holds what belongs to the model and nothing about who trained it where: no `engine`, `cache`,
-        `cache_dir`, `strategy` and `verbose`, of a weights file the name alone, and in `split_` paths relative to the
-        folder that all images lie in.
+        The file holds what belongs to the model and nothing about who trained it where: no `compute` and `verbose`, of
+        a weights file the name alone, and in `split_` paths relative to the folder that all images lie in.
 
         Args:
             path: File name that ends in `.keras`.
         """
-        check_is_fitted(self, "model_")
-        settings = {
-            "class_names": self.classes_.tolist(),
-            "image_size": list(self.image_size_),
-            "resize": self.image_format_.resize,
-            "background": self.image_format_.background,
-            "channels": self.image_format_.channels,
-            "backbone": backbone_to_json(self.backbone_),
-            "parameters": parameters_to_json(self.get_params(deep=False)),
-            "history": self.history_,
-            "phases": to_json(self.phases_),
-            "split": dataclasses.asdict(self.split_.without_root()),
-            "task": self.task_,
-            "thresholds": None if self.thresholds_ is None else self.thresholds_.tolist(),
-        }
-        write_archive(path, self.model_, settings)
+        save_fitted(self._fitted(), path)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Self:
@@ -565,101 +392,75 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             FileNotFoundError: If there is no such file.
             ArchiveError: If it is damaged, was not written by `save`, or comes from a newer version.
         """
-        with python_random_kept():
-            model, settings = read_archive(path)
-        _, network, _ = components_of(model)
-        phases = from_json(settings["phases"])
-        backbone = backbone_from_json(settings["backbone"], network, phases)
-        classifier = cls(backbone, **parameters_from_json(settings["parameters"]))
-        classifier.model_ = model
-        classifier.classes_ = np.asarray(settings["class_names"])
-        classifier.backbone_ = get_backbone(backbone)
-        classifier.image_size_ = tuple(settings["image_size"])
-        classifier.image_format_ = ImageFormat(
-            classifier.image_size_, INTERPOLATION, settings["resize"], settings["background"], settings["channels"]
-        )
-        classifier.history_ = settings["history"]
-        classifier.phases_ = phases
-        split = settings.get("split", {"training": (), "validation": ()})  # files of 0.1 have none
-        classifier.split_ = Split(**{name: tuple(names) for name, names in split.items()})
-        classifier.task_ = settings.get("task", "multiclass")
-        thresholds = settings.get("thresholds")
-        classifier.thresholds_ = None if thresholds is None else np.array(thresholds, "float32")
+        fitted = load_fitted(path)
+        classifier = cls(**fitted.parameters)
+        classifier.fitted_ = fitted
         return classifier
 
     @property
-    def _head(self):
-        return LOGISTIC if self.head == "logistic" else self.head
+    def model_(self) -> keras.Model:
+        """The whole classifier as a `keras.Model`."""
+        return self._learnt("model")
 
-    def _build_components(self, backbone, image_format, source):
-        with console.silence():
-            network = backbone.build(image_format.image_size, self.weights, self.channels)
-        activation = source.task.activation
-        num_classes = len(source.class_names)
-        return build_components(backbone, network, image_format, self._head, num_classes, self.seed, activation)
+    @property
+    def classes_(self) -> np.ndarray:
+        """Classes in the order of the probabilities."""
+        return self._learnt("class_names")
 
-    def _checked(self):
-        """Checks the arguments. Returns the `Backbone` and the `ImageFormat`."""
-        backbone = get_backbone(self.backbone)
-        check_parameters(self.get_params(deep=False), backbone.stages)
-        backbone.check_channels(self.channels)
-        size = self._choose_image_size(backbone)
-        return backbone, ImageFormat(size, INTERPOLATION, self.resize, self.background, int(self.channels))
+    @property
+    def backbone_(self) -> Backbone:
+        """The `Backbone` that was used."""
+        return self._learnt("backbone")
 
-    def _plan_phases(self, components, backbone, num_images):
-        num_classes = components.head.output_shape[-1]
-        return plan_phases(self.get_params(deep=False), components.network, backbone.stages, num_images, num_classes)
+    @property
+    def image_size_(self) -> tuple[int, int]:
+        """`(height, width)` in pixels."""
+        return self._learnt("image_format").image_size
 
-    def _settings(self, backbone, image_format, callbacks=(), augmentation=None):
-        parameters = self.get_params(deep=False)
-        if augmentation is not None and is_auto(parameters["augmentation"]):
-            parameters["augmentation"] = augmentation
-        settings, notes = make_settings(parameters, backbone, image_format, callbacks)
-        for note in notes:
-            console.note(note)
-        return settings
+    @property
+    def image_format_(self) -> ImageFormat:
+        """What images are brought into before the backbone sees them."""
+        return self._learnt("image_format")
 
-    def _choose_image_size(self, backbone):
-        size = backbone.image_size if self.image_size is None else self.image_size
-        sides = (size, size) if isinstance(size, int | np.integer) else size
-        pair = isinstance(sides, tuple | list) and len(sides) == 2
-        if not pair or not all(isinstance(side, int | np.integer) for side in sides):
-            raise ValueError(f"`image_size` must be an integer or (height, width). Received: image_size={size!r}.")
-        backbone.check_image_size(sides)
-        return tuple(int(side) for side in sides)
+    @property
+    def history_(self) -> dict[str, list]:
+        """Dict of lists, one entry for each epoch."""
+        return self._learnt("history")
 
-    def _say_what_is_known(self, backbone):
-        if isinstance(self.backbone, keras.Model):
-            console.note(
-                f"Backbone {backbone.name!r} is a model of yours. Its input scaling is taken to be {backbone.scaling!r}"
-                " ('none': pixels in [0, 255]). If that is wrong, use `backbone_from_model(model, scaling=...)`."
-            )
+    @property
+    def phases_(self) -> list[Phase]:
+        """The phases that were run."""
+        return list(self._learnt("phases"))
 
-    def _evaluate(self, x, y, steps=None):
-        source, probabilities = self._judge(x, y, steps=steps)
-        return source.task.report(source.truth, probabilities, self.thresholds_, self.classes_)
+    @property
+    def task_(self) -> str:
+        """What labels are."""
+        return self._learnt("task").name
 
-    def _judge(self, x, y, **options):
-        """Returns labelled images, as a `Source`, and their probabilities."""
-        source = labelled_source(
-            x, y, self.on_bad_image, "test", class_names=self.classes_, steps_name="steps",
-            channels=self.image_format_.channels, task=self.task_, **options,
-        )  # fmt: skip
-        probabilities, rows = self._probabilities(source, self.on_bad_image)
-        return source.take(rows) if len(rows) < len(source) else source, probabilities
+    @property
+    def thresholds_(self) -> np.ndarray | None:
+        """Probability from which on a label is given."""
+        return self._learnt("thresholds")
 
-    def _probabilities(self, source, on_bad_image):
-        """Returns the probabilities of the images that do not break meanwhile, and their indices."""
-        if getattr(self, "_predictor", None) is None:
-            self._predictor = Predictor(self.model_, self.backbone_, self.image_format_)
+    @property
+    def split_(self) -> Split:
+        """Names of the images that were trained and chosen on."""
+        return self._learnt("split")
 
-        def predict(source):
-            with console.step("Predicting", len(source)) as advance:
-                return self._predictor.predict(source, self.batch_size, advance)
+    def _learnt(self, name):
+        if "fitted_" not in vars(self):
+            raise AttributeError(f"This {type(self).__name__} is not fitted yet: `{name}` comes with `fit` or `load`.")
+        return getattr(self.fitted_, name)
 
-        probabilities, (rows,) = without_broken(predict, (source,), on_bad_image, self.image_format_.channels)
-        return probabilities, rows
+    def _fitted(self) -> FittedClassifier:
+        check_is_fitted(self, "fitted_")
+        return self.fitted_
 
-    def __getstate__(self):
-        """What is pickled: all but what predictions have compiled."""
-        return {**super().__getstate__(), "_predictor": None}
+    def _request(self):
+        return check_parameters(self.get_params(deep=False))
+
+    def _reading(self):
+        return {"batch_size": self.batch_size, "on_bad_image": (self.checks or Checks()).on_bad_image}
+
+    def _speaking(self):
+        return speaking_to(Console(self.verbose))

@@ -8,13 +8,8 @@ from transferkit._utils import console
 from transferkit._utils.console import Console
 
 
-@pytest.fixture
-def every_step_counts(monkeypatch):
-    monkeypatch.setattr("transferkit._utils.console._WORTH_A_LINE", 0.0)
-
-
-def test_a_step_leaves_one_line_where_there_is_no_terminal(capsys, every_step_counts):
-    with Console().step("Computing features", 1200) as advance:
+def test_a_step_leaves_one_line_where_there_is_no_terminal(capsys):
+    with Console(patience=0).step("Computing features", 1200) as advance:
         advance(600)
         time.sleep(0.01)
         advance(600)
@@ -24,8 +19,8 @@ def test_a_step_leaves_one_line_where_there_is_no_terminal(capsys, every_step_co
     assert "a second" in lines[0]
 
 
-def test_the_line_tells_what_was_done_and_not_what_was_planned(capsys, every_step_counts):
-    with Console().step("Phase 1", 600, "step") as advance:
+def test_the_line_tells_what_was_done_and_not_what_was_planned(capsys):
+    with Console(patience=0).step("Phase 1", 600, "step") as advance:
         for _ in range(225):
             advance(1)
     (line,) = capsys.readouterr().out.splitlines()
@@ -38,8 +33,8 @@ def test_a_short_step_leaves_no_line(capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_silence_is_silent(capsys, every_step_counts):
-    silent = Console(0)
+def test_silence_is_silent(capsys):
+    silent = Console(0, patience=0)
     silent.note("hello")
     with silent.step("Working", 3) as advance:
         advance(3)
@@ -62,10 +57,10 @@ def test_notes_are_logged_in_silence(caplog):
     assert caplog.messages == ["Ignored folder 'x'."]
 
 
-def test_a_terminal_gets_a_bar_with_the_time_left(monkeypatch, capsys, every_step_counts):
+def test_a_terminal_gets_a_bar_with_the_time_left(monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "120")
-    with Console().step("Computing features", 4) as advance:
+    with Console(patience=0).step("Computing features", 4) as advance:
         advance(2)
         time.sleep(0.15)
     out = capsys.readouterr().out
@@ -86,8 +81,8 @@ def test_what_standard_output_cannot_write_is_escaped(monkeypatch, encoding, pri
     assert stream.buffer.getvalue().decode(encoding).strip() == printed
 
 
-def test_what_is_said_anywhere_in_a_block_is_heard_by_its_console_alone(capsys, every_step_counts):
-    with console.speaking_to(Console(2)):
+def test_what_is_said_anywhere_in_a_block_is_heard_by_its_console_alone(capsys):
+    with console.speaking_to(Console(2, patience=0)):
         with console.speaking_to(Console(0)):
             console.note("inside")
             assert console.is_silent()

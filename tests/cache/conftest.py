@@ -35,8 +35,8 @@ def open_table():
 def fill(rows_of):
     """Writes the rows of prints, as many to a batch as are asked for, as one segment."""
 
-    def fill(table, prints, batch=5):
-        with table.writer() as writer:
+    def fill(table, prints, batch=5, **limits):
+        with table.writer(**limits) as writer:
             for start in range(0, len(prints), batch):
                 part = prints[start : start + batch]
                 writer.append(part, rows_of(part))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from transferkit._utils.fingerprints import fingerprint_images
-from transferkit.cache import places, segments, table
+from transferkit.cache import places, table
 from transferkit.cache.store import Store
 
 
@@ -15,20 +15,18 @@ def any_store(request, tmp_path):
     return Store(tmp_path / "cache" if request.param == "disk" else None, 10**9)
 
 
-@pytest.fixture
-def small_segments(monkeypatch):
-    monkeypatch.setattr(table, "_SEGMENT_BYTES", 10 * 6 * 2)  # ten rows
+TEN_ROWS = 10 * 6 * 2  # bytes in float16
 
 
 @pytest.fixture
 def full_disk(monkeypatch):
     """A disk that takes the header and then no more."""
 
-    def fail(file, parts):
+    def fail(file, header):
         file.write(b"part of it")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(segments, "_write_array", fail)
+    monkeypatch.setattr(np.lib.format, "write_array_header_1_0", fail)
 
 
 def files(store):
@@ -40,9 +38,9 @@ def num_segments(store):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
-def test_rows_come_back_in_any_order(any_store, open_table, fill, make_prints, rows_of, dtype, small_segments):
+def test_rows_come_back_in_any_order(any_store, open_table, fill, make_prints, rows_of, dtype):
     prints = make_prints(33)
-    fill(open_table(any_store, dtype), prints)
+    fill(open_table(any_store, dtype), prints, max_bytes=TEN_ROWS)
     shuffled = np.random.default_rng(0).permutation(33)
     for selection in (np.arange(33), np.array([32, 0, 7, 7, 0]), np.arange(0), shuffled):
         rows = open_table(any_store, dtype).rows(prints[selection])
@@ -122,9 +120,9 @@ def test_what_is_written_belongs_to_the_table(any_store, open_table, make_prints
     np.testing.assert_array_equal(written[:], rows_of(make_prints(4)))
 
 
-def test_a_segment_that_is_large_enough_is_closed_at_once(store, open_table, make_prints, rows_of, small_segments):
+def test_a_segment_that_is_large_enough_is_closed_at_once(store, open_table, make_prints, rows_of):
     prints = make_prints(24)
-    with open_table(store).writer() as writer:
+    with open_table(store).writer(max_bytes=TEN_ROWS) as writer:
         for part in np.split(prints, 6):
             writer.append(part, rows_of(part))
         assert num_segments(store) == 2
@@ -132,21 +130,21 @@ def test_a_segment_that_is_large_enough_is_closed_at_once(store, open_table, mak
     assert num_segments(store) == 2
 
 
-def test_batches_of_any_size_count(store, open_table, make_prints, rows_of, small_segments):
+def test_batches_of_any_size_count(store, open_table, make_prints, rows_of):
     prints = make_prints(10)
-    with open_table(store).writer() as writer:
+    with open_table(store).writer(max_bytes=TEN_ROWS) as writer:
         for part in np.split(prints, [1]):
             assert num_segments(store) == 0
             writer.append(part, rows_of(part))
         assert num_segments(store) == 1
 
 
-def test_a_segment_that_is_old_enough_is_closed_at_once(store, open_table, make_prints, rows_of, monkeypatch):
+def test_a_segment_that_is_old_enough_is_closed_at_once(store, open_table, make_prints, rows_of):
     prints = make_prints(4)
     with open_table(store).writer() as writer:
         writer.append(prints[:2], rows_of(prints[:2]))
         np.testing.assert_array_equal(open_table(store).missing(prints), [0, 1, 2, 3])
-        monkeypatch.setattr(table, "_SEGMENT_SECONDS", 0)
+        writer.max_seconds = 0  # as if that time had passed
         writer.append(prints[2:3], rows_of(prints[2:3]))
         np.testing.assert_array_equal(open_table(store).missing(prints), [3])
 
@@ -271,11 +269,11 @@ def test_integers_and_half_floats_are_converted(store, open_table, make_prints):
     np.testing.assert_array_equal(open_table(store, "float32").rows(prints)[:].mean((1, 2)), [7, 8])
 
 
-def test_a_full_disk_turns_rows_to_memory(store, open_table, fill, make_prints, rows_of, full_disk, small_segments):
+def test_a_full_disk_turns_rows_to_memory(store, open_table, fill, make_prints, rows_of, full_disk):
     prints = make_prints(50)
     opened = open_table(store)
     with pytest.warns(UserWarning, match="could not be written") as warned:
-        fill(opened, prints)
+        fill(opened, prints, max_bytes=TEN_ROWS)
     assert len(warned) == 1
     message = str(warned[0].message)
     for part in (str(store.folder), "No space left on device", "cache_dir=", 'cache="memory"'):
@@ -285,12 +283,12 @@ def test_a_full_disk_turns_rows_to_memory(store, open_table, fill, make_prints, 
     assert [path.name for path in files(store)] == ["table.json"]
 
 
-def test_a_disk_that_fills_up_keeps_what_it_has(store, open_table, make_prints, rows_of, small_segments, request):
+def test_a_disk_that_fills_up_keeps_what_it_has(store, open_table, make_prints, rows_of, request):
     prints = make_prints(40)
     opened = open_table(store)
 
     def compute():
-        with opened.writer() as writer:
+        with opened.writer(max_bytes=TEN_ROWS) as writer:
             for number, part in enumerate(np.split(prints, 4)):
                 if number == 2:
                     request.getfixturevalue("full_disk")
@@ -393,9 +391,8 @@ def test_rows_that_are_not_what_was_written_are_computed_again(
     elif damage == "NaN":
         content[start + 40 * row : start + 40 * row + 2] = np.float16("nan").tobytes()
     else:
-        content[start : start + row], content[start + row : start + 2 * row] = (
-            content[start + row : start + 2 * row], content[start : start + row],
-        )  # fmt: skip
+        first, second = content[start : start + row], content[start + row : start + 2 * row]
+        content[start : start + 2 * row] = second + first
     broken.write_bytes(bytes(content))
     both = np.concatenate([make_prints(50), make_prints(5, seed=1)])
     opened = open_table(Store(store.folder, 10**9))
@@ -407,19 +404,19 @@ def test_rows_that_are_not_what_was_written_are_computed_again(
     np.testing.assert_array_equal(opened.rows(both)[:], rows_of(both))
 
 
-def test_damage_is_seen_once_its_block_is_wanted(store, open_table, fill, make_prints, rows_of, monkeypatch, recwarn):
-    monkeypatch.setattr(segments, "_BLOCK_BYTES", 12)  # a row
+def test_damage_is_seen_once_its_block_is_wanted(store, open_table, fill, make_prints, rows_of, recwarn):
+    prints = make_prints(12_000)  # three blocks under a checksum each
     fill(open_table(store), make_prints(5, seed=1))
     (other,) = (path for path in files(store) if path.suffix == ".npy")
-    fill(open_table(store), make_prints(9))
+    fill(open_table(store), prints, batch=len(prints))
     (broken,) = (path for path in files(store) if path.suffix == ".npy" and path != other)
-    rows = rows_of(make_prints(9)).astype("float16")
-    broken.write_bytes(broken.read_bytes().replace(rows[3].tobytes(), rows[4].tobytes()))
-    wanted = np.concatenate([make_prints(9)[[8, 0]], make_prints(5, seed=1)])
+    rows = rows_of(prints).astype("float16")
+    broken.write_bytes(broken.read_bytes().replace(rows[8000].tobytes(), rows[8001].tobytes()))
+    wanted = np.concatenate([prints[[11_999, 0]], make_prints(5, seed=1)])
     opened = open_table(Store(store.folder, 10**9))
     np.testing.assert_array_equal(opened.rows(wanted)[:], rows_of(wanted))
     assert len(recwarn) == 0
-    np.testing.assert_array_equal(opened.missing(np.concatenate([make_prints(9)[[3]], wanted])), [0, 1, 2])
+    np.testing.assert_array_equal(opened.missing(np.concatenate([prints[[8000]], wanted])), [0, 1, 2])
     assert len(recwarn) == 1
     assert (other.exists(), broken.exists()) == (True, False)
 
@@ -448,11 +445,15 @@ def test_a_segment_that_cannot_be_opened_is_passed_over(store, open_table, fill,
     assert [table.rows for table in store.contents()] == [5]
 
 
+def refuse(path, missing_ok=False):
+    raise PermissionError(f"{path} is in use")
+
+
 def test_damage_that_cannot_be_removed_is_reported_once(store, open_table, fill, make_prints, monkeypatch):
     fill(open_table(store), make_prints(5))
     (broken,) = (path for path in files(store) if path.suffix == ".npy")
     broken.write_bytes(b"")
-    monkeypatch.setattr(places, "_unlink", lambda path: False)
+    monkeypatch.setattr(type(broken), "unlink", refuse)
     opened = open_table(store)
     with pytest.warns(UserWarning, match="is damaged"):
         assert len(opened.missing(make_prints(5))) == 5

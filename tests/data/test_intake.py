@@ -1,15 +1,15 @@
 import numpy as np
 import pytest
 
+from transferkit.data.checks import Checks
 from transferkit.data.intake import training_sources
+from transferkit.data.resizing import ImageFormat
 
 IMAGES, NAMES = np.zeros((4, 8, 8, 3), "uint8"), ["a", "b", "a", "b"]
 
 
 def read(validation_data, x=IMAGES, y=NAMES):
-    return training_sources(
-        x, y, validation_data, (None, None), on_bad_image="raise", on_leak="warn", image_size=(8, 8)
-    )
+    return training_sources(x, y, validation_data, (None, None), checks=Checks(), image_format=ImageFormat((8, 8)))
 
 
 @pytest.mark.parametrize("weights", [(), ([1, 2, 1, 2],)])

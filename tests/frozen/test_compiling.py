@@ -247,7 +247,9 @@ def test_no_file_stays(models, images, engine, monkeypatch, tmp_path):
 def test_enlarging_is_what_keras_makes_of_it(interpolation, size, image_size):
     images = np.random.default_rng(0).integers(0, 256, (2, *size, 3)).astype("float32")
     expected = keras.ops.image.resize(images, image_size, interpolation=interpolation, antialias=True)
-    enlarging = build_enlarging(build_preprocessing("none", None), size, ImageFormat(image_size, interpolation))
+    enlarging = build_enlarging(
+        build_preprocessing("none", None), size, ImageFormat(image_size, interpolation=interpolation)
+    )
     assert np.abs(enlarging(images) - expected).max() < 1e-3
 
 

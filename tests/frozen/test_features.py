@@ -10,7 +10,7 @@ from transferkit._utils.console import speaking_to
 from transferkit.cache.store import Store
 from transferkit.data.augmentation.augmentation import Augmentation
 from transferkit.data.inputs.convert import as_source
-from transferkit.frozen.features import FrozenFeatures, find_front
+from transferkit.frozen.features import FrozenFeatures, Trials, find_front
 from transferkit.training.phases import Phase
 
 KERAS_ARRAYS = pytest.mark.filterwarnings("ignore:__array__")  # that of keras, caught and raised again from elsewhere
@@ -37,20 +37,14 @@ class Counter:
         return count
 
 
-@pytest.fixture(autouse=True)
-def no_step_is_slow(monkeypatch):
-    """On a machine that has much to do a step may take the second from which on it leaves a line."""
-    monkeypatch.setattr("transferkit._utils.console._WORTH_A_LINE", float("inf"))
-
-
 @pytest.fixture
 def computed(monkeypatch):
     return Counter(monkeypatch)
 
 
-def fronts_of(bench, phases=(), **options):
+def fronts_of(bench, phases=(), trials=None, **options):
     settings = bench.settings(**options)
-    fronts = FrozenFeatures(bench.components, settings, 36)
+    fronts = FrozenFeatures(bench.components, settings, 36, trials)
     fronts.plan(phases, replace(bench.training_data, augmenter_for=settings.augmenter_for))
     return fronts
 
@@ -325,8 +319,8 @@ def test_a_run_that_is_interrupted_keeps_what_it_had(make_bench, tmp_path, compu
 
 
 def test_the_first_view_is_the_image_and_the_others_are_augmented(make_bench):
-    bench, phase = make_bench(), Phase("stage3", epochs=6)
-    fronts = fronts_of(bench, [phase], augmenter=FLIP, views=3)
+    bench, phase = make_bench(), Phase("stage3", epochs=6, views=3)
+    fronts = fronts_of(bench, [phase], augmenter=FLIP)
     found, plain = fronts.activations(phase), fronts_of(bench, [phase]).activations(phase)
     views = [np.asarray(view) for view in found.training]
     assert len(views) == 3
@@ -337,8 +331,8 @@ def test_the_first_view_is_the_image_and_the_others_are_augmented(make_bench):
 
 
 def test_views_are_found_again_for_the_same_images_and_only_for_them(make_bench, tmp_path, computed):
-    bench, phase = make_bench(), Phase("stage3", epochs=6)
-    options = {"augmenter": FLIP, "views": 2, "cache": "disk", "cache_dir": tmp_path}
+    bench, phase = make_bench(), Phase("stage3", epochs=6, views=2)
+    options = {"augmenter": FLIP, "cache": "disk", "cache_dir": tmp_path}
     first = [np.asarray(view) for view in fronts_of(bench, [phase], **options).activations(phase).training]
     assert computed.take() == 24 + 24 + 12
     again = fronts_of(bench, [phase], **options).activations(phase).training
@@ -353,8 +347,8 @@ def test_views_are_found_again_for_the_same_images_and_only_for_them(make_bench,
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"batch_size": 5}])
 def test_views_that_were_drawn_in_another_way_are_not_found(make_bench, tmp_path, computed, change):
-    bench, phase = make_bench(), Phase("stage3", epochs=6)
-    options = {"augmenter": FLIP, "views": 2, "cache": "disk", "cache_dir": tmp_path}
+    bench, phase = make_bench(), Phase("stage3", epochs=6, views=2)
+    options = {"augmenter": FLIP, "cache": "disk", "cache_dir": tmp_path}
     fronts_of(bench, [phase], **options).activations(phase)
     assert computed.take() == 24 + 24 + 12
     found = fronts_of(bench, [phase], **options | change).activations(phase)
@@ -366,8 +360,8 @@ def test_views_that_were_drawn_in_another_way_are_not_found(make_bench, tmp_path
 def test_views_take_turns_in_training(make_bench):
     bench = make_bench()
     record = bench.train(
-        Phase("stage3", epochs=4, learning_rate=1e-9, patience=None),
-        cache={"augmenter": FLIP, "augments_heads": True, "views": 2},
+        Phase("stage3", epochs=4, learning_rate=1e-9, patience=None, views=2),
+        cache={"augmenter": FLIP, "augments_heads": True},
     )
     losses = record.history["loss"]  # nothing is learnt, so they tell which view it was
     assert losses[0] == pytest.approx(losses[2], rel=1e-4)
@@ -389,14 +383,14 @@ def test_views_take_turns_in_training(make_bench):
         (Phase("all", epochs=9), {}, None),
         (Phase("stage3", epochs=9), {"cache": False}, None),
         (Phase("head", epochs=9), {"cache": False}, None),
-        (Phase("stage3", epochs=9), {"augmenter": FLIP, "views": None}, None),
-        (Phase("stage3", epochs=9), {"augmenter": FLIP, "views": 4}, ("stage3", 4)),
-        (Phase("stage3", epochs=3), {"augmenter": FLIP, "views": 4}, None),  # each epoch would have its own
-        (Phase("stage3", epochs=9), {"augmenter": FLIP, "views": 1}, ("stage3", 1)),
-        (Phase("stage3", epochs=9), {"augmenter": FLIP, "views": "auto"}, ("stage3", 4)),
-        (Phase("stage3", epochs=3), {"augmenter": FLIP, "views": "auto"}, None),
-        (Phase("head", epochs=9), {"augmenter": FLIP, "views": 4}, (None, 1)),  # heads are not augmented
-        (Phase("head", epochs=9), {"augmenter": FLIP, "views": 4, "augments_heads": True}, (None, 4)),
+        (Phase("stage3", epochs=9, views=None), {"augmenter": FLIP}, None),
+        (Phase("stage3", epochs=9, views=4), {"augmenter": FLIP}, ("stage3", 4)),
+        (Phase("stage3", epochs=3, views=4), {"augmenter": FLIP}, None),  # each epoch would have its own
+        (Phase("stage3", epochs=9, views=1), {"augmenter": FLIP}, ("stage3", 1)),
+        (Phase("stage3", epochs=9, views="auto"), {"augmenter": FLIP}, ("stage3", 4)),
+        (Phase("stage3", epochs=3, views="auto"), {"augmenter": FLIP}, None),
+        (Phase("head", epochs=9, views=4), {"augmenter": FLIP}, (None, 1)),  # heads are not augmented
+        (Phase("head", epochs=9, views=4), {"augmenter": FLIP, "augments_heads": True}, (None, 4)),
     ],
 )
 def test_what_is_computed_once_depends_on_the_phase(make_bench, phase, options, expected):
@@ -405,9 +399,8 @@ def test_what_is_computed_once_depends_on_the_phase(make_bench, phase, options, 
     assert (found and (found[0].stage, found[1])) == expected
 
 
-def test_many_images_need_fewer_versions(make_bench):
-    settings = make_bench().settings(views="auto")
-    assert [settings.views_for(count) for count in (100, 1999, 2000, 10_000)] == [4, 4, 2, 2]
+def test_many_images_need_fewer_versions():
+    assert [Phase().views_for(count) for count in (100, 1999, 2000, 10_000)] == [4, 4, 2, 2]
 
 
 def test_what_fits_nowhere_is_not_kept_and_training_goes_on_with_images(make_bench, monkeypatch, computed):
@@ -441,14 +434,14 @@ def test_the_table_tells_what_it_holds(make_bench, tmp_path):
 class Measurement:
     """Stands for `choose_front`: finds bfloat16 the fastest."""
 
-    def __init__(self, monkeypatch):
-        from transferkit.frozen import features as fronts
-
+    def __init__(self):
         self.count = 0
-        monkeypatch.setattr(fronts, "choose_front", self)
-        monkeypatch.setattr(fronts, "_speeds", {})
-        monkeypatch.setattr(fronts, "precisions_here", lambda: ("float32", "bfloat16"))
-        monkeypatch.setattr(fronts, "engines_here", lambda: ("keras",))
+
+    def trials(self, **options):
+        """`Trials` of a new process."""
+        return Trials(
+            known={}, choose=self, engines=lambda: ("keras",), precisions=lambda: ("float32", "bfloat16"), **options
+        )
 
     def __call__(self, models, candidates, batch_shape, known):
         self.count += not known
@@ -457,8 +450,8 @@ class Measurement:
 
 
 @pytest.fixture
-def measurement(monkeypatch):
-    return Measurement(monkeypatch)
+def measurement():
+    return Measurement()
 
 
 AUTO = {"precision": "auto", "engine": "auto"}
@@ -466,51 +459,39 @@ AUTO = {"precision": "auto", "engine": "auto"}
 
 def test_little_work_is_done_in_float32_everywhere_and_nothing_is_measured(make_bench, measurement):
     bench = make_bench()
-    features = features_of(bench, **AUTO)
+    features = features_of(bench, trials=measurement.trials(), **AUTO)
     assert measurement.count == 0
     assert np.array_equal(features, features_of(bench))
 
 
-def test_for_much_work_the_fastest_is_measured_once_and_remembered(make_bench, measurement, tmp_path, monkeypatch):
-    from transferkit.frozen import features as fronts
-
-    monkeypatch.setattr(fronts, "_WORTH_MEASURING", 1)
+def test_for_much_work_the_fastest_is_measured_once_and_remembered(make_bench, measurement, tmp_path):
     bench, disk = make_bench(), {"cache": "disk", "cache_dir": tmp_path} | AUTO
     with speaking_to(bench.console):
-        features = np.asarray(features_of(bench, **disk))
+        features = np.asarray(features_of(bench, trials=measurement.trials(worth=1), **disk))
     assert measurement.count == 1
     assert bench.said == [
         "Images a second: keras float32 3, keras bfloat16 3. What is computed once is computed by keras in bfloat16."
     ]
-    monkeypatch.setattr(fronts, "_speeds", {})  # another process
-    assert np.array_equal(np.asarray(features_of(bench, **disk)), features)
+    another_process = measurement.trials(worth=1)
+    assert np.array_equal(np.asarray(features_of(bench, trials=another_process, **disk)), features)
     assert measurement.count == 1
     asked_for = np.asarray(features_of(bench, cache="memory", precision="bfloat16"))
     assert features == pytest.approx(asked_for, abs=1e-3)
     assert not np.array_equal(features, np.asarray(features_of(bench)))
 
 
-def test_damaged_measurements_are_made_again(make_bench, measurement, tmp_path, monkeypatch):
-    from transferkit.frozen import features as fronts
-
-    monkeypatch.setattr(fronts, "_WORTH_MEASURING", 1)
+def test_damaged_measurements_are_made_again(make_bench, measurement, tmp_path):
     (tmp_path / "speeds.json").write_text('{"here": "fast", "there": null, "then": Infinity, "once": [1.0]}', "ascii")
-    features_of(make_bench(), cache="disk", cache_dir=tmp_path, **AUTO)
+    features_of(make_bench(), trials=measurement.trials(worth=1), cache="disk", cache_dir=tmp_path, **AUTO)
     assert measurement.count == 1
 
 
-def test_who_names_engine_and_precision_gets_them(make_bench, measurement, monkeypatch):
-    from transferkit.frozen import features as fronts
-
-    monkeypatch.setattr(fronts, "_WORTH_MEASURING", 1)
-    features_of(make_bench(), precision="float32", engine="keras")
+def test_who_names_engine_and_precision_gets_them(make_bench, measurement):
+    features_of(make_bench(), trials=measurement.trials(worth=1), precision="float32", engine="keras")
     assert measurement.count == 0
 
 
-def test_measuring_for_a_memory_cache_writes_nothing(make_bench, measurement, monkeypatch, tmp_path):
-    from transferkit.frozen import features as fronts
-
-    monkeypatch.setattr(fronts, "_WORTH_MEASURING", 1)
-    features_of(make_bench(), cache="memory", cache_dir=tmp_path / "cache", **AUTO)
+def test_measuring_for_a_memory_cache_writes_nothing(make_bench, measurement, tmp_path):
+    features_of(make_bench(), trials=measurement.trials(worth=1), cache="memory", cache_dir=tmp_path / "cache", **AUTO)
     assert measurement.count == 1
     assert not (tmp_path / "cache").exists()

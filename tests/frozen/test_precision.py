@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 from keras import layers
 
-from transferkit.frozen import precision as module
 from transferkit.frozen.precision import choose_precision, computing_in
 
 
@@ -104,16 +103,14 @@ def test_a_step_in_bfloat16_changes_float32_weights_by_less_than_bfloat16_could_
     ],
 )
 def test_half_precision_must_be_clearly_faster(network, monkeypatch, seconds, chosen):
-    monkeypatch.setattr(module, "_time", lambda network, batch_size, precision: seconds[precision])
     monkeypatch.setattr(keras.distribution, "list_devices", lambda kind=None: [])
-    assert choose_precision(network, 8) == (chosen, seconds)
+    assert choose_precision(network, 8, lambda network, size, precision: seconds[precision]) == (chosen, seconds)
 
 
 def test_float16_is_tried_on_accelerators_only(network, monkeypatch):
     seconds = {"float32": 1.0, "bfloat16": 0.5, "float16": 0.4}
-    monkeypatch.setattr(module, "_time", lambda network, batch_size, precision: seconds[precision])
     monkeypatch.setattr(keras.distribution, "list_devices", lambda kind=None: ["gpu:0"])
-    assert choose_precision(network, 8)[0] == "float16"
+    assert choose_precision(network, 8, lambda network, size, precision: seconds[precision])[0] == "float16"
 
 
 def test_timing_leaves_the_network_as_it_was(network, pixels):

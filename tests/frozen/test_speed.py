@@ -1,6 +1,7 @@
 """The choice of engine and precision: by rules that need no machine, and without a trace on the network."""
 
 import json
+import os
 
 import keras
 import numpy as np
@@ -11,7 +12,7 @@ from transferkit.frozen import speed as module
 from transferkit.frozen.compiling import available_engines
 from transferkit.frozen.costs import multiply_adds
 from transferkit.frozen.precision import PRECISIONS
-from transferkit.frozen.speed import choose_front, engines_here, precisions_here, situation_of
+from transferkit.frozen.speed import choose_front, engines_here, precisions_here, situation_of, start_front
 
 PLAIN, HALF = ("keras", "float32"), ("keras", "bfloat16")
 OTHER, OTHER_HALF = ("openvino", "float32"), ("openvino", "bfloat16")
@@ -24,40 +25,22 @@ def models(tiny_network):
     return build_preprocessing("none", None), tiny_network
 
 
-@pytest.fixture
-def pretend(monkeypatch):
-    """Lets candidates take given seconds a batch of 8; `None` cannot run. Returns what was timed, with batch sizes."""
+class Machine:
+    """Stands for `start_front`: candidates take given seconds a batch of 8; `None` cannot run.
 
-    def start(seconds):
-        timed = []
+    `timed` tells what was timed, with batch sizes.
+    """
 
-        def compile_front(models, *, precision, engine, batch_size):
-            pair = engine, precision
+    def __init__(self, seconds):
+        self.timed = []
+        self._seconds = seconds
 
-            def front(images):
-                if seconds[pair] is None:
-                    raise RuntimeError("No conversion rule found for operations: ScaleAndTranslate")
+    def __call__(self, models, pair, images):
+        def time():
+            self.timed.append((pair, len(images)))
+            return self._seconds[pair] / 8
 
-            return _Front(pair, front)
-
-        def time(front, images):
-            timed.append((front.pair, len(images)))
-            return seconds[front.pair] * len(images) / 8
-
-        monkeypatch.setattr(module, "compile_front", compile_front)
-        monkeypatch.setattr(module, "_seconds", time)
-        return timed
-
-    return start
-
-
-class _Front:
-    def __init__(self, pair, compute):
-        self.pair = pair
-        self.compute = compute
-
-    def __call__(self, images):
-        return self.compute(images)
+        return None if self._seconds[pair] is None else time
 
 
 @pytest.mark.parametrize(
@@ -73,75 +56,90 @@ class _Front:
         ((1.0, 2.0, None, 9.9), PLAIN),
     ],
 )
-def test_another_way_of_computing_must_be_clearly_faster(models, pretend, seconds, chosen):
-    pretend(dict(zip(ALL, seconds, strict=True)))
-    assert choose_front(models, ALL, SHAPE)[0] == chosen
+def test_another_way_of_computing_must_be_clearly_faster(models, seconds, chosen):
+    machine = Machine(dict(zip(ALL, seconds, strict=True)))
+    assert choose_front(models, ALL, SHAPE, start=machine)[0] == chosen
 
 
-def test_openvino_is_timed_only_in_the_precision_that_keras_is_fastest_in(models, pretend):
-    timed = pretend({PLAIN: 1.0, HALF: 0.5, OTHER: 0.1, OTHER_HALF: 0.25})
-    chosen, speeds = choose_front(models, ALL, SHAPE)
+def test_openvino_is_timed_only_in_the_precision_that_keras_is_fastest_in(models):
+    machine = Machine({PLAIN: 1.0, HALF: 0.5, OTHER: 0.1, OTHER_HALF: 0.25})
+    chosen, speeds = choose_front(models, ALL, SHAPE, start=machine)
     assert chosen == OTHER_HALF
     assert speeds == {PLAIN: 8.0, HALF: 16.0, OTHER_HALF: 32.0}
-    assert OTHER not in [pair for pair, _ in timed]
+    assert OTHER not in [pair for pair, _ in machine.timed]
 
 
-def test_without_keras_among_the_candidates_all_precisions_are_timed(models, pretend):
-    pretend({OTHER: 1.0, OTHER_HALF: 0.5})
-    assert choose_front(models, [OTHER, OTHER_HALF], SHAPE) == (OTHER_HALF, {OTHER: 8.0, OTHER_HALF: 16.0})
-    assert choose_front(models, [OTHER_HALF], SHAPE)[0] == OTHER_HALF
+def test_without_keras_among_the_candidates_all_precisions_are_timed(models):
+    machine = Machine({OTHER: 1.0, OTHER_HALF: 0.5})
+    both = choose_front(models, [OTHER, OTHER_HALF], SHAPE, start=machine)
+    assert both == (OTHER_HALF, {OTHER: 8.0, OTHER_HALF: 16.0})
+    assert choose_front(models, [OTHER_HALF], SHAPE, start=machine)[0] == OTHER_HALF
 
 
-def test_what_an_engine_cannot_run_has_no_speed(models, pretend):
-    pretend({PLAIN: 1.0, OTHER: None})
-    assert choose_front(models, [PLAIN, OTHER], SHAPE) == (PLAIN, {PLAIN: 8.0, OTHER: 0.0})
+def test_what_an_engine_cannot_run_has_no_speed(models):
+    machine = Machine({PLAIN: 1.0, OTHER: None})
+    assert choose_front(models, [PLAIN, OTHER], SHAPE, start=machine) == (PLAIN, {PLAIN: 8.0, OTHER: 0.0})
 
 
-def test_what_keras_cannot_run_is_an_error(models, pretend):
-    pretend({PLAIN: None})
+@pytest.fixture
+def nothing_runs(monkeypatch):
+    """Fronts of any engine meet an operation that it does not know."""
+
+    def front(images):
+        raise RuntimeError("No conversion rule found for operations: ScaleAndTranslate")
+
+    monkeypatch.setattr(module, "compile_front", lambda models, **options: front)
+
+
+def test_an_operation_that_openvino_does_not_know_is_no_error(models, nothing_runs):
+    assert start_front(models, OTHER, np.zeros(SHAPE)) is None
+
+
+def test_what_keras_cannot_run_is_an_error(models, nothing_runs):
     with pytest.raises(RuntimeError, match="ScaleAndTranslate"):
         choose_front(models, [PLAIN], SHAPE)
 
 
-def test_candidates_are_timed_in_turn_and_hopeless_ones_once(models, pretend):
-    timed = pretend({PLAIN: 1.0, HALF: 5.0})
-    choose_front(models, [PLAIN, HALF], SHAPE)
-    assert [pair for pair, _ in timed] == [PLAIN, HALF, PLAIN, PLAIN]
+def test_candidates_are_timed_in_turn_and_hopeless_ones_once(models):
+    machine = Machine({PLAIN: 1.0, HALF: 5.0})
+    choose_front(models, [PLAIN, HALF], SHAPE, start=machine)
+    assert [pair for pair, _ in machine.timed] == [PLAIN, HALF, PLAIN, PLAIN]
 
 
-def test_one_disturbed_measurement_does_not_decide(models, pretend, monkeypatch):
-    pretend({PLAIN: 1.0})
+def test_one_disturbed_measurement_does_not_decide(models):
     seconds = iter([1.0, 1.25, 99.0])
-    monkeypatch.setattr(module, "_seconds", lambda front, images: next(seconds))
-    assert choose_front(models, [PLAIN], SHAPE)[1] == {PLAIN: 8 / 1.25}
+
+    def start(models, pair, images):
+        return lambda: next(seconds) / len(images)
+
+    assert choose_front(models, [PLAIN], SHAPE, start=start)[1] == {PLAIN: 8 / 1.25}
 
 
 # ---- what is known ----
 
 
-def test_what_is_known_is_not_measured_again_even_after_a_detour_through_a_file(models, pretend):
+def test_what_is_known_is_not_measured_again_even_after_a_detour_through_a_file(models):
     known = {}
-    pretend({PLAIN: 1.0, HALF: 0.5, OTHER_HALF: 0.1})
-    first = choose_front(models, ALL, SHAPE, known)
+    machine = Machine({PLAIN: 1.0, HALF: 0.5, OTHER_HALF: 0.1})
+    first = choose_front(models, ALL, SHAPE, known, start=machine)
     assert len(known) == 3
-    timed = pretend({})
-    assert choose_front(models, ALL, SHAPE, json.loads(json.dumps(known))) == first
-    assert timed == []
+    machine = Machine({})
+    assert choose_front(models, ALL, SHAPE, json.loads(json.dumps(known)), start=machine) == first
+    assert machine.timed == []
 
 
-def test_what_is_not_known_yet_is_measured_beside_the_best(models, pretend):
+def test_what_is_not_known_yet_is_measured_beside_the_best(models):
     known = {}
-    pretend({PLAIN: 1.0, HALF: 0.5})
-    choose_front(models, [PLAIN, HALF], SHAPE, known)
-    timed = pretend({HALF: 0.25, OTHER_HALF: 0.2})  # the machine is faster now: 0.2 against 0.5 would be unfair
-    assert choose_front(models, ALL, SHAPE, known)[0] == HALF
-    assert {pair for pair, _ in timed} == {HALF, OTHER_HALF}
+    choose_front(models, [PLAIN, HALF], SHAPE, known, start=Machine({PLAIN: 1.0, HALF: 0.5}))
+    machine = Machine({HALF: 0.25, OTHER_HALF: 0.2})  # the machine is faster now: 0.2 against 0.5 would be unfair
+    assert choose_front(models, ALL, SHAPE, known, start=machine)[0] == HALF
+    assert {pair for pair, _ in machine.timed} == {HALF, OTHER_HALF}
 
 
 def test_another_network_batch_or_machine_is_another_situation(models, monkeypatch):
     other = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Conv2D(9, 3)])
     situations = {situation_of(models, SHAPE), situation_of([other], SHAPE), situation_of(models, (4, *SHAPE[1:]))}
-    monkeypatch.setattr(module, "_num_cores", lambda: 99)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(99), raising=False)
     situations.add(situation_of(models, SHAPE))
     assert len(situations) == 4
 
@@ -155,27 +153,23 @@ def test_other_weights_are_the_same_situation(models):
 # ---- effort ----
 
 
-def test_slow_networks_are_timed_on_few_images(models, pretend, monkeypatch):
-    timed = pretend({PLAIN: 1.0})
-    work = sum(multiply_adds(models[1]).values())
-    monkeypatch.setattr(module, "_WORK", {"cpu": 3 * work, "gpu": 3 * work})
-    assert choose_front(models, [PLAIN], SHAPE) == (PLAIN, {PLAIN: 8.0})
-    assert {count for _, count in timed} == {3}
+def test_slow_networks_are_timed_on_few_images(models):
+    machine, work = Machine({PLAIN: 1.0}), sum(multiply_adds(models[1]).values())
+    assert choose_front(models, [PLAIN], SHAPE, work=3 * work, start=machine) == (PLAIN, {PLAIN: 8.0})
+    assert {count for _, count in machine.timed} == {3}
 
 
-def test_at_least_one_image_is_timed_and_at_most_a_batch(models, pretend, monkeypatch):
-    for work, expected in ((1, 1), (1e12, 8)):
-        timed = pretend({PLAIN: 1.0})
-        monkeypatch.setattr(module, "_WORK", {"cpu": work, "gpu": work})
-        choose_front(models, [PLAIN], SHAPE)
-        assert {count for _, count in timed} == {expected}
+@pytest.mark.parametrize(("work", "expected"), [(1, 1), (1e12, 8)])
+def test_at_least_one_image_is_timed_and_at_most_a_batch(models, work, expected):
+    machine = Machine({PLAIN: 1.0})
+    choose_front(models, [PLAIN], SHAPE, work=work, start=machine)
+    assert {count for _, count in machine.timed} == {expected}
 
 
-def test_a_network_for_images_of_any_size_is_timed_too(pretend):
-    image = keras.Input((None, None, 3))
-    timed = pretend({PLAIN: 1.0})
-    choose_front([keras.Model(image, keras.layers.Conv2D(4, 3)(image))], [PLAIN], (32, 16, 16, 3))
-    assert {count for _, count in timed} == {8}
+def test_a_network_for_images_of_any_size_is_timed_too():
+    image, machine = keras.Input((None, None, 3)), Machine({PLAIN: 1.0})
+    choose_front([keras.Model(image, keras.layers.Conv2D(4, 3)(image))], [PLAIN], (32, 16, 16, 3), start=machine)
+    assert {count for _, count in machine.timed} == {8}
 
 
 # ---- this machine ----

@@ -33,7 +33,7 @@ def test_a_curve_is_drawn_on_a_logarithmic_axis():
 
 def find(bench, phase, options=None, **limits):
     limits = {"smallest": 1e-6, "largest": 1e-3, "steps": 3} | limits
-    stages = bench.settings().stages
+    stages = bench.backbone.stages
     with speaking_to(bench.console):
         return find_rate(phase, bench.components, bench.training_data, stages, options or Options("sgd"), **limits)
 

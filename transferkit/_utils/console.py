@@ -17,8 +17,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from transferkit._utils.notebook import NotebookBar
 from transferkit._utils.text import plural
 
-_WORTH_A_LINE = 1.0  # seconds
-
 logger = logging.getLogger("transferkit")
 
 
@@ -28,12 +26,14 @@ class Console:
     Args:
         verbose: `"auto"` or `1`: progress bars with the time left on a terminal or in a notebook, one line a step
             elsewhere. `2`: one line a step everywhere. `0`: nothing at all; notes go to the `transferkit` logger.
+        patience: Steps that take fewer seconds leave no line.
     """
 
-    def __init__(self, verbose="auto"):
+    def __init__(self, verbose="auto", patience=1.0):
         if verbose not in ("auto", 0, 1, 2):
             raise ValueError(f"`verbose` must be 'auto', 0, 1 or 2. Received: verbose={verbose!r}.")
         self.is_silent = verbose == 0
+        self._patience = patience
         self._rich = RichConsole(file=sys.stdout, highlight=False)
         self._has_bars = verbose in ("auto", 1) and (self._rich.is_terminal or self._rich.is_jupyter)
 
@@ -50,7 +50,7 @@ class Console:
 
     @contextmanager
     def step(self, title, total, unit="image"):
-        """Shows the progress of one step of `total` units. Steps that took less than a second leave no line.
+        """Shows the progress of one step of `total` units. Steps that took less than `patience` leave no line.
 
         The line tells how many units were done, which may be fewer than were planned.
 
@@ -67,7 +67,7 @@ class Console:
 
             yield advance
         seconds = time.perf_counter() - start
-        if seconds >= _WORTH_A_LINE:
+        if seconds >= self._patience:
             rate = f" ({done / seconds:,.0f} a second)" if done >= 10 * seconds else ""
             leave(f"{title}: {plural(done, unit)} in {_duration(seconds)}{rate}")
 
@@ -78,12 +78,12 @@ class Console:
             yield lambda count: None, self.note
             return
         if self._rich.is_jupyter:
-            bar = NotebookBar(title, total, patience=_WORTH_A_LINE)
+            bar = NotebookBar(title, total, patience=self._patience)
             yield bar.advance, lambda text: bar.replace(text) or self.note(text)
             return
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-                   TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())  # fmt: skip
-        with Progress(*columns, console=self._rich, transient=True) as progress:
+        what = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+        when = TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()
+        with Progress(*what, *when, console=self._rich, transient=True) as progress:
             task = progress.add_task(title, total=total)
             yield lambda count: progress.advance(task, count), self.note
 

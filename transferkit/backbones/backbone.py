@@ -143,7 +143,7 @@ class Backbone:
         if self.channels != 3 and channels not in (None, self.channels):
             raise ValueError(
                 f"Backbone {self.name!r} takes images of {self.channels} channels. Received: channels={channels!r}. "
-                f"Give `channels={self.channels}`: only backbones for RGB images can be adapted to others."
+                f"Give `channels={self.channels}` in an `ImageFormat`: only backbones for RGB images can be adapted."
             )
 
     def _build_pretrained(self, image_size):

@@ -1,5 +1,6 @@
 """Stages of a backbone: which layers belong to which, and where the network can be cut in two exactly."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -72,7 +73,7 @@ def exact_cuts(model, stages):
     return tuple(stage.name for stage in stages if is_exact_cut(model, stage))
 
 
-def split_model(model, stages, name):
+def split_model(model: keras.Model, stages: Sequence[Stage], name: str) -> tuple[keras.Model, keras.Model]:
     """Cuts `model` in two where the stage `name` begins. The two models share their weights with `model`.
 
     Args:

@@ -11,10 +11,6 @@ from transferkit.cache.index import Index, as_keys
 from transferkit.cache.rows import Rows
 from transferkit.cache.segments import Segment
 
-# A segment is closed once it is so large or so old. What is still open would be lost if the process were killed.
-_SEGMENT_BYTES = 32 << 20
-_SEGMENT_SECONDS = 120
-
 _TOO_SMALL_SHARE = 0.01  # of the columns: networks as they are have fewer by a hundred times
 
 
@@ -55,15 +51,18 @@ class FeatureTable:
         return indices[np.sort(first)]
 
     @contextmanager
-    def writer(self):
+    def writer(self, **limits):
         """Opens the table for writing: `with table.writer() as writer: writer.append(prints, rows)`.
 
         What was appended can be looked up after the block, however that ended, and during it from time to time.
 
+        Args:
+            **limits: `max_bytes` and `max_seconds` of a segment; see `Writer`.
+
         Yields:
             A `Writer`.
         """
-        writer = Writer(self, self._store)
+        writer = Writer(self, self._store, **limits)
         try:
             yield writer
         finally:
@@ -140,9 +139,13 @@ class Writer:
     Args:
         table: The `FeatureTable`.
         store: Its `Store`.
+        max_bytes: A segment that is as large is closed.
+        max_seconds: One that is as old is closed, too: what is open would be lost if the process were killed.
     """
 
-    def __init__(self, table, store):
+    def __init__(self, table, store, max_bytes=32 << 20, max_seconds=120.0):
+        self.max_bytes = max_bytes
+        self.max_seconds = max_seconds
         self._table = table
         self._store = store
         self._places = list(store.places)
@@ -170,7 +173,7 @@ class Writer:
         if count:
             self._batches.append((np.array(prints), _convert(rows, self._table.dtype)))
             self._num_bytes += self._batches[-1][1].nbytes
-        if self._num_bytes >= _SEGMENT_BYTES or time.monotonic() - self._start >= _SEGMENT_SECONDS:
+        if self._num_bytes >= self.max_bytes or time.monotonic() - self._start >= self.max_seconds:
             self.commit()
 
     def commit(self):

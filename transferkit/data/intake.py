@@ -42,7 +42,7 @@ def _labelled(x, y, part=None, **options):
     return source if part is None or source.parts is None else _part(source, part)
 
 
-def training_sources(x, y, validation_data, steps, *, on_bad_image, on_leak, image_size, channels=3, **columns):
+def training_sources(x, y, validation_data, steps, *, checks, image_format, **columns):
     """Makes the sources of `fit`.
 
     Args:
@@ -50,10 +50,8 @@ def training_sources(x, y, validation_data, steps, *, on_bad_image, on_leak, ima
         y: Labels, or `None` for what brings its own.
         validation_data: The same as `x`, or a tuple `(x, y)` or `(x, y, sample_weight)`, or `None`.
         steps: Numbers of batches to read from streams, `(training, validation)`.
-        on_bad_image: `"raise"` or `"skip"`.
-        on_leak: `"warn"`, `"raise"` or `"drop"`.
-        image_size: `(height, width)` of the model's input in pixels.
-        channels: Number of channels that images must have.
+        checks: The `Checks`.
+        image_format: The `ImageFormat` of the model's input.
         **columns: `sample_weight`, `groups` and `task` of the training images.
 
     Returns:
@@ -65,6 +63,7 @@ def training_sources(x, y, validation_data, steps, *, on_bad_image, on_leak, ima
         ImageReadError: If images cannot be read.
         LeakError: If training images are duplicates of validation images, and `on_leak` forbids it.
     """
+    channels = image_format.channels
     their_x, their_y, weights = _unpack(validation_data)  # before a stream is read, which may take long
     training = _labelled(x, y, steps=steps[0], channels=channels, **columns)
     validation = None
@@ -78,7 +77,7 @@ def training_sources(x, y, validation_data, steps, *, on_bad_image, on_leak, ima
             )  # fmt: skip
     sources = {"training": training} if validation is None else {"training": training, "validation": validation}
     sources = {name: _of_weight(source, name) for name, source in sources.items()}
-    sources = _checked(sources, on_bad_image, on_leak, image_size, channels)
+    sources = _checked(sources, checks, image_format)
     training = sources["training"]
     for note in check_classes(training):
         console.note(note)
@@ -101,18 +100,18 @@ def _of_weight(source, name):
     return source.take(kept)
 
 
-def _checked(sources, on_bad_image, on_leak, image_size, channels):
+def _checked(sources, checks, image_format):
     """Looks at all images once. Returns the sources, without what has to go, and with duplicates in groups."""
     parts = {}
     # Thumbnails of many images would fill memory, and comparing them takes a while.
     compares = has_imagehash() and sum(map(len, sources.values())) <= _MOST_COMPARED
     for name, source in sources.items():
-        inspection = inspect_in_steps(source, channels=channels, has_thumbnails=compares)
-        refuse_unreadable(inspection, on_bad_image)
+        inspection = inspect_in_steps(source, channels=image_format.channels, has_thumbnails=compares)
+        refuse_unreadable(inspection, checks.on_bad_image)
         parts[name] = Part(source, inspection)
-    report = report_on(parts, image_size)
-    left_out = judge_leaks(report, on_leak)
-    tell_in_brief(report, image_size)
+    report = report_on(parts, image_format.image_size)
+    left_out = judge_leaks(report, checks.on_leak)
+    tell_in_brief(report, image_format.image_size)
     rows = {name: part.inspection.readable for name, part in parts.items()}
     rows["training"] = np.setdiff1d(rows["training"], left_out)
     taken = {

@@ -260,8 +260,10 @@ def _channel_advice(shape, channels):
     if len(shape) >= 3 and shape[-3] in accepted_channels(channels):
         return " Move the channels last by `np.moveaxis(x, -3, -1)`."
     if channels == 3 and shape[-1] == 4:
-        return " Leave out transparency by `x[..., :3]`, or give `channels=4` if all four are colours."
-    return f" Give `channels={shape[-1]}` to `TransferClassifier` if these are multi-spectral images."
+        return (
+            " Leave out transparency by `x[..., :3]`, or give `channels=4` in an `ImageFormat` if all four are colours."
+        )
+    return f" Give `channels={shape[-1]}` in an `ImageFormat` as `image_size` if these are multi-spectral images."
 
 
 def _check_range(array, name, brightest):

@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, field
 from functools import partial
 
@@ -30,12 +30,30 @@ from transferkit.models.freezing import select
 _FORMAT = 2  # of what is kept: another number makes all that was kept before a miss
 _FEWEST_EPOCHS = 2
 _WORTH_CUTTING = 0.05  # share of the network that a front must have to be worth keeping its output
-_WORTH_MEASURING = 5e11  # multiply-adds from which on it pays to find out which engine and precision are fastest
 _MEMORY_SHARE = 0.125  # of the free memory that an array of pooled features may take
 _MOST_READINGS = 3  # of files that change while they are read
 _SPEEDS = "speeds.json"
 
 _speeds: dict[str, float] = {}  # what this process has measured
+
+
+@dataclass(frozen=True)
+class Trials:
+    """How it is found out which engine and precision are fastest here.
+
+    Attributes:
+        worth: Multiply-adds of a whole fit from which on that pays.
+        known: What has been measured already; see `choose_front`.
+        choose: What measures, as `choose_front` does.
+        engines: Returns the names of the engines that are tried.
+        precisions: Returns the names of the precisions that are tried.
+    """
+
+    worth: float = 5e11
+    known: dict[str, float] = field(default_factory=lambda: _speeds, repr=False)
+    choose: Callable = field(default=choose_front, repr=False)
+    engines: Callable = field(default=engines_here, repr=False)
+    precisions: Callable = field(default=precisions_here, repr=False)
 
 
 @dataclass(frozen=True)
@@ -80,11 +98,11 @@ def find_front(phase, components, settings, num_images):
     Returns:
         `(cut, views)`: the end of the front and the number of versions of each image, or `None`.
     """
-    if settings.cache is False or phase.mixes:
+    if settings.compute.cache is False or phase.mixes:
         return None
-    selection = select(components.network, settings.stages, phase.train, phase.lora_rank)
-    cut = find_cut(components.network, components.pooling, settings.stages, selection)
-    views = 1 if settings.augmenter_for(phase) is None else settings.views_for(num_images)
+    selection = select(components.network, settings.backbone.stages, phase.train, phase.lora_rank)
+    cut = find_cut(components.network, components.pooling, settings.backbone.stages, selection)
+    views = 1 if settings.augmenter_for(phase) is None else phase.views_for(num_images)
     if cut is None or views is None or cut.share < _WORTH_CUTTING:
         return None
     return (cut, views) if cut.is_pooled or phase.epochs >= max(_FEWEST_EPOCHS, views) else None
@@ -105,13 +123,15 @@ class FrozenFeatures:
         components: `Components` of the classifier.
         settings: `Settings`.
         num_images: Number of images of the whole fit: whether it pays to find out what is fastest.
+        trials: How that is found out.
     """
 
-    def __init__(self, components, settings, num_images):
+    def __init__(self, components, settings, num_images, trials=None):
         self._components = components
         self._settings = settings
         self._num_images = num_images
-        self._folder = settings.cache_dir or default_folder()
+        self._trials = trials or Trials()
+        self._folder = settings.compute.cache_dir or default_folder()
         self._stores = {"memory": Store(None, _MEMORY_SHARE * free_memory())}
         self._prints = {}  # of the images of each source, by its identity
         self._fronts = {}
@@ -148,7 +168,7 @@ class FrozenFeatures:
         return None if place is None else Plan(cut, place, views)
 
     def _choose_place(self, cut, rows):
-        cache, count = self._settings.cache, rows * int(np.prod(cut.row_shape))
+        cache, count = self._settings.compute.cache, rows * int(np.prod(cut.row_shape))
         return choose_place(cache, count, work=cut.work * rows, folder=self._folder, max_bytes=max_bytes())
 
     def activations(self, phase):
@@ -181,7 +201,7 @@ class FrozenFeatures:
             float32 `(views * n, num_features)`: of all images as they are, then of one augmented version after another.
         """
         cut = pooled_cut(self._components.network, self._components.pooling)
-        place = None if self._settings.cache is False else self._choose_place(cut, views * len(source))[0]
+        place = None if self._settings.compute.cache is False else self._choose_place(cut, views * len(source))[0]
         found = [
             self.rows(cut, place or "memory", source, f"{title}, view {view + 1}" if view else title, view)
             for view in range(views)
@@ -232,8 +252,9 @@ class FrozenFeatures:
         """Takes new prints of files whose content is no longer what it was."""
         warnings.warn(
             f"{plural(len(changed), 'file')} changed during this run: {listing(map(source.name, changed))}. "
-            "What was in them last is used.", stacklevel=3,
-        )  # fmt: skip
+            "What was in them last is used.",
+            stacklevel=3,
+        )
         prints = self._prints_of(source).copy()
         prints[changed] = fingerprint_images([source.images[index] for index in changed], None)
         self._prints[id(source)] = source, prints
@@ -243,7 +264,7 @@ class FrozenFeatures:
         key = self._key(front, prints, view)
         part = "features" if cut.is_pooled else f"before {cut.stage}"
         height, width = self._settings.image_format.image_size
-        title = f"{self._settings.name} {part}, {height} x {width}" + (f", view {view + 1}" if view else "")
+        title = f"{self._settings.backbone.name} {part}, {height} x {width}" + (f", view {view + 1}" if view else "")
         dtypes = ["float32"] if place == "memory" else ["float16", "float32"]
         store = self._store(place)
         return [store.table(fingerprint(key, dtype), cut.row_shape, dtype, title) for dtype in dtypes]
@@ -251,7 +272,7 @@ class FrozenFeatures:
     def _loaded(self, rows, cut):
         """Makes an array of pooled features, which are small: a head goes through them many times."""
         fits = 4 * np.prod(rows.shape) <= _MEMORY_SHARE * free_memory()
-        return np.asarray(rows) if cut.is_pooled and fits and self._settings.cache != "disk" else rows
+        return np.asarray(rows) if cut.is_pooled and fits and self._settings.compute.cache != "disk" else rows
 
     def _fill(self, table, cut, front, prints, source, title, view):
         """Computes what is missing. Returns indices of the images whose files have changed since their print was taken.
@@ -299,7 +320,7 @@ class FrozenFeatures:
     def _models(self, cut):
         if cut.is_pooled:
             return self._components.network, self._components.pooling
-        return split_model(self._components.network, self._settings.stages, cut.stage)[:1]
+        return split_model(self._components.network, self._settings.backbone.stages, cut.stage)[:1]
 
     def _describe(self, cut, engine):
         """What a front computes with the weights of the moment, and how: its stage, its signature, its engine."""
@@ -328,11 +349,11 @@ class FrozenFeatures:
 
     def _choose_engine(self, cut):
         """Chooses what runs a front, and in which precision: `(engine, precision)`."""
-        settings = self._settings
-        engines = engines_here() if settings.engine == "auto" else (settings.engine,)
-        precisions = precisions_here() if settings.precision == "auto" else (settings.precision,)
+        settings, trials = self._settings, self._trials
+        engines = trials.engines() if settings.compute.engine == "auto" else (settings.compute.engine,)
+        precisions = trials.precisions() if settings.compute.precision == "auto" else (settings.compute.precision,)
         candidates = [(engine, precision) for engine in engines for precision in precisions]
-        if len(candidates) == 1 or cut.work * self._num_images < _WORTH_MEASURING:
+        if len(candidates) == 1 or cut.work * self._num_images < trials.worth:
             return candidates[0]  # the same on every machine: small data give the same classifier everywhere
         if cut not in self._engines:
             self._engines[cut] = self._measure(cut, candidates)
@@ -340,16 +361,16 @@ class FrozenFeatures:
 
     def _measure(self, cut, candidates):
         settings, models = self._settings, (self._components.scaling, *self._models(cut))
-        known = read_json(self._folder, _SPEEDS)
-        _speeds.update({key: value for key, value in known.items() if isinstance(value, float) and 0 <= value < np.inf})
-        before = len(_speeds)
+        known, found = self._trials.known, read_json(self._folder, _SPEEDS)
+        known.update({key: value for key, value in found.items() if isinstance(value, float) and 0 <= value < np.inf})
+        before = len(known)
         shape = (settings.batch_size, *settings.image_format.shape)
-        chosen, speeds = choose_front(models, candidates, shape, _speeds)
-        if len(_speeds) > before:
+        chosen, speeds = self._trials.choose(models, candidates, shape, known)
+        if len(known) > before:
             times = ", ".join(f"{engine} {precision} {speed:,.0f}" for (engine, precision), speed in speeds.items())
             console.note(f"Images a second: {times}. What is computed once is computed by {' in '.join(chosen)}.")
-            if settings.cache in ("auto", "disk"):
-                update_json(self._folder, _SPEEDS, _speeds)
+            if settings.compute.cache in ("auto", "disk"):
+                update_json(self._folder, _SPEEDS, known)
         return chosen
 
 

@@ -41,23 +41,26 @@ def precisions_here():
     return PRECISIONS if keras.distribution.list_devices("gpu") else PRECISIONS[:2]
 
 
-def choose_precision(network, batch_size):
+def choose_precision(network, batch_size, measure=None):
     """Times one forward pass of a network in each precision that the device may be fast in.
 
     Args:
         network: `keras.Model` with a fixed input shape.
         batch_size: Images a batch.
+        measure: Function from these two and a precision to seconds; default: `time_forward_pass`.
 
     Returns:
         `(precision, seconds)`: the name, and a dict of seconds a batch. float32 unless another one is clearly faster.
     """
     candidates = precisions_here()
-    seconds = {precision: _time(network, batch_size, precision) for precision in candidates}
+    measure = measure or time_forward_pass
+    seconds = {precision: measure(network, batch_size, precision) for precision in candidates}
     fastest = min(candidates[1:], key=seconds.get)
     return (fastest if seconds["float32"] > WORTHWHILE * seconds[fastest] else "float32"), seconds
 
 
-def _time(network, batch_size, precision):
+def time_forward_pass(network, batch_size, precision):
+    """Returns the median of the seconds that a network takes for a batch in a precision, several times."""
     images = np.zeros((batch_size, *network.input_shape[1:]), "float32")
     with computing_in(network, precision):
         model = keras.models.clone_model(network, clone_function=lambda layer: layer)

@@ -4,6 +4,7 @@ import os
 import platform
 import statistics
 import time
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -20,7 +21,7 @@ __all__ = ["choose_front", "engines_here", "precisions_here", "situation_of"]
 _ENGINE_WORTHWHILE = 1.3  # times faster than Keras before OpenVINO is worth a second way of computing
 _ROUNDS = 3
 _HOPELESS = 2.0  # times slower than the best, after which a candidate is timed no more
-_WORK = {"cpu": 3e10, "gpu": 2e12}  # multiply-adds of a batch that is timed: some tenths of a second
+_WORK = {"cpu": 3e10, "gpu": 2e12}  # multiply-adds that take some tenths of a second
 _FEW_IMAGES = 8  # of a network whose multiply-adds cannot be counted
 
 
@@ -29,7 +30,7 @@ def engines_here():
     return available_engines()[:1] if keras.distribution.list_devices("gpu") else available_engines()
 
 
-def choose_front(models, candidates, batch_shape, known=None):
+def choose_front(models, candidates, batch_shape, known=None, *, work=None, start=None):
     """Times a front with several engines and precisions and chooses one.
 
     The choice is float32 unless another precision is at least 1.15 times faster, and Keras unless OpenVINO is at least
@@ -41,12 +42,16 @@ def choose_front(models, candidates, batch_shape, known=None):
         batch_shape: Shape of a batch of images. Less of it may be used for timing.
         known: Dict of earlier measurements: images a second, by what they depend on (see `situation_of`). They are
             used, and new ones are added. It can be written to a JSON file.
+        work: Multiply-adds of a batch that is timed; default: as many as take some tenths of a second.
+        start: Gets a front ready to be timed; default: `start_front`.
 
     Returns:
         `(chosen, speeds)`: one of the candidates, and a dict from candidates to images a second. Those that were not
         tried are not in it; one that the engine cannot run has 0.
     """
-    timer = _Timer(models, batch_shape, {} if known is None else known)
+    images = np.zeros((_num_images(models, batch_shape, work), *batch_shape[1:]), "float32")
+    situation = situation_of(models, batch_shape)
+    timer = _Timer(partial(start or start_front, models, images=images), situation, {} if known is None else known)
     chosen = None
     for engine in sorted({engine for engine, _ in candidates}):  # Keras first
         pairs = [pair for pair in candidates if pair[0] == engine]
@@ -77,18 +82,17 @@ class _Timer:
     """Measures speeds that are not known yet.
 
     Args:
-        models: Models in a row.
-        batch_shape: Shape of a batch of images.
+        start: Function from a pair of engine and precision to what times it, as `start_front` makes it.
+        situation: What speeds depend on besides.
         known: Dict of what is known.
     """
 
-    def __init__(self, models, batch_shape, known):
+    def __init__(self, start, situation, known):
         self.speeds = {}
-        self._models = models
+        self._start = start
+        self._situation = situation
         self._known = known
-        self._situation = situation_of(models, batch_shape)
-        self._images = np.zeros((_num_images(models, batch_shape), *batch_shape[1:]), "float32")
-        self._fronts = {}
+        self._started = {}
 
     def measure(self, candidates, beside=None):
         """Puts the images a second of each candidate into `speeds`.
@@ -107,45 +111,53 @@ class _Timer:
         return f"{self._situation}; {' '.join(pair)}"
 
     def _time(self, candidates):
-        times = {pair: [] for pair in candidates if self._start(pair)}
+        self._started.update({pair: self._start(pair) for pair in candidates if pair not in self._started})
+        times = {pair: [] for pair in candidates if self._started[pair]}
         for _ in range(_ROUNDS):  # in turn, so that whatever else the machine does falls upon all
             for pair, seconds in times.items():
                 best = min((min(others) for others in times.values() if others), default=0)
                 if not seconds or seconds[0] < _HOPELESS * best:
-                    seconds.append(_seconds(self._fronts[pair], self._images))
-        speeds = {pair: len(self._images) / statistics.median(seconds) for pair, seconds in times.items()}
-        return {pair: speeds.get(pair, 0.0) for pair in candidates}
-
-    def _start(self, pair):
-        """Compiles a front and runs it once. Returns whether its engine can do that."""
-        if pair in self._fronts:
-            return True
-        engine, precision = pair
-        front = compile_front(self._models, precision=precision, engine=engine, batch_size=len(self._images))
-        try:
-            front(self._images)
-        except RuntimeError:  # an operation that OpenVINO does not know
-            if engine == "keras":
-                raise
-            return False
-        self._fronts[pair] = front
-        return True
+                    seconds.append(self._started[pair]())
+        return {pair: 1 / statistics.median(times[pair]) if pair in times else 0.0 for pair in candidates}
 
 
-def _seconds(front, images):
-    start = time.perf_counter()
-    front(images)
-    return time.perf_counter() - start
+def start_front(models, pair, images):
+    """Compiles a front and runs it once.
+
+    Args:
+        models: Models in a row.
+        pair: Engine and precision.
+        images: The batch to be timed.
+
+    Returns:
+        A function that runs the front once more and returns the seconds that each image took, or `None` if the engine
+        cannot run it.
+    """
+    engine, precision = pair
+    front = compile_front(models, precision=precision, engine=engine, batch_size=len(images))
+    try:
+        front(images)
+    except RuntimeError:  # an operation that OpenVINO does not know
+        if engine == "keras":
+            raise
+        return None
+
+    def seconds():
+        start = time.perf_counter()
+        front(images)
+        return (time.perf_counter() - start) / len(images)
+
+    return seconds
 
 
-def _num_images(models, batch_shape):
+def _num_images(models, batch_shape, asked):
     """How many images make a batch that is quick to compute, yet long enough to be timed."""
     try:
         work = sum(sum(multiply_adds(model).values()) for model in models)
     except ValueError:  # a network for images of any size
         return min(batch_shape[0], _FEW_IMAGES)
     device = "gpu" if keras.distribution.list_devices("gpu") else "cpu"
-    return int(np.clip(_WORK[device] / max(work, 1), 1, batch_shape[0]))
+    return int(np.clip((asked or _WORK[device]) / max(work, 1), 1, batch_shape[0]))
 
 
 def _processor():

@@ -4,8 +4,10 @@ from dataclasses import dataclass, field
 
 import keras
 
+from transferkit.backbones.backbone import Backbone
+from transferkit.data.resizing import ImageFormat
 from transferkit.models.freezing import AtRest
-from transferkit.models.heads import build_dense, build_head, build_pooling
+from transferkit.models.heads import Activation, Head, build_dense, build_head, build_pooling
 from transferkit.models.trainee import Trainee
 from transferkit.tasks.find import task_with
 
@@ -33,12 +35,20 @@ class Components:
     whole: keras.Model = field(repr=False)
 
     @property
-    def models(self):
+    def models(self) -> tuple[keras.Model, keras.Model]:
         """Those that have weights."""
         return self.network, self.head
 
 
-def build_components(backbone, network, image_format, head, num_classes, seed, activation="softmax"):
+def build_components(
+    backbone: Backbone,
+    network: keras.Model,
+    image_format: ImageFormat,
+    head: Head,
+    num_classes: int,
+    seed: int,
+    activation: Activation = "softmax",
+) -> Components:
     """Builds all components of a new classifier around a network.
 
     Args:
@@ -54,9 +64,12 @@ def build_components(backbone, network, image_format, head, num_classes, seed, a
         `Components`.
     """
     preprocessing = backbone.build_preprocessing(
-        image_format.image_size, resize=image_format.resize, background=image_format.background_levels,
+        image_format.image_size,
+        resize=image_format.resize,
+        background=image_format.background_levels,
         channels=image_format.channels,
-    )  # fmt: skip
+        interpolation=image_format.interpolation,
+    )
     pooling = build_pooling(head.pooling, network.output_shape[1:])
     dense = build_dense(head, pooling.output_shape[1], num_classes, seed=seed, activation=activation)
     joined = build_head(pooling, dense)
@@ -65,7 +78,7 @@ def build_components(backbone, network, image_format, head, num_classes, seed, a
     return Components(preprocessing, scaling, network, pooling, dense, joined, whole)
 
 
-def assemble(preprocessing, backbone, head):
+def assemble(preprocessing: keras.Model, backbone: keras.Model, head: keras.Model) -> keras.Model:
     """Builds the classifier: preprocessing → backbone → head.
 
     The backbone is frozen. The model is compiled, so that `evaluate` and `fit` of plain Keras work on it with integer
@@ -89,7 +102,7 @@ def assemble(preprocessing, backbone, head):
     return model
 
 
-def components_of(model):
+def components_of(model: keras.Model) -> tuple[keras.Model, keras.Model, keras.Model]:
     """Returns the `(preprocessing, backbone, head)` of an assembled model."""
     return tuple(model.get_layer(name) for name in ("preprocessing", "backbone", "head"))
 

@@ -1,11 +1,12 @@
 """What trains and what stays frozen: flags on layers, and a view of the network that keeps frozen layers at rest."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import keras
 
 from transferkit._utils.keras import all_layers, own_trainable_variables, takes_training
-from transferkit.backbones.stages import stage_layers
+from transferkit.backbones.stages import Stage, stage_layers
 from transferkit.models.lora import LowRank, can_adapt
 
 _BATCH_NORM = keras.layers.BatchNormalization
@@ -28,7 +29,9 @@ class Selection:
     head: bool = True
 
 
-def select(network, stages, train, rank=None):
+def select(
+    network: keras.Model, stages: Sequence[Stage], train: str | Sequence[str], rank: int | None = None
+) -> Selection:
     """Finds the layers that a phase trains.
 
     Args:
@@ -120,7 +123,13 @@ class TrainableBackbone:
     adapters: dict[str, LowRank] = field(repr=False)
 
 
-def build_trainable(network, selection, *, adapt_batch_norm=False, adapters=None):
+def build_trainable(
+    network: keras.Model,
+    selection: Selection,
+    *,
+    adapt_batch_norm: bool = False,
+    adapters: Mapping[str, LowRank] | None = None,
+) -> TrainableBackbone:
     """Sets the flags of all layers of `network` and builds the model that trains the selected ones.
 
     Frozen layers compute as they do in prediction, even while the model trains: their Dropout and stochastic depth
@@ -136,7 +145,8 @@ def build_trainable(network, selection, *, adapt_batch_norm=False, adapters=None
     Returns:
         A `TrainableBackbone`.
     """
-    used, resting = {}, {}
+    used: dict[str, LowRank] = {}
+    resting: dict[str, AtRest] = {}
     adapting = selection.rank is not None
     set_flags(network, selection, adapt_batch_norm)
 

@@ -8,6 +8,7 @@ import numpy as np
 from keras import layers
 
 Pooling = Literal["avg", "max", "flatten"]
+Activation = Literal["softmax", "sigmoid"]
 _POOLINGS = get_args(Pooling)
 
 
@@ -61,7 +62,7 @@ LOGISTIC = Head(units=(), dropout=0.0)
 """The shape of the logistic head: average pooling and one Dense layer."""
 
 
-def build_pooling(pooling, feature_shape):
+def build_pooling(pooling: Pooling, feature_shape: tuple[int | None, ...]) -> keras.Model:
     """Builds the model from a feature map to a vector. Features that are vectors already pass unchanged.
 
     Args:
@@ -83,7 +84,9 @@ def build_pooling(pooling, feature_shape):
     return keras.Model(features, pooled, name="pooling")
 
 
-def build_dense(head, num_features, num_classes, seed=0, activation="softmax"):
+def build_dense(
+    head: Head, num_features: int, num_classes: int, seed: int = 0, activation: Activation = "softmax"
+) -> keras.Model:
     """Builds the dense layers of a head: from vectors of features to probabilities.
 
     Args:
@@ -113,7 +116,7 @@ def build_dense(head, num_features, num_classes, seed=0, activation="softmax"):
     return keras.Model(features, output, name="dense")
 
 
-def build_head(pooling, dense):
+def build_head(pooling: keras.Model, dense: keras.Model) -> keras.Model:
     """Joins pooling and dense layers, sharing their weights, into the model named `"head"`."""
     features = keras.Input(pooling.input_shape[1:], name="features")
     x = features

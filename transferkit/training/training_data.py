@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transferkit.data.balance import weigh
+from transferkit.data.class_weights import weigh
 from transferkit.data.datasets import Targets, activation_batches, training_batches, validation_batches
 from transferkit.data.resizing import ImageFormat
 from transferkit.data.sampling import Sampling

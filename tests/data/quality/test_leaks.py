@@ -1,16 +1,24 @@
+from typing import get_args
+
 import numpy as np
 import pytest
 
 from transferkit import LeakError
 from transferkit._utils.console import Console, speaking_to
+from transferkit.data.checks import Checks, OnLeak
 from transferkit.data.intake import training_sources
 from transferkit.data.quality import leaks
+from transferkit.data.resizing import ImageFormat
 
 
 def sources(x, y, validation_data, verbose=0, **options):
-    options = {"on_bad_image": "raise", "on_leak": "warn", "image_size": (20, 24)} | options
+    image_format = ImageFormat(options.pop("image_size", (20, 24)))
+    names = [name for name in ("on_bad_image", "on_leak") if name in options]
+    checks = Checks(**{name: options.pop(name) for name in names})
     with speaking_to(Console(verbose)):
-        return training_sources(x, y, validation_data, (None, None), **options)
+        return training_sources(
+            x, y, validation_data, (None, None), checks=checks, image_format=image_format, **options
+        )
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +62,7 @@ def test_dropping_everything_is_an_error(images, labels):
         sources(images, labels, (images, labels), on_leak="drop")
 
 
-@pytest.mark.parametrize("on_leak", leaks.ON_LEAK)
+@pytest.mark.parametrize("on_leak", get_args(OnLeak))
 def test_without_a_leak_nothing_is_said_or_left_out(images, labels, on_leak, capsys):
     training, _ = sources(images[:18], labels[:18], (images[18:], labels[18:]), 2, on_leak=on_leak)
     assert len(training) == 18

@@ -11,6 +11,7 @@ from transferkit.data.quality.findings import Part, report_on
 from transferkit.data.quality.inspection import inspect_in_steps
 from transferkit.data.quality.report import DataReport
 from transferkit.data.quality.similarity import PIP_LINE, has_imagehash
+from transferkit.data.resizing import as_sides
 
 PARTS = ("training", "validation", "test")
 _NOT_LOOKED_FOR = f"near-duplicates were not looked for: ImageHash is missing. `{PIP_LINE}` brings it."
@@ -75,7 +76,7 @@ def check_data(
         True
     """
     near, notes = _looks_for_near(near_duplicates)
-    size = _pair(image_size)
+    size = None if image_size is None else as_sides(image_size)
     given: dict[str, Any] = {"training": (x, y)}
     for name, data in (("validation", validation_data), ("test", test_data)):
         if data is not None:
@@ -100,16 +101,6 @@ def _looks_for_near(near_duplicates):
     if near_duplicates == "auto" and not has_imagehash():
         return False, (_NOT_LOOKED_FOR,)
     return bool(near_duplicates), ()
-
-
-def _pair(image_size):
-    if image_size is None:
-        return None
-    sides = (image_size, image_size) if isinstance(image_size, int | np.integer) else image_size
-    is_pair = isinstance(sides, tuple | list) and len(sides) == 2
-    if not is_pair or not all(isinstance(side, int | np.integer) and side > 0 for side in sides):
-        raise ValueError(f"`image_size` must be an integer or (height, width). Received: image_size={image_size!r}.")
-    return tuple(int(side) for side in sides)
 
 
 def _divided(sources):

@@ -2,13 +2,10 @@ import importlib.util
 
 import keras
 import pytest
-import tensorflow as tf
 
-from transferkit import TransferClassifier
-from transferkit.backbones.registry import get_backbone
-from transferkit.training import parameters
+from transferkit.training import callback_checks
+from transferkit.training.callback_checks import check_callbacks
 from transferkit.training.callbacks import LOGGED
-from transferkit.training.parameters import check_callbacks
 
 callbacks = keras.callbacks
 
@@ -63,11 +60,11 @@ def test_a_checkpoint_of_every_epoch_watches_nothing():
 )
 def test_a_callback_whose_package_is_missing_is_refused(monkeypatch, callback, package):
     monkeypatch.setattr(
-        parameters, "find_spec", lambda name: None if name == package else importlib.util.find_spec(name)
+        callback_checks, "find_spec", lambda name: None if name == package else importlib.util.find_spec(name)
     )
     with pytest.raises(ImportError, match=f"{type(callback).__name__}, which needs {package}.*pip install {package}"):
         check_callbacks([callback])
-    monkeypatch.setattr(parameters, "find_spec", lambda name: object())
+    monkeypatch.setattr(callback_checks, "find_spec", lambda name: object())
     check_callbacks([callback])
 
 
@@ -76,10 +73,3 @@ def test_a_log_file_needs_its_folder(tmp_path):
     check_callbacks([callbacks.CSVLogger("gs://bucket/log.csv")])
     with pytest.raises(FileNotFoundError, match="CSVLogger of `callbacks` writes, does not exist"):
         check_callbacks([callbacks.CSVLogger(tmp_path / "missing" / "log.csv")])
-
-
-def test_gathering_gradients_is_refused_where_keras_cannot():
-    optimizer = keras.optimizers.Adam(gradient_accumulation_steps=4)
-    classifier = TransferClassifier(optimizer=optimizer, strategy=tf.distribute.OneDeviceStrategy("cpu:0"))
-    with pytest.raises(ValueError, match="of the optimizer does not work with a `strategy`.*accumulation_steps=4"):
-        parameters.check_parameters(classifier.get_params(deep=False), get_backbone("efficientnet_lite0").stages)

@@ -1,12 +1,10 @@
-"""Heads for classes of different sizes: made even before, while or after they are fitted."""
+"""Features of rare classes that are made up (SMOTE)."""
 
 from dataclasses import replace
 
 import numpy as np
 
-from transferkit.data.balance import log_prior
 from transferkit.data.splits import stratified_split
-from transferkit.models.heads import shift_logits
 from transferkit.solvers.examples import Examples
 from transferkit.solvers.path import DEFAULT_SEARCH
 from transferkit.training.logistic import fit_logistic_head
@@ -15,24 +13,9 @@ _HELD_OUT = 0.2  # share of the images that choose the strength where none are g
 _NEIGHBOURS = 5  # of an image, between which and itself SMOTE makes features up
 
 
-def adjust_logits(components, source):
-    """Takes the sizes of the classes out of a fitted classifier: its logits less the logarithm of their shares.
-
-    The most probable class is then the one with the best balanced accuracy (Menon et al., ICLR 2021, with τ = 1). A
-    head with an intercept that is trained by balanced softmax (Ren et al., NeurIPS 2020) comes to the same.
-
-    Args:
-        components: `Components` of the classifier. Its head is changed.
-        source: `Source` that it was trained on.
-    """
-    shift_logits(components.head, -log_prior(source))
-
-
-def check_smote(balance, phases, source, has_validation=False):
-    """Raises an error if SMOTE was asked for and cannot be had for these phases and images."""
-    if balance != "smote":
-        return
-    if [phase.train for phase in phases] != ["logistic"]:
+def check_smote(schedule, source, has_validation=False):
+    """Raises an error if SMOTE cannot be had for this `Schedule` and these images."""
+    if not schedule.only_solves:
         raise ValueError(
             "SMOTE makes up features, not images, so that it needs the logistic head on a frozen backbone: "
             "schedule='linear' and head='logistic'. Received: balance='smote'."
