@@ -228,7 +228,7 @@ def test_openvino_is_asked_for_the_precision(models, images, monkeypatch, precis
             assert (device, hints["INFERENCE_PRECISION_HINT"]) == ("CPU", hint)
             return lambda inputs: [np.zeros((len(inputs[0]), 4), "float32")]
 
-    monkeypatch.setattr(inference, "_import_openvino", lambda: SimpleNamespace(Core=Core, convert_model=lambda x: x))
+    monkeypatch.setattr(inference, "import_openvino", lambda: SimpleNamespace(Core=Core, convert_model=lambda x: x))
     assert compile_front(models, engine="openvino", precision=precision)(images).shape == (7, 4)
 
 
@@ -237,17 +237,6 @@ def test_no_file_stays(models, images, engine, monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     compile_front(models, engine=engine)(images)
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.skipif("openvino" not in available_engines(), reason="OpenVINO is not installed")
-def test_openvino_is_imported_without_its_telemetry(in_fresh_process):
-    code = """
-import sys
-from transferkit.data.resizing import ImageFormat
-from transferkit.frozen.compiling import _import_openvino
-print(_import_openvino().__name__, "openvino_telemetry" in sys.modules)
-"""
-    assert in_fresh_process(code).split() == ["openvino", "False"]
 
 
 # ---- enlarging ----

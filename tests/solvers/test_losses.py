@@ -3,7 +3,55 @@ import numpy as np
 import pytest
 
 from transferkit.solvers.examples import Examples
-from transferkit.solvers.losses import LOSSES, SigmoidLoss, SoftmaxLoss, _focal
+from transferkit.solvers.losses import LOSSES, _focal
+
+RNG = np.random.default_rng(0)
+LOGITS = RNG.normal(size=(2, 3, 5)).astype("float32")  # (problems, classes, rows)
+SHARES = RNG.random((2, 5)).astype("float32")
+CODES = np.array([0, 2, 1, 2, 0])
+ONE_HOT = np.eye(3, dtype="float32")[CODES].T
+KERAS = {
+    ("softmax", 0.0): keras.losses.CategoricalCrossentropy(reduction="none"),
+    ("softmax", 2.0): keras.losses.CategoricalFocalCrossentropy(alpha=1.0, gamma=2.0, reduction="none"),
+    ("sigmoid", 0.0): keras.losses.BinaryCrossentropy(reduction="none"),
+    ("sigmoid", 2.0): keras.losses.BinaryFocalCrossentropy(gamma=2.0, reduction="none"),
+}
+
+
+@pytest.mark.parametrize(("activation", "focus"), KERAS)
+def test_the_loss_is_that_of_keras(activation, focus):
+    loss, _ = LOSSES[activation](focus).compare(LOGITS.copy(), ONE_HOT, SHARES)
+    probabilities = getattr(keras.activations, activation)(LOGITS.transpose(0, 2, 1))
+    of_rows = np.asarray(KERAS[activation, focus](np.stack([ONE_HOT.T] * 2), probabilities))
+    classes = 3 if activation == "sigmoid" else 1  # Keras takes their mean, and a solver the sum
+    assert loss == pytest.approx((of_rows * SHARES).sum() * classes, rel=1e-4)
+
+
+@pytest.mark.parametrize(("activation", "focus"), KERAS)
+def test_the_derivatives_are_what_the_loss_rises_by(activation, focus):
+    compare = LOSSES[activation](focus).compare
+    _, residual = compare(LOGITS.copy(), ONE_HOT, SHARES)
+    for place in np.ndindex(LOGITS.shape):
+        higher, lower = (LOGITS.astype("float64") for _ in range(2))
+        higher[place] += 1e-4
+        lower[place] -= 1e-4
+        rise = (compare(higher, ONE_HOT, SHARES)[0] - compare(lower, ONE_HOT, SHARES)[0]) / 2e-4
+        assert residual[place] == pytest.approx(rise, abs=1e-4)
+
+
+@pytest.mark.parametrize("focus", [0.0, 2.0])
+def test_codes_are_what_their_one_hot_rows_are(focus):
+    compare = LOSSES["softmax"](focus).compare
+    of_codes, of_rows = (compare(LOGITS.copy(), wanted, SHARES) for wanted in (CODES, ONE_HOT))
+    assert of_codes[0] == pytest.approx(of_rows[0], rel=1e-6)
+    assert of_codes[1] == pytest.approx(of_rows[1], abs=1e-6)
+
+
+def test_what_logits_are_judged_by():
+    examples = Examples(None, CODES, ONE_HOT.T)
+    assert LOSSES["softmax"]().judged_labels(examples) is CODES
+    assert LOSSES["sigmoid"]().judged_labels(examples) is examples.targets
+    assert [LOSSES[name]().needs_thresholds for name in ("softmax", "sigmoid")] == [False, True]
 
 
 def test_the_focal_loss_and_its_slope_are_right():
@@ -19,35 +67,3 @@ def test_the_focal_loss_and_its_slope_are_right():
     step = 1e-5
     numeric = (_focal(losses + step, 2.0)[0] - _focal(losses - step, 2.0)[0]) / (2 * step)
     assert slopes[0, 1:] == pytest.approx(numeric[0, 1:], rel=1e-4)
-
-
-@pytest.mark.parametrize("focus", [0.0, 2.0])
-@pytest.mark.parametrize("kind", [SoftmaxLoss, SigmoidLoss])
-def test_derivatives_are_those_of_the_loss(kind, focus):
-    rng = np.random.default_rng(0)
-    logits = rng.normal(size=(1, 3, 5))
-    wanted = (rng.random((3, 5)) > 0.5).astype(float) if kind is SigmoidLoss else np.array([0, 2, 1, 1, 0])
-    shares = rng.random((1, 5))
-    loss = kind(focus)
-    _, slopes = loss.compare(logits.copy(), wanted, shares)
-    step = 1e-6
-    for place in np.ndindex(logits.shape):
-        moved = [logits.copy(), logits.copy()]
-        moved[0][place] += step
-        moved[1][place] -= step
-        high, low = (loss.compare(values, wanted, shares)[0] for values in moved)
-        assert slopes[place] == pytest.approx((high - low) / (2 * step), abs=1e-5)
-
-
-def test_shares_of_one_class_are_its_code():
-    logits, codes = np.random.default_rng(1).normal(size=(1, 3, 4)), np.array([0, 2, 1, 1])
-    by_code = SoftmaxLoss().compare(logits.copy(), codes, np.ones((1, 4)))
-    by_share = SoftmaxLoss().compare(logits.copy(), np.eye(3)[codes].T, np.ones((1, 4)))
-    assert by_code[0] == pytest.approx(by_share[0])
-    assert by_code[1] == pytest.approx(by_share[1])
-
-
-def test_each_is_judged_by_labels_of_its_kind():
-    examples = Examples(np.zeros((2, 1)), np.array([0, 1]), np.eye(2))
-    assert LOSSES["softmax"]().judged_labels(examples) is examples.labels
-    assert LOSSES["sigmoid"]().judged_labels(examples) is examples.targets

@@ -9,7 +9,8 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from transferkit._utils import console
-from transferkit._utils.keras import without_retracing_warnings, without_symbolic_build
+from transferkit._utils.keras import all_layers
+from transferkit._utils.tensorflow import without_retracing_warnings
 from transferkit._utils.text import plural
 from transferkit.backbones.stages import split_model
 from transferkit.data.datasets import validation_batches
@@ -130,7 +131,7 @@ class _Run:
         """Builds what all phases need: their views of the network, and one optimizer for all."""
         targets = self.training_data.targets()
         guessing = targets.task.guessing_accuracy(targets)
-        self.advisor = TrainingAdvisor(console.note, guessing, len(self.training_data.validation))
+        self.advisor = TrainingAdvisor(guessing, len(self.training_data.validation))
         network, stages, adapters, steps, self.depths = self.components.network, self.stages, {}, [], {}
         _seed_dropout(network, self.training_data.seed)
         self.latest, self.latest_epoch = self.record.best_weights, self.record.best_epoch
@@ -257,8 +258,6 @@ class _Run:
         # Without XLA: the last batch of an epoch has another size, and on CPUs XLA is far slower.
         model.compile(self.outer, self.options.loss, weighted_metrics=self.options.metrics, jit_compile=False)
         _create_metrics(model)
-        if model.distribute_strategy.num_replicas_in_sync > 1:
-            without_symbolic_build(model)
         return model
 
     def _probabilities(self, view, once):
@@ -358,7 +357,7 @@ def _beginning(once):
 
 def _seed_dropout(network, seed):
     """Seeds Dropout, stochastic depth and the like that have no seed of their own: Keras has drawn one for each."""
-    for number, layer in enumerate(network._flatten_layers()):
+    for number, layer in enumerate(all_layers(network)):
         generator = getattr(layer, "seed_generator", None)
         if isinstance(generator, keras.random.SeedGenerator) and generator.get_config()["seed"] is None:
             generator.state.assign([seed % 2**32, number])

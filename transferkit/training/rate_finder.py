@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from transferkit._utils import console
 from transferkit._utils.figures import ShownFigure, png_of
-from transferkit._utils.keras import without_retracing_warnings
+from transferkit._utils.tensorflow import without_retracing_warnings
 from transferkit.models.assembly import build_trainee
 from transferkit.models.freezing import build_trainable, depths_below_head, select
 from transferkit.training.optimizers import Tuning, build_optimizer, weigh_batches
