@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transferkit import TransferClassifier
+from transferkit import Checks, ImageFormat, TransferClassifier
 from transferkit.data.decoder import Decoder
 from transferkit.exceptions import ImageReadError
 
@@ -86,7 +86,7 @@ def test_files_around_broken_ones_get_what_they_get_alone(
     batch_size, fitted_classifier, image_paths, broken_paths, decoded, monkeypatch
 ):
     monkeypatch.setattr(fitted_classifier, "batch_size", batch_size)
-    monkeypatch.setattr(fitted_classifier, "on_bad_image", "skip")
+    monkeypatch.setattr(fitted_classifier, "checks", Checks(on_bad_image="skip"))
     expected = fitted_classifier.predict_files(image_paths)
     decoded.clear()
     found = fitted_classifier.predict_files(broken_paths)
@@ -97,7 +97,7 @@ def test_files_around_broken_ones_get_what_they_get_alone(
 
 
 def test_evaluation_says_what_it_has_skipped(fitted_classifier, broken_paths, labels, capsys, monkeypatch):
-    monkeypatch.setattr(fitted_classifier, "on_bad_image", "skip")
+    monkeypatch.setattr(fitted_classifier, "checks", Checks(on_bad_image="skip"))
     monkeypatch.setattr(fitted_classifier, "verbose", 2)
     given = [labels[0], labels[0], labels[0], *labels[1:], labels[0]]
     assert fitted_classifier.evaluate(broken_paths, given).support.sum() == 24
@@ -106,7 +106,7 @@ def test_evaluation_says_what_it_has_skipped(fitted_classifier, broken_paths, la
 
 @pytest.mark.parametrize("on_bad_image", ["raise", "skip"])
 def test_nothing_readable_is_an_error_in_any_case(on_bad_image, fitted_classifier, broken_paths, monkeypatch):
-    monkeypatch.setattr(fitted_classifier, "on_bad_image", on_bad_image)
+    monkeypatch.setattr(fitted_classifier, "checks", Checks(on_bad_image=on_bad_image))
     with pytest.raises(ImageReadError, match="2 of 2 images could not be read"):
         fitted_classifier.predict_files([broken_paths[0], broken_paths[-1]])
 
@@ -122,7 +122,13 @@ def test_files_of_several_channels_are_read_once(tmp_path, decoded, tiny_backbon
     paths = [tmp_path / f"{number}.npy" for number in range(8)]
     for path, spectrum in zip(paths, spectra, strict=True):
         np.save(path, spectrum)
-    clf = TransferClassifier(tiny_backbone, channels=5, batch_size=4, verbose=0, on_bad_image="skip")
+    clf = TransferClassifier(
+        tiny_backbone,
+        image_size=ImageFormat(channels=5),
+        batch_size=4,
+        verbose=0,
+        checks=Checks(on_bad_image="skip"),
+    )
     clf.fit(paths, ["a", "b"] * 4)
     expected = clf.predict_proba(spectra)
     paths[3].write_bytes(paths[3].read_bytes()[:300])

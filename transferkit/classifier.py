@@ -384,10 +384,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array, tags.input_tags.string = (
-            False,
-            True,
-        )  # images `(n, height, width, channels)`, paths
+        tags.input_tags.two_d_array, tags.input_tags.string = False, True  # images have more axes, and paths are text
         tags.classifier_tags.multi_label = True
         tags.no_validation = True  # whatever holds images is welcome
         return tags

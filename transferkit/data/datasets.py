@@ -123,14 +123,13 @@ def read_into_memory(source, image_format, batch_size, advance=lambda count: Non
     return replace(source, images=pixels)
 
 
-def augmented_draws(images, augmenter, count, seed):
+def augmented_draws(images, augmenter, count, keys):
     """Augments images `(n, height, width, channels)` `count` times, as `training_batches` does. Yields arrays."""
-    keys = Epochs(seed=seed).augmentation_keys
     for draw in range(count):
         yield images if augmenter is None else np.asarray(augmenter.augment(tf.constant(images), keys.of(draw)))
 
 
-def stream_view(source, image_format, batch_size, *, augmenter, seed, view):
+def stream_view(source, image_format, batch_size, *, augmenter, keys, view):
     """Streams the images of a source in order, varied at random.
 
     Args:
@@ -138,13 +137,13 @@ def stream_view(source, image_format, batch_size, *, augmenter, seed, view):
         image_format: The `ImageFormat`.
         batch_size: Images a batch.
         augmenter: From `as_augmentation`.
-        seed: Seed, an integer.
+        keys: `Keys` of what is drawn; see `Epochs.augmentation_keys`.
         view: Which variation; each has other draws.
 
     Yields:
         Tensors `(batch, *image_format.shape)`.
     """
-    keys, steps = Epochs(seed=seed).augmentation_keys, -(-len(source) // batch_size)
+    steps = -(-len(source) // batch_size)
     for number, batch in enumerate(stream_images(source, image_format, batch_size)):
         images = tf.constant(resize_images(np.asarray(batch), image_format))
         yield augmenter.augment(images, keys.of(view * steps + number))
@@ -216,7 +215,7 @@ class _Reader:
 
     def load_if_readable(self, index):
         """The tensor of one image, or of one that is black in its place, and whether it could be read."""
-        _keep_freed_memory()
+        keep_freed_memory()
         pixels, is_read = tf.numpy_function(self._read_or_leave_out, [index], (tf.float32, tf.bool))
         return tf.ensure_shape(pixels, self._format.shape), tf.ensure_shape(is_read, ())
 

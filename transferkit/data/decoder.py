@@ -16,7 +16,7 @@ _WHITE = (255, 255, 255)
 _DEEP_FORMATS = ("PNG", "PPM")  # whose mode "I" always means 16 bits; newer versions of Pillow say "I;16"
 _WHITE_IS_ZERO = 0  # photometric interpretation in a TIFF file
 _SIGNED = 2  # sample format there
-_LARGE_PIXELS = 2**24  # of these, which take up to a gigabyte each, one is decoded at a time
+_LARGE_PIXELS = 2**24
 _turn = RLock()
 _locks = [RLock() for _ in range(256)]  # more than threads, so that different images hardly ever wait for each other
 
@@ -29,10 +29,12 @@ class Decoder:
         channels: Number of channels. 3 are RGB, which gray images become, too. For 1, images must be gray. For other
             numbers, images must have that number; TIFF files then are read by tifffile, and 16 bits are not rounded.
         background: Level of each channel where an image is transparent.
+        large_pixels: Files of more pixels are decoded one at a time, since each may take a gigabyte.
     """
 
     channels: int = 3
     background: tuple[int, ...] = _WHITE
+    large_pixels: int = _LARGE_PIXELS
 
     @property
     def is_multispectral(self):
@@ -72,10 +74,14 @@ class Decoder:
         size_of_file(image)
         if self.reads_as_array(image):
             return self.decode_array(image, image)
-        with Image.open(image) as opened, patience_with(opened):
+        with Image.open(image) as opened, self.patience_with(opened):
             levels = _levels_of(opened)
             ImageOps.exif_transpose(opened, in_place=True)
             return self._pixels_of(opened, levels)
+
+    def patience_with(self, opened):
+        """Returns a context in which to decode an opened PIL image: a large one waits for its turn, to bound memory."""
+        return _turn if opened.width * opened.height > self.large_pixels else nullcontext()
 
     def reads_as_array(self, path):
         """Whether a file is not Pillow's to read: a `.npy` file, or a TIFF file of other than 1 or 3 channels."""
@@ -179,11 +185,6 @@ def size_of_file(path):
     if status.st_size == 0:
         raise OSError("the file is empty")
     return status.st_size
-
-
-def patience_with(opened):
-    """Returns a context in which to decode an opened PIL image: a large one waits for its turn, to bound the memory."""
-    return _turn if opened.width * opened.height > _LARGE_PIXELS else nullcontext()
 
 
 def is_16_bit(array):

@@ -51,6 +51,10 @@ class Intake:
             console.note(note)
         return source if subset is None or source.subsets is None else _subset(source, subset)
 
+    def checked(self, x, y=None, subset=None, **options):
+        """Makes a `Source` of labelled images that can all be read; see `labelled`."""
+        return self.reader.keep_readable(self.labelled(x, y, subset, **options), self.checks.on_bad_image)
+
     def training_sources(self, x, y, validation_data, steps=(None, None), **columns):
         """Makes the sources of `fit`.
 

@@ -18,6 +18,7 @@ from transferkit.cache.placement import choose_place
 from transferkit.cache.store import Store
 from transferkit.data.augmentation.augmentation import Augmentation
 from transferkit.data.datasets import stream_view
+from transferkit.data.epochs import Epochs
 from transferkit.data.reader import ImageReader
 from transferkit.frozen.compiling import compile_front, first_model
 from transferkit.frozen.cutting import Cut, find_cut, pooled_cut
@@ -287,7 +288,8 @@ class FrozenFeatures:
             if view:
                 # Draws belong to the place of an image in the whole: what is there already is computed again.
                 indices, done = np.arange(len(source)), source
-                batches = stream_view(source, *shape, augmenter=settings.augmenter, seed=settings.seed, view=view)
+                keys = Epochs(seed=settings.seed).augmentation_keys
+                batches = stream_view(source, *shape, augmenter=settings.augmenter, keys=keys, view=view)
             else:
                 indices, done = missing, source.take(missing)
                 batches = ImageReader(settings.image_format).stream(done, settings.batch_size)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from transferkit.data.datasets import augmented_draws
+from transferkit.data.epochs import Epochs
 from transferkit.data.reader import ImageReader
 from transferkit.inspection.images import draw_grid
 
@@ -25,6 +26,6 @@ def draw_augmentation(request, x, copies=5):
     augmenter, _ = request.augmenter()
     first = source.take(np.arange(min(len(source), _MOST_IMAGES)))
     images = reader.resized(first)
-    draws = augmented_draws(images, augmenter, copies, request.seed)
+    draws = augmented_draws(images, augmenter, copies, Epochs(seed=request.seed).augmentation_keys)
     titles = ["as it is", *(f"draw {number + 1}" for number in range(copies))]
     return draw_grid(np.stack([images, *draws], axis=1), titles)

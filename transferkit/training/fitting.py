@@ -255,8 +255,7 @@ def _source_for_rates(request, x, y, fitted):
     task, class_names = request.parameters["task"], None
     if fitted is not None:
         task, class_names = fitted.task.name, fitted.class_names
-    source = intake.labelled(x, y, "training", class_names=class_names, task=task)
-    return intake.reader.keep_readable(source, request.checks.on_bad_image)
+    return intake.checked(x, y, "training", class_names=class_names, task=task)
 
 
 def _last_trained(request, components, num_images):

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from transferkit._utils.fingerprints import fingerprint_images
-from transferkit.data.decoder import RGB
+from transferkit.data.decoder import RGB, Decoder
 from transferkit.data.inputs.convert import as_source
 from transferkit.data.quality.inspection import inspect_images
 
@@ -67,9 +67,9 @@ def test_large_images_are_decoded_one_at_a_time(monkeypatch, image_paths):
     monkeypatch.setattr(decoder, "_turn", Turn())
     RGB.decode(image_paths[0])
     assert not most
-    monkeypatch.setattr(decoder, "_LARGE_PIXELS", 100)
-    RGB.decode(image_paths[0])
-    inspect_images(as_source(image_paths[:1]))
+    patient = Decoder(large_pixels=100)
+    patient.decode(image_paths[0])
+    inspect_images(as_source(image_paths[:1]), patient)
     assert most == [1, 1]
 
 
@@ -89,12 +89,9 @@ def test_prints_are_those_that_features_are_kept_by(images, image_paths):
         np.testing.assert_array_equal(inspect_images(source).prints, fingerprint_images(source.images, RGB.decode))
 
 
-def test_a_large_file_has_the_print_of_its_bytes(monkeypatch, image_paths):
-    from transferkit.data.quality import inspection
-
+def test_a_large_file_has_the_print_of_its_bytes(image_paths):
     expected = inspect_images(as_source(image_paths)).prints
-    monkeypatch.setattr(inspection, "_HELD_BYTES", 10)
-    seen = inspect_images(as_source(image_paths))
+    seen = inspect_images(as_source(image_paths), held_bytes=10)
     np.testing.assert_array_equal(seen.prints, expected)
     assert not seen.failures
 

@@ -12,8 +12,8 @@ from transferkit.data.reader import ImageReader
 from transferkit.data.resizing import ImageFormat
 
 
-def sources(x, y, validation_data, verbose=0, image_size=(20, 24), groups=None, **options):
-    intake = Intake(ImageReader(ImageFormat(image_size)), Checks(**options))
+def sources(x, y, validation_data, verbose=0, image_size=(20, 24), groups=None, most_compared=20_000, **checks):
+    intake = Intake(ImageReader(ImageFormat(image_size)), Checks(**checks), most_compared)
     with speaking_to(Console(verbose)):
         return intake.training_sources(x, y, validation_data, groups=groups)
 

@@ -12,14 +12,14 @@ from transferkit._utils import console
 from transferkit._utils.failures import reason_of
 from transferkit._utils.fingerprints import PRINT_BYTES, digest_file, digest_pixels
 from transferkit._utils.text import plural
-from transferkit.data.decoder import RGB, Decoder, bombs_refused, patience_with, size_of_file
+from transferkit.data.decoder import RGB, Decoder, bombs_refused, size_of_file
 from transferkit.exceptions import ImageReadError
 
 THUMBNAIL = 32
 """Width and height of thumbnails in pixels: what perceptual hashes are made of."""
 
 _CHUNK = 32  # images that one thread takes at a time
-_HELD_BYTES = 2**26  # larger files are not held in memory as a whole
+_HELD_BYTES = 2**26
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,9 @@ class Inspection:
         return np.setdiff1d(np.arange(len(self.sizes)), [index for index, _, _ in self.failures])
 
 
-def inspect_images(source, decoder=RGB, advance=lambda count: None, *, has_prints=True, has_thumbnails=False):
+def inspect_images(
+    source, decoder=RGB, advance=lambda count: None, *, has_prints=True, has_thumbnails=False, held_bytes=_HELD_BYTES
+):
     """Reads every image of a source once, in parallel.
 
     What passes here can be decoded. JPEG files are read at a fraction of their size, which reads every byte of them but
@@ -57,11 +59,12 @@ def inspect_images(source, decoder=RGB, advance=lambda count: None, *, has_print
         advance: Called with the number of images done since its last call.
         has_prints: Whether prints are wanted.
         has_thumbnails: Whether thumbnails are wanted.
+        held_bytes: Size of files from which on they are not held in memory as a whole.
 
     Returns:
         An `Inspection`.
     """
-    count, glance = len(source), _Glance(decoder, has_prints)
+    count, glance = len(source), _Glance(decoder, has_prints, held_bytes)
     sizes = np.zeros((count, 2), np.int64)
     prints = np.zeros((count, PRINT_BYTES), np.uint8) if has_prints else None
     thumbnails = np.zeros((count, THUMBNAIL, THUMBNAIL), np.uint8) if has_thumbnails else None
@@ -101,10 +104,12 @@ class _Glance:
     Attributes:
         decoder: The `Decoder`.
         has_prints: Whether prints are wanted.
+        held_bytes: Size of files from which on they are not held in memory as a whole.
     """
 
     decoder: Decoder
     has_prints: bool
+    held_bytes: int
 
     def at(self, image):
         """Looks at an image, wherever it is. Its pixels may be fewer than it has."""
@@ -119,7 +124,7 @@ class _Glance:
         with open(path, "rb") as file:
             if not self.has_prints:
                 return None, *self._at_opened(file, path)
-            if size > _HELD_BYTES:
+            if size > self.held_bytes:
                 digest = digest_file(file)
                 file.seek(0)
                 return digest, *self._at_opened(file, path)
@@ -131,7 +136,7 @@ class _Glance:
         if self.decoder.reads_as_array(path):
             pixels = self.decoder.decode_array(file, path)
             return pixels.shape[:2], pixels
-        with Image.open(file) as opened, patience_with(opened):
+        with Image.open(file) as opened, self.decoder.patience_with(opened):
             width, height = opened.size
             opened.draft("L" if self.decoder.channels == 3 else None, (THUMBNAIL, THUMBNAIL))
             return (height, width), self.decoder.decode(opened)

@@ -101,10 +101,8 @@ def _buckets(vectors):
     if count <= _COMPARED_AT_ONCE:
         return [np.arange(count)]
     anchors = vectors[np.random.default_rng(0).choice(count, count // _BUCKET, replace=False)]
-    nearest = np.concatenate([
-        np.argpartition(-(vectors[start : start + _BLOCK] @ anchors.T), _ANCHORS, axis=1)[:, :_ANCHORS]
-        for start in range(0, count, _BLOCK)
-    ]).ravel()  # fmt: skip
+    blocks = (vectors[start : start + _BLOCK] @ anchors.T for start in range(0, count, _BLOCK))
+    nearest = np.concatenate([np.argpartition(-block, _ANCHORS, axis=1)[:, :_ANCHORS] for block in blocks]).ravel()
     order = np.argsort(nearest, kind="stable")
     return np.split(order // _ANCHORS, np.flatnonzero(np.diff(nearest[order])) + 1)
 
