@@ -216,7 +216,7 @@ class _Reader:
 
     def load_if_readable(self, index):
         """The tensor of one image, or of one that is black in its place, and whether it could be read."""
-        _keep_freed_memory()
+        keep_freed_memory()
         pixels, is_read = tf.numpy_function(self._read_or_leave_out, [index], (tf.float32, tf.bool))
         return tf.ensure_shape(pixels, self._format.shape), tf.ensure_shape(is_read, ())
 
