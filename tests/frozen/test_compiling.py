@@ -242,7 +242,7 @@ def test_no_file_stays(models, images, engine, monkeypatch, tmp_path):
 # ---- enlarging ----
 
 
-@pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])  # all that an `ImageFormat` can have
 @pytest.mark.parametrize(("size", "image_size"), [((7, 5), (19, 32)), ((32, 32), (96, 96)), ((8, 20), (24, 20))])
 def test_enlarging_is_what_keras_makes_of_it(interpolation, size, image_size):
     images = np.random.default_rng(0).integers(0, 256, (2, *size, 3)).astype("float32")
