@@ -323,10 +323,8 @@ def head(context, epochs=50, learning_rate=1e-3):
 
 def fine_tune(context, epochs=None, learning_rate=None):
     """The head first, then all (LP-FT, Kumar et al., ICLR 2022), and back as far as validation data say (WiSE-FT)."""
-    backbone = Phase(
-        "all", epochs or 10, learning_rate or DEFAULT_RATE, "cosine", layer_decay=0.8, label_smoothing=0.1,
-        patience=None, interpolate=True,
-    )  # fmt: skip
+    against_overfitting = {"layer_decay": 0.8, "label_smoothing": 0.1, "patience": None, "interpolate": True}
+    backbone = Phase("all", epochs or 10, learning_rate or DEFAULT_RATE, "cosine", **against_overfitting)
     return [*_head_first(context, epochs, learning_rate), backbone]
 
 
