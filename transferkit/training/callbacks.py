@@ -303,7 +303,7 @@ def _describe_chance(epochs, val_accuracy, largest_class):
 def _describe_overfitting(accuracy, val_accuracy):
     return (
         f"The training accuracy, {accuracy:.2f}, is far above the validation accuracy, {val_accuracy:.2f}: the model "
-        "learns the images by heart. More images help most; then stronger `augmentation`, fewer stages to train, "
+        "overfits. More images help most; then stronger `augmentation`, fewer stages to train, "
         "weight decay, or fewer epochs. The best epoch is kept in any case."
     )
 

@@ -338,7 +338,7 @@ def gradual(context, epochs=None, learning_rate=None):
 
 
 def everything(context, epochs=10, learning_rate=1e-4):
-    """All from the start, with a head that knows nothing yet: the plain recipe."""
+    """All layers from the start, with a head of random weights: the plain recipe."""
     return [Phase("all", epochs, learning_rate)]
 
 
