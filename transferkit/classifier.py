@@ -207,14 +207,13 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             LeakError: If training images are duplicates of validation images, with `Checks(on_leak="raise")`.
             WeightsUnavailableError: If the pretrained weights cannot be had.
             MemoryError: If the device's memory does not suffice.
-            KeyboardInterrupt: If training is interrupted, by Ctrl-C or a notebook's stop button. If anything good was
-                there, such as the head before fine-tuning or an epoch, the classifier is fitted all the same: it has
-                the best weights until then.
+            KeyboardInterrupt: If training is interrupted, by Ctrl-C or a notebook's stop button. The classifier is
+                fitted all the same if anything good was there, such as an epoch: it has the best weights until then.
         """
         with self._speaking():
+            check_callbacks(callbacks)
             request = self._request()
             request.backbone.check_is_fresh()
-            check_callbacks(callbacks)
             intake = Intake(ImageReader(request.image_format), request.checks)
             steps = steps_per_epoch, validation_steps
             source, validation = intake.training_sources(
@@ -231,8 +230,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         Where an image can have any number of labels: a tuple of them for each image.
 
         Args:
-            x: Images as in `fit`, without labels. One path or one image gives an array of one label. The images of a
-                folder are sorted by name.
+            x: Images as in `fit`, without labels. One path or image gives one label; those of a folder go by name.
             steps: Number of batches to read from a stream. Default: all, if it has an end.
 
         Raises:
@@ -261,8 +259,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         Returns:
             List of `FilePrediction(path, label, probability)`, in the order given; `probability` is that of `label`.
             Where an image can have any number of labels, both are tuples. With `Checks(on_bad_image="skip")`, images
-            that cannot be read have the label `None` and the probability NaN.
-            `pandas.DataFrame(result)` makes a table of it.
+            that cannot be read have the label `None` and the probability NaN. It makes a `pandas.DataFrame`.
         """
         with self._speaking():
             return predictions.predict_files(self._fitted(), x, steps=steps, **self._reading())
@@ -273,7 +270,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         Args:
             x: Class folder, paths or images, as in `fit`. Where they are divided, the part to test on is taken.
             y: Labels, as in `fit`.
-            steps: Number of batches to read from a stream. Default: all, if it has an end.
+            steps: As in `predict`.
 
         Returns:
             An `EvaluationReport` or, where an image can have any number of labels, a `MultilabelReport`.

@@ -128,9 +128,9 @@ def fit_logistic_path(problem, search=DEFAULT_SEARCH, on_strength=lambda count: 
     two weaker strengths to be worse than the best, or one to be much worse.
 
     Strengths are compared by their held-out log loss after temperature scaling (Guo et al., ICML 2017): a strong
-    penalty makes a classifier underconfident before it makes it wrong, and one number mends the former. Without it the path
-    prefers weaker penalties, and was less accurate wherever we measured (`benchmarks/solver.py`). The temperature stays
-    in the weights, so the probabilities are calibrated.
+    penalty makes a classifier underconfident before it makes it wrong, and one number mends the former. Without it the
+    path prefers weaker penalties, and was less accurate wherever we measured (`benchmarks/solver.py`). The temperature
+    stays in the weights, so the probabilities are calibrated.
 
     From 5,000 images on, only the first of the folds is held out, and never more than about 20,000 images: they tell
     the strengths apart as well as all folds do (`benchmarks/solver.py`).
