@@ -65,8 +65,12 @@ def table_of(records, args):
         numbers = (whole["loss"], whole["accuracy"], np.mean(record["draws"]))
         rows.append([rule, *(f"{number:.4f}" for number in numbers)])
     all_images = "of 5-fold cross-validation, all images"
-    header = ["resizing", f"log loss {all_images}", f"accuracy {all_images}",
-              f"accuracy of {args.count} images a class, on the others"]  # fmt: skip
+    header = [
+        "resizing",
+        f"log loss {all_images}",
+        f"accuracy {all_images}",
+        f"accuracy of {args.count} images a class, on the others",
+    ]
     return markdown_table(header, rows)
 
 

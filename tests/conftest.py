@@ -157,7 +157,8 @@ class Bench:
         settings = self.settings(**(cache if isinstance(cache, dict) else {"cache": cache}))
         fronts = FrozenFeatures(self.components, settings, 36)
         training_data = replace(self.training_data, augmenter_for=settings.augmenter_for)
-        chosen = Options(optimizer, tuple(callbacks), task=training_data.training.task)
+        task, scales_loss = training_data.training.task, options.pop("loss_scaling", False)
+        chosen = Options(optimizer, tuple(callbacks), task=task, scales_loss=scales_loss)
         with speaking_to(self.console):
             fronts.plan(phases, training_data)
             return run_phases(list(phases), self.components, training_data, STAGES, chosen, fronts=fronts, **options)

@@ -598,3 +598,16 @@ def test_what_was_learnt_from_names_that_are_not_utf_8_is_saved(make, images, tm
     assert loaded.split_ == classifier.split_.without_root()
     assert loaded.classes_.tolist() == ["ros\udce9", "tulip"]
     assert loaded.predict(root).tolist() == classifier.predict(root).tolist()
+
+
+def test_what_scikit_learn_is_told_of_it_is_true(make):
+    sklearn_utils = pytest.importorskip("sklearn.utils", minversion=None)
+    if not hasattr(sklearn_utils, "get_tags"):  # scikit-learn 1.5
+        pytest.skip("this scikit-learn knows no tags")
+    tags = sklearn_utils.get_tags(make())
+    assert tags.estimator_type == "classifier"
+    assert tags.classifier_tags.multi_label
+    assert tags.classifier_tags.multi_class
+    assert tags.input_tags.string
+    assert not tags.input_tags.two_d_array
+    assert tags.no_validation

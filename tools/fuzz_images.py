@@ -208,11 +208,13 @@ def tiny_classifier():
     """A classifier of random weights, on images of 16 × 16 pixels."""
     import keras
 
-    from transferkit import TransferClassifier
+    from transferkit import Checks, Compute, TransferClassifier
 
     image = keras.Input((16, 16, 3))
     features = keras.layers.Conv2D(4, 3, strides=2)(keras.layers.Rescaling(1 / 255)(image))
-    return TransferClassifier(keras.Model(image, features), on_bad_image="skip", cache=False, verbose=0)
+    return TransferClassifier(
+        keras.Model(image, features), checks=Checks(on_bad_image="skip"), compute=Compute(cache=False), verbose=0
+    )
 
 
 def main():

@@ -11,7 +11,6 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from transferkit._utils.console import Console, speaking_to
-from transferkit._utils.numbers import is_whole
 from transferkit.backbones.backbone import Backbone
 from transferkit.data.checks import Checks
 from transferkit.data.class_weights import Weighting
@@ -19,22 +18,21 @@ from transferkit.data.intake import Intake
 from transferkit.data.labels.targets import TaskName
 from transferkit.data.reader import ImageReader
 from transferkit.data.resizing import ImageFormat
-from transferkit.data.splits import Split
 from transferkit.evaluation.multilabel import MultilabelReport
 from transferkit.evaluation.report import EvaluationReport
-from transferkit.fitted import FittedClassifier
+from transferkit.fitted import FittedClassifier, Learnt
 from transferkit.frozen.compute import Compute
 from transferkit.inspection import predictions
 from transferkit.inspection.augmentation import draw_augmentation
 from transferkit.inspection.predictions import FilePrediction
 from transferkit.models.heads import Head
-from transferkit.parameters import check_parameters, check_stage_names
+from transferkit.parameters import check_parameters
 from transferkit.saving.fitted import load_fitted, save_fitted
 from transferkit.training.balance.methods import BalanceName
 from transferkit.training.callback_checks import check_callbacks
 from transferkit.training.fitting import find_learning_rate, fit_classifier
 from transferkit.training.phases import Phase, Recipe
-from transferkit.training.rate_finder import RateCurve
+from transferkit.training.rate_finder import RateCurve, RateRange
 from transferkit.training.summary import describe_classifier
 
 
@@ -114,6 +112,17 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         >>> clf.predict(images[:2]).tolist()
         ['dark', 'dark']
     """
+
+    model_ = Learnt(lambda fitted: fitted.model)
+    classes_ = Learnt(lambda fitted: fitted.class_names)
+    backbone_ = Learnt(lambda fitted: fitted.backbone)
+    image_size_ = Learnt(lambda fitted: fitted.image_format.image_size)
+    image_format_ = Learnt(lambda fitted: fitted.image_format)
+    history_ = Learnt(lambda fitted: fitted.history)
+    phases_ = Learnt(lambda fitted: list(fitted.phases))
+    task_ = Learnt(lambda fitted: fitted.task.name)
+    thresholds_ = Learnt(lambda fitted: fitted.thresholds)
+    split_ = Learnt(lambda fitted: fitted.split)
 
     def __init__(
         self,
@@ -198,17 +207,18 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             LeakError: If training images are duplicates of validation images, with `Checks(on_leak="raise")`.
             WeightsUnavailableError: If the pretrained weights cannot be had.
             MemoryError: If the device's memory does not suffice.
-            KeyboardInterrupt: If training is interrupted, by Ctrl-C or a notebook's stop button. If anything good was
-                there, such as the head before fine-tuning or an epoch, the classifier is fitted all the same: it has
-                the best weights until then.
+            KeyboardInterrupt: If training is interrupted, by Ctrl-C or a notebook's stop button. The classifier is
+                fitted all the same if anything good was there, such as an epoch: it has the best weights until then.
         """
         with self._speaking():
+            check_callbacks(callbacks)
             request = self._request()
             request.backbone.check_is_fresh()
-            check_callbacks(callbacks)
             intake = Intake(ImageReader(request.image_format), request.checks)
-            steps, columns = (steps_per_epoch, validation_steps), {"sample_weight": sample_weight, "groups": groups}
-            source, validation = intake.training_sources(x, y, validation_data, steps, task=self.task, **columns)
+            steps = steps_per_epoch, validation_steps
+            source, validation = intake.training_sources(
+                x, y, validation_data, steps, sample_weight=sample_weight, groups=groups, task=self.task
+            )
             self.fitted_, was_interrupted = fit_classifier(request, source, validation, callbacks)
         if was_interrupted:
             raise KeyboardInterrupt("Training was interrupted; the classifier has the best weights until then.")
@@ -220,8 +230,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         Where an image can have any number of labels: a tuple of them for each image.
 
         Args:
-            x: Images as in `fit`, without labels. One path or one image gives an array of one label. The images of a
-                folder are sorted by name.
+            x: Images as in `fit`, without labels. One path or image gives one label; those of a folder go by name.
             steps: Number of batches to read from a stream. Default: all, if it has an end.
 
         Raises:
@@ -250,8 +259,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         Returns:
             List of `FilePrediction(path, label, probability)`, in the order given; `probability` is that of `label`.
             Where an image can have any number of labels, both are tuples. With `Checks(on_bad_image="skip")`, images
-            that cannot be read have the label `None` and the probability NaN.
-            `pandas.DataFrame(result)` makes a table of it.
+            that cannot be read have the label `None` and the probability NaN. It makes a `pandas.DataFrame`.
         """
         with self._speaking():
             return predictions.predict_files(self._fitted(), x, steps=steps, **self._reading())
@@ -262,7 +270,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         Args:
             x: Class folder, paths or images, as in `fit`. Where they are divided, the part to test on is taken.
             y: Labels, as in `fit`.
-            steps: Number of batches to read from a stream. Default: all, if it has an end.
+            steps: As in `predict`.
 
         Returns:
             An `EvaluationReport` or, where an image can have any number of labels, a `MultilabelReport`.
@@ -321,27 +329,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         Returns:
             A `RateCurve`: `learning_rates`, `losses`, `suggestion`, and `plot()`.
         """
-        if not 0 < smallest < largest:
-            raise ValueError(f"`smallest` must be positive and below `largest`. Received: {smallest!r}, {largest!r}.")
-        if not is_whole(steps) or steps < 10:
-            raise ValueError(f"`steps` must be an integer from 10. Received: steps={steps!r}.")
+        rate_range, fitted = RateRange(smallest, largest, steps), getattr(self, "fitted_", None)
         with self._speaking():
-            request, fitted = self._request(), getattr(self, "fitted_", None)
-            phase = train if train is None or isinstance(train, Phase) else Phase(train)
-            check_stage_names([] if phase is None else [phase], request.backbone.stages)
-            if fitted is None:
-                request.backbone.check_is_fresh()
-            intake = Intake(ImageReader(request.image_format), request.checks)
-            source = intake.checked(
-                x,
-                y,
-                "training",
-                class_names=None if fitted is None else fitted.class_names,
-                task=self.task if fitted is None else fitted.task.name,
-            )
-            return find_learning_rate(
-                request, phase, source, fitted=fitted, smallest=smallest, largest=largest, steps=steps
-            )
+            return find_learning_rate(self._request(), x, y, train, rate_range, fitted)
 
     def show_augmentation(self, x: Any, *, copies: int = 5) -> Figure:
         """Draws images as training sees them: each as it is, then augmented in several ways.
@@ -389,60 +379,12 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         classifier.fitted_ = fitted
         return classifier
 
-    @property
-    def model_(self) -> keras.Model:
-        """The whole classifier as a `keras.Model`."""
-        return self._learnt("model")
-
-    @property
-    def classes_(self) -> np.ndarray:
-        """Classes in the order of the probabilities."""
-        return self._learnt("class_names")
-
-    @property
-    def backbone_(self) -> Backbone:
-        """The `Backbone` that was used."""
-        return self._learnt("backbone")
-
-    @property
-    def image_size_(self) -> tuple[int, int]:
-        """`(height, width)` in pixels."""
-        return self._learnt("image_format").image_size
-
-    @property
-    def image_format_(self) -> ImageFormat:
-        """What images are brought into before the backbone sees them."""
-        return self._learnt("image_format")
-
-    @property
-    def history_(self) -> dict[str, list]:
-        """Dict of lists, one entry for each epoch."""
-        return self._learnt("history")
-
-    @property
-    def phases_(self) -> list[Phase]:
-        """The phases that were run."""
-        return list(self._learnt("phases"))
-
-    @property
-    def task_(self) -> str:
-        """What labels are."""
-        return self._learnt("task").name
-
-    @property
-    def thresholds_(self) -> np.ndarray | None:
-        """Probability from which on a label is given."""
-        return self._learnt("thresholds")
-
-    @property
-    def split_(self) -> Split:
-        """Names of the images that were trained and chosen on."""
-        return self._learnt("split")
-
-    def _learnt(self, name):
-        if "fitted_" not in vars(self):
-            raise AttributeError(f"This {type(self).__name__} is not fitted yet: `{name}` comes with `fit` or `load`.")
-        return getattr(self.fitted_, name)
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array, tags.input_tags.string = False, True  # images have more axes, and paths are text
+        tags.classifier_tags.multi_label = True
+        tags.no_validation = True  # whatever holds images is welcome
+        return tags
 
     def _fitted(self) -> FittedClassifier:
         check_is_fitted(self, "fitted_")

@@ -12,11 +12,10 @@ from transferkit.data.labels.targets import check_task
 from transferkit.data.resizing import as_image_format
 from transferkit.data.splits import check_fraction
 from transferkit.frozen.compute import Compute
-from transferkit.models.freezing import check_stages
 from transferkit.models.heads import Head
 from transferkit.training.balance.methods import check_balance
 from transferkit.training.optimizers import accumulation_steps_of
-from transferkit.training.phases import check_rate, check_schedule
+from transferkit.training.phases import check_rate, check_schedule, check_stage_names
 from transferkit.training.settings import Request, is_auto, rate_of
 
 
@@ -108,10 +107,3 @@ def _check_devices(parameters):
             "`gradient_accumulation_steps` of the optimizer does not work with a `strategy`: Keras cannot do both. "
             f"Received: gradient_accumulation_steps={together}."
         )
-
-
-def check_stage_names(phases, stages):
-    """Raises `ValueError` if phases name stages that are not there."""
-    for phase in phases:
-        if phase.names_stages:
-            check_stages(phase.train, [stage.name for stage in stages])

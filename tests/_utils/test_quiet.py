@@ -1,3 +1,4 @@
+import sys
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -68,6 +69,18 @@ def test_threads_that_overlap_leave_the_filters_as_they_were():
         thread.join()
         assert not warned()
     assert warnings.filters == before
+
+
+@pytest.mark.skipif(getattr(sys.flags, "context_aware_warnings", False), reason="each thread has filters of its own")
+def test_python_alone_mixes_up_the_filters_of_threads_that_overlap():
+    with warnings.catch_warnings():  # puts all right in the end
+        one, other = warnings.catch_warnings(), warnings.catch_warnings()
+        one.__enter__()
+        warnings.simplefilter("ignore")
+        other.__enter__()
+        one.__exit__(None, None, None)
+        other.__exit__(None, None, None)
+        assert not warned(), "`warnings_filtered` may go"
 
 
 def test_a_list_that_others_put_back_does_not_hold_them():

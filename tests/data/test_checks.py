@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from transferkit.data.checks import check_classes
+from transferkit.data.checks import Checks, check_classes
 from transferkit.data.inputs.convert import LabelRule, as_source
 
 
@@ -24,3 +24,19 @@ def test_classes_with_one_image_and_with_none_are_named():
     missing, single = check_classes(source)
     assert missing == "There are no images of: c."
     assert single == "Trained on, but not validated, with one image only: b, d."
+
+
+def test_checks_are_strict_about_images_and_warn_of_leaks():
+    assert Checks() == Checks(on_bad_image="raise", on_leak="warn")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"on_bad_image": "ignore"}, "`on_bad_image` must be 'raise' or 'skip'. Received: on_bad_image='ignore'"),
+        ({"on_leak": "ignore"}, "`on_leak` must be 'warn', 'raise' or 'drop'. Received: on_leak='ignore'"),
+    ],
+)
+def test_other_checks_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Checks(**options)

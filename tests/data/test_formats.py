@@ -63,7 +63,7 @@ def save_deep_png(path, pixels, transparency=None):
 
 
 def save_gray_tiff(path, pixels, bits, *, is_signed=False, white_is_zero=False):
-    """A TIFF of one strip, whose levels have so many bits."""
+    """A TIFF of one strip, whose levels have this number of bits."""
     data = pixels.astype(f"<{'i' if is_signed else 'u'}{max(bits, 16) // 8}").tobytes()
     if bits == 12:
         data = np.packbits((pixels[..., None] >> np.arange(11, -1, -1)) & 1, axis=None).tobytes()

@@ -229,9 +229,7 @@ def test_of_labels_that_are_judged_the_places_among_all_images_are_told():
     options = {"targets": targets, "activation": "sigmoid", "weights": weights}
     rows, logits = fit(x, targets.argmax(axis=1), 3, **options).judged
     assert np.array_equal(rows, np.arange(1, 40, 2))
-    expected = fit(
-        x[1::2], targets[1::2].argmax(axis=1), 3, targets=targets[1::2], activation="sigmoid"
-    ).judged  # fmt: skip
+    expected = fit(x[1::2], targets[1::2].argmax(axis=1), 3, targets=targets[1::2], activation="sigmoid").judged
     assert logits == pytest.approx(expected[1], abs=1e-3)
 
 
@@ -588,10 +586,16 @@ def features_of(labels, seed=0):
     return np.random.default_rng(seed).normal(size=(len(labels), 6)).astype("float32") + 3 * labels[:, None], labels
 
 
-@pytest.mark.parametrize(("labels", "groups"), [
-    ([0, 1], None), ([0, 1, 2], None), ([0, 0, 1], [7, 7, 8]), ([0, 0, 1, 1], [5, 5, 5, 5]),
-    ([0, 1, 0, 1], [0, 1, 0, 1]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("labels", "groups"),
+    [
+        ([0, 1], None),
+        ([0, 1, 2], None),
+        ([0, 0, 1], [7, 7, 8]),
+        ([0, 0, 1, 1], [5, 5, 5, 5]),
+        ([0, 1, 0, 1], [0, 1, 0, 1]),
+    ],
+)
 def test_where_nothing_can_be_held_out_the_strongest_strength_is_taken(labels, groups):
     x, y = features_of(labels)
     groups = None if groups is None else np.array(groups)
@@ -620,11 +624,15 @@ def test_a_sample_of_one_image_a_class_does_not_end_the_path(bounds):
     assert np.isfinite(fit(x, y, 20).val_loss).all()
 
 
-@pytest.mark.parametrize(("labels", "groups", "folds"), [
-    ([0, 0, 0, 0, 1, 1, 1, 1], [0, 0, 1, 2, 3, 4, 5, 6], 4),  # two of eight images are equal
-    ([0, 0, 1, 1], [0, 0, 1, 2], 2), ([0, 0, 1, 1], [0, 1, 2, 0], 2),
-    ([0, 0, 1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 2, 2, 3, 3], 4),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("labels", "groups", "folds"),
+    [
+        ([0, 0, 0, 0, 1, 1, 1, 1], [0, 0, 1, 2, 3, 4, 5, 6], 4),  # two of eight images are equal
+        ([0, 0, 1, 1], [0, 0, 1, 2], 2),
+        ([0, 0, 1, 1], [0, 1, 2, 0], 2),
+        ([0, 0, 1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 2, 2, 3, 3], 4),
+    ],
+)
 def test_few_images_in_groups_have_as_many_folds_as_they_can(labels, groups, folds):
     labels, groups = np.array(labels), np.array(groups)
     held_out = _ByFolds(5, 0).hold_out(labels, groups)

@@ -9,7 +9,7 @@ from transferkit._utils.console import speaking_to
 from transferkit.tasks.find import MULTICLASS, MULTILABEL
 from transferkit.training.loop import Options
 from transferkit.training.phases import Phase
-from transferkit.training.rate_finder import RateCurve, _suggest, find_rate
+from transferkit.training.rate_finder import RateCurve, RateRange, _suggest, find_rate
 
 
 def test_the_suggestion_is_a_tenth_of_the_rate_where_the_loss_explodes():
@@ -35,7 +35,9 @@ def find(bench, phase, options=None, **limits):
     limits = {"smallest": 1e-6, "largest": 1e-3, "steps": 3} | limits
     stages = bench.backbone.stages
     with speaking_to(bench.console):
-        return find_rate(phase, bench.components, bench.training_data, stages, options or Options("sgd"), **limits)
+        return find_rate(
+            phase, bench.components, bench.training_data, stages, options or Options("sgd"), RateRange(**limits)
+        )
 
 
 @pytest.mark.parametrize("task", [MULTICLASS, MULTILABEL])

@@ -87,9 +87,8 @@ def weigh(source, by_class):
         shares = targets * by_class
         weights = shares.sum(axis=1)
         targets = shares / weights[:, None]
-    return replace(
-        source, targets=targets, weights=weights if source.weights is None else weights * source.weights
-    )  # fmt: skip
+    own = weights if source.weights is None else weights * source.weights
+    return replace(source, targets=targets, weights=own)
 
 
 def log_prior(source):

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from transferkit._utils.failures import reason_of
+from transferkit._utils.memory import keep_freed_memory
 from transferkit.data.augmentation.mixing import mix
 from transferkit.data.decoder import bombs_refused
 from transferkit.data.epochs import Epochs
@@ -208,13 +209,13 @@ class _Reader:
 
     def load(self, index):
         """The tensor of one image, by the tensor of its index."""
-        _keep_freed_memory()
+        keep_freed_memory()
         pixels = tf.numpy_function(self._read, [index], tf.uint8 if self._rounded else tf.float32)
         return tf.ensure_shape(pixels, self._format.shape)
 
     def load_if_readable(self, index):
         """The tensor of one image, or of one that is black in its place, and whether it could be read."""
-        _keep_freed_memory()
+        keep_freed_memory()
         pixels, is_read = tf.numpy_function(self._read_or_leave_out, [index], (tf.float32, tf.bool))
         return tf.ensure_shape(pixels, self._format.shape), tf.ensure_shape(is_read, ())
 
@@ -240,15 +241,6 @@ class _Reader:
             raise
         pixels = resize_image(pixels, self._format)
         return np.rint(pixels).clip(0, 255).astype("uint8") if self._rounded else pixels
-
-
-def _keep_freed_memory():
-    """Frees one large block, after which the C library of Linux keeps what is freed in blocks up to this size.
-
-    It would give the memory of every image back to the system, and fetching it again for the next, page by page, can
-    take longer than decoding.
-    """
-    np.empty(30 * 2**20, "uint8")
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ class Intake:
 
     Attributes:
         reader: The `ImageReader`.
-        checks: The `Checks`: what is done about bad images.
+        checks: The `Checks`: what is done about images that are wrong.
         most_compared: Number of images among which near-duplicates are looked for.
     """
 
@@ -72,7 +72,7 @@ class Intake:
         Raises:
             ValueError: If `validation_data` is of another form, or there are too few images or classes.
             ImageReadError: If images cannot be read.
-            LeakError: If training images are duplicates of validation images, and `on_leak` forbids it.
+            LeakError: If training images are duplicates of validation images, and `checks` forbid it.
         """
         validation_given = _unpack(validation_data)  # before a stream is read, which may take long
         training, validation = self.labelled(x, y, steps=Steps(steps[0]), **columns), None

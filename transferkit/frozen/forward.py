@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from transferkit._utils.keras import without_retracing_warnings
+from transferkit._utils.tensorflow import without_retracing_warnings
 
 
 def join(*models):

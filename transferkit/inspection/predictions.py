@@ -8,7 +8,6 @@ from transferkit._utils import console
 from transferkit.data.inputs.streams import Steps
 from transferkit.data.intake import Intake
 from transferkit.data.quality.inspection import refuse_unreadable
-from transferkit.data.reader import ImageReader
 
 
 class FilePrediction(NamedTuple):
@@ -31,7 +30,8 @@ def predict_probabilities(fitted, x, *, batch_size=32, steps=None):
     Raises:
         ImageReadError: If any image cannot be read, so that no row is out of place.
     """
-    return _probabilities(fitted, _unlabelled(fitted, x, steps), batch_size, "raise")[0]
+    source = fitted.reader.source(x, steps=Steps(steps, "steps"))
+    return _probabilities(fitted, source, batch_size, "raise")[0]
 
 
 def predict_labels(fitted, x, *, batch_size=32, steps=None):
@@ -53,7 +53,7 @@ def predict_files(fitted, x, *, batch_size=32, steps=None, on_bad_image="raise")
     Raises:
         ImageReadError: If images cannot be read, for `"raise"` or if none can.
     """
-    source = _unlabelled(fitted, x, steps)
+    source = fitted.reader.source(x, steps=Steps(steps, "steps"))
     probabilities, failures = _probabilities(fitted, source, batch_size, on_bad_image)
     result = [FilePrediction(path, None, float("nan")) for path in source.paths]
     for index, row in zip(_readable(source, failures), probabilities, strict=True):
@@ -89,22 +89,24 @@ def score(fitted, x, y=None, *, sample_weight=None, batch_size=32, on_bad_image=
     return fitted.task.accuracy(source.truth, probabilities, fitted.thresholds, source.weights)
 
 
-def _unlabelled(fitted, x, steps):
-    return ImageReader(fitted.image_format).source(x, steps=Steps(steps, "steps"))
-
-
-def _judge(fitted, x, y, batch_size, on_bad_image, *, steps=None, **columns):
-    """Returns labelled images, as a `Source`, and their probabilities."""
-    known = {"class_names": fitted.class_names, "task": fitted.task.name}
-    intake = Intake(ImageReader(fitted.image_format))
-    source = intake.labelled(x, y, "test", steps=Steps(steps, "steps"), **known, **columns)
+def _judge(fitted, x, y, batch_size, on_bad_image, steps=None, sample_weight=None):
+    """Returns labelled images that can be read, as a `Source`, and their probabilities."""
+    source = Intake(fitted.reader).labelled(
+        x,
+        y,
+        "test",
+        class_names=fitted.class_names,
+        task=fitted.task.name,
+        steps=Steps(steps, "steps"),
+        sample_weight=sample_weight,
+    )
     probabilities, failures = _probabilities(fitted, source, batch_size, on_bad_image)
     refuse_unreadable(failures, len(source), on_bad_image)
     return source.take(_readable(source, failures)) if failures else source, probabilities
 
 
 def _probabilities(fitted, source, batch_size, on_bad_image):
-    """Returns the probabilities of the images that can be read, and `(index, name, reason)` of each other one."""
+    """Returns the probabilities of the images that can be read, and `(index, name, reason)` of the others."""
     with console.step("Predicting", len(source)) as advance:
         if on_bad_image == "skip":
             return fitted.predictor.predict_readable(source, batch_size, advance)
@@ -112,4 +114,5 @@ def _probabilities(fitted, source, batch_size, on_bad_image):
 
 
 def _readable(source, failures):
+    """Indices of the images that can be read."""
     return np.setdiff1d(np.arange(len(source)), [index for index, _, _ in failures])

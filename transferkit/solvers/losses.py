@@ -51,7 +51,7 @@ class SoftmaxLoss:
 
 @dataclass(frozen=True)
 class SigmoidLoss:
-    """The same where each class is a question of its own: the losses of the classes are added."""
+    """The same for independent binary labels: the losses of the classes are added."""
 
     focus: float = 0.0
 

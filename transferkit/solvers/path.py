@@ -54,7 +54,7 @@ class LogisticPath:
             (see `judge_at_best_temperature`).
         val_accuracy: Held-out accuracy of each.
         temperature: What the logits of each are divided by; that of the chosen one is part of `kernel` and `bias`.
-        judged: Where each class is a question of its own, `(rows, logits)`: indices of the images that the chosen
+        judged: For independent binary labels, `(rows, logits)`: indices of the images that the chosen
             strength was judged on, among those of `validation` if there are such, and logits `(m, num_classes)` of
             weights that were not fitted to them. Otherwise `None`.
     """
@@ -128,9 +128,9 @@ def fit_logistic_path(problem, search=DEFAULT_SEARCH, on_strength=lambda count: 
     two weaker strengths to be worse than the best, or one to be much worse.
 
     Strengths are compared by their held-out log loss after temperature scaling (Guo et al., ICML 2017): a strong
-    penalty makes a classifier timid before it makes it wrong, and one number mends the former. Without it the path
-    prefers weaker penalties, and was less accurate wherever we measured (`benchmarks/solver.py`). The temperature stays
-    in the weights, so the probabilities are calibrated.
+    penalty makes a classifier underconfident before it makes it wrong, and one number mends the former. Without it the
+    path prefers weaker penalties, and was less accurate wherever we measured (`benchmarks/solver.py`). The temperature
+    stays in the weights, so the probabilities are calibrated.
 
     From 5,000 images on, only the first of the folds is held out, and never more than about 20,000 images: they tell
     the strengths apart as well as all folds do (`benchmarks/solver.py`).
@@ -379,7 +379,7 @@ class _ByFolds:
         """Judges the weights of each fold on the images it did not see, as they are, all folds together.
 
         Images that no fold holds out have no weight, but count for the sizes of the classes in Platt's targets. They
-        are left out where so many logits would be too large.
+        are left out where the logits would be too large.
         """
         images, is_judged = problem.images, held_out.any(axis=0)
         is_counted = is_judged | (is_judged.size * problem.num_classes <= _LOGIT_FLOATS)

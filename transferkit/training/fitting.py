@@ -4,23 +4,28 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import NamedTuple
 
+import keras
 import numpy as np
 
 from transferkit._utils import console
+from transferkit._utils.numbers import is_whole
 from transferkit._utils.random import python_random_seeded
 from transferkit._utils.text import plural
 from transferkit._utils.versions import package_versions
 from transferkit.data.checks import check_classes
+from transferkit.data.intake import Intake
 from transferkit.data.reader import ImageReader
 from transferkit.data.splits import Split, stratified_split
 from transferkit.fitted import FittedClassifier
 from transferkit.frozen.features import FrozenFeatures
 from transferkit.models.assembly import build_components
 from transferkit.models.weights import restore
-from transferkit.training.phases import Phase, Schedule
-from transferkit.training.rate_finder import find_rate
+from transferkit.training.phases import Phase, Schedule, check_stage_names
+from transferkit.training.rate_finder import RateRange, find_rate
 from transferkit.training.settings import make_settings, plan_phases
 from transferkit.training.trainer import Trainer
+
+_FEWEST_STEPS = 10  # that show where a loss explodes
 
 
 class Outcome(NamedTuple):
@@ -63,8 +68,9 @@ def fit_classifier(request, source, validation, callbacks=()):
             settings = make_settings(request, source, callbacks)
             return components, phases, train_classifier(components, Schedule.of(phases), source, validation, settings)
 
-    reader, sources = ImageReader(request.image_format), (source, validation)
-    components, phases, outcome = reader.without_broken(train, sources, request.checks.on_bad_image)
+    _say_what_is_supposed(request)
+    reader = ImageReader(request.image_format)
+    components, phases, outcome = reader.without_broken(train, (source, validation), request.checks.on_bad_image)
     fitted = FittedClassifier(
         components.whole,
         request.backbone,
@@ -79,6 +85,15 @@ def fit_classifier(request, source, validation, callbacks=()):
         package_versions(),
     )
     return fitted, outcome.was_interrupted
+
+
+def _say_what_is_supposed(request):
+    if isinstance(request.parameters["backbone"], keras.Model):
+        name, scaling = request.backbone.name, request.backbone.scaling
+        console.note(
+            f"Backbone {name!r} is a model of yours. Its input scaling is taken to be {scaling!r}"
+            " ('none': pixels in [0, 255]). If that is wrong, use `backbone_from_model(model, scaling=...)`."
+        )
 
 
 def _scope_of(strategy):
@@ -199,30 +214,50 @@ def _names(source, rows):
     return tuple(source.name(row) for row in rows)
 
 
-def find_learning_rate(request, phase, source, *, fitted=None, **limits):
+def find_learning_rate(request, x, y, train=None, rate_range=RateRange(), fitted=None):  # noqa: B008 (it never changes)
     """Finds a rate for a phase by training a classifier that is thrown away.
 
     Args:
         request: The `Request`.
-        phase: The `Phase`, or `None`: the last one of the schedule, or everything if that is solved.
-        source: Labelled `Source` to train on.
+        x: Images; see `as_source`.
+        y: Labels, or `None` for what brings its own.
+        train: What trains, as in `Phase`, or a `Phase`, or `None`: the last phase of the schedule, or everything if
+            that is solved.
+        rate_range: The `RateRange`.
         fitted: The `FittedClassifier` whose weights it begins with, or `None`: it begins with the pretrained ones and,
             if it has one, with a logistic head that is fitted to them.
-        **limits: `smallest`, `largest` and `steps` of `find_rate`.
 
     Returns:
         A `RateCurve`.
     """
+    if not is_whole(rate_range.steps) or rate_range.steps < _FEWEST_STEPS:
+        raise ValueError(f"`steps` must be an integer from {_FEWEST_STEPS}. Received: steps={rate_range.steps!r}.")
+    phase = train if train is None or isinstance(train, Phase) else Phase(train)
+    check_stage_names([] if phase is None else [phase], request.backbone.stages)
+    if fitted is None:
+        request.backbone.check_is_fresh()
+    source = _source_for_rates(request, x, y, fitted)
     with python_random_seeded(request.seed):
         components = build_new(request, source)
         if fitted is not None:
             components.whole.set_weights(fitted.model.get_weights())
-        if phase is None:
-            planned = plan_phases(request, components, len(source))[0][-1]
-            phase = Phase("all") if planned.is_solved else planned
         settings = make_settings(request, source)
         fronts = FrozenFeatures(components, settings, len(source))
         if fitted is None and request.has_logistic_head:
             Trainer(components, source, None, settings, fronts).solve_head()
         training_data = Trainer(components, source, source, settings, fronts).training_data()
-        return find_rate(phase, components, training_data, request.backbone.stages, settings.options, **limits)
+        phase = phase or _last_trained(request, components, len(source))
+        return find_rate(phase, components, training_data, request.backbone.stages, settings.options, rate_range)
+
+
+def _source_for_rates(request, x, y, fitted):
+    intake = Intake(ImageReader(request.image_format), request.checks)
+    task, class_names = request.parameters["task"], None
+    if fitted is not None:
+        task, class_names = fitted.task.name, fitted.class_names
+    return intake.checked(x, y, "training", class_names=class_names, task=task)
+
+
+def _last_trained(request, components, num_images):
+    planned = plan_phases(request, components, num_images)[0][-1]
+    return Phase("all") if planned.is_solved else planned

@@ -3,13 +3,15 @@
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import keras
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from transferkit._utils import console
-from transferkit._utils.keras import without_retracing_warnings, without_symbolic_build
+from transferkit._utils.keras import all_layers
+from transferkit._utils.tensorflow import without_retracing_warnings
 from transferkit._utils.text import plural
 from transferkit.backbones.stages import split_model
 from transferkit.data.datasets import validation_batches
@@ -44,12 +46,14 @@ class Options:
         callbacks: Keras callbacks of the user.
         focus: Exponent of the focal loss; 0 makes it the log loss.
         task: The `Task`.
+        scales_loss: Whether losses are scaled, so that gradients do not vanish in float16.
     """
 
     optimizer: str | keras.optimizers.Optimizer = "adam"
     callbacks: tuple = ()
     focus: float = 0.0
     task: Task = MULTICLASS
+    scales_loss: bool = False
 
     @property
     def accumulation_steps(self):
@@ -67,7 +71,7 @@ class Options:
         return self.task.metrics()
 
 
-def run_phases(phases, components, training_data, stages, options, *, fronts=None, record=None, loss_scaling=False):
+def run_phases(phases, components, training_data, stages, options, *, fronts=None, record=None):
     """Trains a classifier, phase by phase, and leaves it with the best weights of all.
 
     Each phase goes on from the best weights of the one before.
@@ -80,7 +84,6 @@ def run_phases(phases, components, training_data, stages, options, *, fronts=Non
         options: `Options`.
         fronts: `FrozenFeatures` that have planned what of each phase is computed once; `None`: nothing.
         record: `Record` of what was done before, such as the logistic head, or `None`.
-        loss_scaling: Whether the loss is scaled so that float16 gradients do not vanish.
 
     Returns:
         The `Record` of everything, that before included.
@@ -89,7 +92,7 @@ def run_phases(phases, components, training_data, stages, options, *, fronts=Non
         ValueError: If a phase trains nothing, or training diverged before anything good was there.
         MemoryError: If the device's memory does not suffice.
     """
-    run = _Run(phases, components, training_data, options, record or Record(), loss_scaling, stages, fronts)
+    run = _Run(phases, components, training_data, options, record or Record(), stages, fronts)
     others = AcrossPhases(options.callbacks, run.record.epochs_done + sum(phase.epochs for phase in phases))
     steps = run.prepare()
     others.around_epoch_end = run.tuned.swap_means
@@ -122,7 +125,6 @@ class _Run:
     training_data: TrainingData
     options: Options
     record: Record
-    loss_scaling: bool
     stages: tuple
     fronts: FrozenFeatures | None
 
@@ -130,7 +132,7 @@ class _Run:
         """Builds what all phases need: their views of the network, and one optimizer for all."""
         targets = self.training_data.targets()
         guessing = targets.task.guessing_accuracy(targets)
-        self.advisor = TrainingAdvisor(console.note, guessing, len(self.training_data.validation))
+        self.advisor = TrainingAdvisor(guessing, len(self.training_data.validation))
         network, stages, adapters, steps, self.depths = self.components.network, self.stages, {}, [], {}
         _seed_dropout(network, self.training_data.seed)
         self.latest, self.latest_epoch = self.record.best_weights, self.record.best_epoch
@@ -144,7 +146,7 @@ class _Run:
             steps.append(_Step(phase, number, selection, view))
         self.tuned, self.weight_decay, self.momentum = build_optimizer(self.options.optimizer)
         self.tuned.check_exclusions([weight for model in self.components.models for weight in model.weights])
-        self.outer = keras.optimizers.LossScaleOptimizer(self.tuned) if self.loss_scaling else self.tuned
+        self.outer = keras.optimizers.LossScaleOptimizer(self.tuned) if self.options.scales_loss else self.tuned
         self.tuned.prepare(
             self._all_variables(steps),
             anchored=network.weights if any(phase.l2_sp for phase in self.phases) else (),
@@ -257,8 +259,6 @@ class _Run:
         # Without XLA: the last batch of an epoch has another size, and on CPUs XLA is far slower.
         model.compile(self.outer, self.options.loss, weighted_metrics=self.options.metrics, jit_compile=False)
         _create_metrics(model)
-        if model.distribute_strategy.num_replicas_in_sync > 1:
-            without_symbolic_build(model)
         return model
 
     def _probabilities(self, view, once):
@@ -287,17 +287,14 @@ class _Run:
         title = f"Phase {step.number} of {len(self.phases) + self.solved}, {phase.title!r}"
         batches = training_data.activations_for(phase, once, done) if once else training_data.images_for(phase, done)
         with batches as (training, validation), console.step(title, phase.epochs * steps, "step") as advance:
-            monitor = PhaseMonitor(
-                record, phase, self.tuned, lambda: capture(self.components.models, adapters), advance,
-                num_images=len(training_data.training), on_epoch=self._commentary(training, once),
-            )  # fmt: skip
+            told = {"num_images": len(training_data.training), "on_epoch": self._commentary(training, once)}
+            weights_now = partial(capture, self.components.models, adapters)
+            monitor = PhaseMonitor(record, phase, self.tuned, weights_now, advance, **told)
             setter, *plateau = self._rate_callbacks(phase, steps)
             callbacks = [setter, monitor, *plateau, others]
             with without_retracing_warnings(), self._memory_errors_explained(phase):
-                model.fit(
-                    training, validation_data=validation, initial_epoch=done, epochs=done + phase.epochs,
-                    steps_per_epoch=steps, shuffle=False, callbacks=callbacks, verbose=0,
-                )  # fmt: skip
+                epochs = {"initial_epoch": done, "epochs": done + phase.epochs, "steps_per_epoch": steps}
+                model.fit(training, validation_data=validation, **epochs, shuffle=False, callbacks=callbacks, verbose=0)
         return monitor
 
     def _rate_callbacks(self, phase, steps):
@@ -325,7 +322,7 @@ class _Run:
             f"({phase.title!r}), at a learning rate of {rate} with "
             f"{type(self.tuned).__name__.removeprefix('Tuned')}. The likely cause is a rate that is too high: "
             "try a tenth of it, or `find_learning_rate`."
-        )  # fmt: skip
+        )
         if self.record.best_weights is None:
             raise ValueError(text)
         kept = f"epoch {self.record.best_epoch}" if self.record.best_epoch else "the beginning"
@@ -358,7 +355,7 @@ def _beginning(once):
 
 def _seed_dropout(network, seed):
     """Seeds Dropout, stochastic depth and the like that have no seed of their own: Keras has drawn one for each."""
-    for number, layer in enumerate(network._flatten_layers()):
+    for number, layer in enumerate(all_layers(network)):
         generator = getattr(layer, "seed_generator", None)
         if isinstance(generator, keras.random.SeedGenerator) and generator.get_config()["seed"] is None:
             generator.state.assign([seed % 2**32, number])
@@ -374,10 +371,9 @@ def _create_metrics(model):
     model.reset_metrics()
 
 
+_SAID = {"loss": "loss", "accuracy": "accuracy", "val_loss": "validation loss", "val_accuracy": "validation accuracy"}
+
+
 def _describe(row):
-    numbers = ", ".join(
-        f"{label} {row[name]:.3f}"
-        for label, name in {"loss": "loss", "accuracy": "accuracy", "validation loss": "val_loss",
-                            "validation accuracy": "val_accuracy"}.items()
-    )  # fmt: skip
+    numbers = ", ".join(f"{label} {row[name]:.3f}" for name, label in _SAID.items())
     return f"Epoch {row['epoch']} ({row['phase']}): {numbers}; {row['seconds']:.1f} s"

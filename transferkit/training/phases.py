@@ -8,6 +8,7 @@ from typing import Literal
 
 import keras
 
+from transferkit.models.freezing import check_stages
 from transferkit.training.rates import RateName, RateSchedule, ReduceOnPlateau, as_rate_schedule
 
 DEFAULT_RATE = 1e-3
@@ -301,6 +302,13 @@ def check_schedule(schedule, head_is_logistic, learning_rate=None):
         replace(phase, learning_rate=phase.learning_rate or learning_rate)  # checks that the two go together
 
 
+def check_stage_names(phases, stages):
+    """Raises `ValueError` if phases name stages that are not there."""
+    for phase in phases:
+        if phase.names_stages:
+            check_stages(phase.train, [stage.name for stage in stages])
+
+
 def linear(context, epochs=50, learning_rate=1e-3):
     """The head alone, on features computed once: by its solver if it is the logistic one."""
     if context.head_is_logistic:
@@ -315,10 +323,8 @@ def head(context, epochs=50, learning_rate=1e-3):
 
 def fine_tune(context, epochs=None, learning_rate=None):
     """The head first, then all (LP-FT, Kumar et al., ICLR 2022), and back as far as validation data say (WiSE-FT)."""
-    backbone = Phase(
-        "all", epochs or 10, learning_rate or DEFAULT_RATE, "cosine", layer_decay=0.8, label_smoothing=0.1,
-        patience=None, interpolate=True,
-    )  # fmt: skip
+    against_overfitting = {"layer_decay": 0.8, "label_smoothing": 0.1, "patience": None, "interpolate": True}
+    backbone = Phase("all", epochs or 10, learning_rate or DEFAULT_RATE, "cosine", **against_overfitting)
     return [*_head_first(context, epochs, learning_rate), backbone]
 
 
@@ -332,7 +338,7 @@ def gradual(context, epochs=None, learning_rate=None):
 
 
 def everything(context, epochs=10, learning_rate=1e-4):
-    """All from the start, with a head that knows nothing yet: the plain recipe."""
+    """All layers from the start, with a head of random weights: the plain recipe."""
     return [Phase("all", epochs, learning_rate)]
 
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from transferkit._utils import console
 from transferkit._utils.figures import ShownFigure, png_of
-from transferkit._utils.keras import without_retracing_warnings
+from transferkit._utils.tensorflow import without_retracing_warnings
 from transferkit.models.assembly import build_trainee
 from transferkit.models.freezing import build_trainable, depths_below_head, select
 from transferkit.training.optimizers import Tuning, build_optimizer, weigh_batches
@@ -56,7 +56,32 @@ class RateCurve:
         return png_of(self.plot().figure)
 
 
-def find_rate(phase, components, training_data, stages, options, *, smallest, largest, steps):
+@dataclass(frozen=True)
+class RateRange:
+    """The rates that a range test goes through.
+
+    Attributes:
+        smallest: Rate of the first step.
+        largest: Rate of the last step; the test ends sooner where the loss explodes.
+        steps: Number of steps, each of as many batches as the optimizer gathers gradients over.
+    """
+
+    smallest: float = 1e-6
+    largest: float = 1.0
+    steps: int = 100
+
+    def __post_init__(self):
+        if not 0 < self.smallest < self.largest:
+            given = f"{self.smallest!r}, {self.largest!r}"
+            raise ValueError(f"`smallest` must be positive and below `largest`. Received: {given}.")
+
+    @property
+    def rates(self) -> np.ndarray:
+        """The rate of each step, `(steps,)`."""
+        return np.geomspace(self.smallest, self.largest, self.steps)
+
+
+def find_rate(phase, components, training_data, stages, options, rate_range):
     """Trains for some steps at growing rates. The classifier is of no use afterwards: give it one of its own.
 
     Args:
@@ -65,9 +90,7 @@ def find_rate(phase, components, training_data, stages, options, *, smallest, la
         training_data: The `TrainingData`.
         stages: Stages of the backbone.
         options: `Options`: loss and optimizer, of which a copy is used, are those of training.
-        smallest: Rate of the first step.
-        largest: Rate of the last step; the test ends sooner where the loss explodes.
-        steps: Number of steps, each of as many batches as the optimizer gathers gradients over.
+        rate_range: The `RateRange`.
 
     Returns:
         A `RateCurve`.
@@ -85,8 +108,8 @@ def find_rate(phase, components, training_data, stages, options, *, smallest, la
     tuned.begin_phase(lambda variable: Tuning(phase.layer_decay ** depths.get(id(variable), 0)))
     weigh_batches(model, tuned, training_data.batch_size)
     model.compile(tuned, options.loss, jit_compile=False)
-    rates, together = np.geomspace(smallest, largest, steps), options.accumulation_steps
-    epochs = math.ceil(steps * together / training_data.steps_per_epoch)
+    rates, together = rate_range.rates, options.accumulation_steps
+    epochs = math.ceil(rate_range.steps * together / training_data.steps_per_epoch)
     with training_data.images_for(phase, 0, epochs=epochs) as (batches, _):
         losses = _losses(model, batches, rates, together)
     suggestion, exploded = _suggest(rates[: len(losses)], losses)

@@ -169,20 +169,24 @@ class Trainer:
         on_images = self.fronts.plan(phases, training_data)
         training_data = self._in_memory(training_data, on_images)
         precision = self._choose_precision(phases)
-        options = self.settings.options
+        options = replace(self.settings.options, scales_loss=precision == "float16")
+        kept = {"fronts": self.fronts, "record": record}
         with computing_in(self.components.network, precision):
-            run_phases(
-                phases, self.components, training_data, self.settings.backbone.stages, options, fronts=self.fronts,
-                record=record, loss_scaling=precision == "float16",
-            )  # fmt: skip
+            run_phases(phases, self.components, training_data, self.settings.backbone.stages, options, **kept)
 
     def training_data(self):
         """Puts together what phases train on."""
         settings = self.settings
         return TrainingData(
-            self.source, self.validation, settings.image_format, settings.batch_size, settings.seed,
-            class_weights=self.class_weights, sampling=self.sampling, augmenter_for=settings.augmenter_for,
-        )  # fmt: skip
+            self.source,
+            self.validation,
+            settings.image_format,
+            settings.batch_size,
+            settings.seed,
+            class_weights=self.class_weights,
+            sampling=self.sampling,
+            augmenter_for=settings.augmenter_for,
+        )
 
     def _in_memory(self, training_data, phases):
         """Reads files that several epochs would decode again and again once, where memory allows."""

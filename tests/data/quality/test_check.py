@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from transferkit import check_data
+from transferkit import ImageFormat, check_data
 from transferkit.data.quality import check
 
 
@@ -162,7 +162,7 @@ def test_streams_and_other_channels_are_looked_at_as_the_errors_advise(images):
     four = np.concatenate([images, images[..., :1]], axis=-1)
     with pytest.raises(ValueError, match="give `channels=4`"):
         look(four)
-    assert look(four, channels=4, near_duplicates=False).counts == {"training": 24}
+    assert look(four, image_size=ImageFormat(channels=4), near_duplicates=False).counts == {"training": 24}
 
 
 def test_unreadable_files_are_duplicates_of_nothing(tmp_path, image_paths):

@@ -1,4 +1,3 @@
-import keras
 import numpy as np
 import pytest
 
@@ -22,21 +21,6 @@ def heads(monkeypatch):
 
     monkeypatch.setattr("transferkit.training.trainer.fit_logistic_head", fit)
     return calls
-
-
-def test_the_focal_loss_and_its_slope_are_right():
-    losses = np.array([[1e-6, 0.1, 1.0, 5.0]])
-    values, slopes = _focal(losses, 2.0)
-    targets = np.array([[1.0, 0.0]])
-    for loss, value in zip(losses[0], values[0], strict=True):
-        probability = np.exp(-loss)
-        keras_loss = keras.losses.CategoricalFocalCrossentropy(alpha=1.0, gamma=2.0)
-        assert value == pytest.approx(
-            float(keras_loss(targets, np.array([[probability, 1 - probability]]))), rel=1e-3, abs=1e-9
-        )
-    step = 1e-5
-    numeric = (_focal(losses + step, 2.0)[0] - _focal(losses - step, 2.0)[0]) / (2 * step)
-    assert slopes[0, 1:] == pytest.approx(numeric[0, 1:], rel=1e-4)
 
 
 def test_the_solver_finds_the_least_focal_loss(uneven):

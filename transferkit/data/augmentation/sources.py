@@ -1,13 +1,11 @@
 """Augmentation as Keras has it: an `ImageDataGenerator`, taken apart, and preprocessing layers, as they are."""
 
-import sys
-
 import keras
 import tensorflow as tf
 
+from transferkit._utils.keras import generator_validation_split
 from transferkit._utils.random import python_random_kept
 
-_GENERATOR_MODULE = "keras.src.legacy.preprocessing.image"
 _STANDARDISING = (
     "featurewise_center",
     "samplewise_center",
@@ -29,9 +27,10 @@ _RGB_LAYERS = {
 
 
 def is_image_data_generator(value):
-    """Whether a value is a Keras `ImageDataGenerator`. Nothing is imported: who has one has imported its module."""
-    module = sys.modules.get(_GENERATOR_MODULE)
-    return module is not None and isinstance(value, module.ImageDataGenerator)
+    """Whether a value is a Keras `ImageDataGenerator`."""
+    # Only `tf.keras` has a public name for that class, and would have to be imported for it.
+    kinds = type(value).__mro__
+    return any((kind.__name__, kind.__module__.split(".")[0]) == ("ImageDataGenerator", "keras") for kind in kinds)
 
 
 def translate_generator(generator):
@@ -101,11 +100,8 @@ def _differences(generator):
     """What the user should know about the translation, in sentences."""
     if generator.interpolation_order not in (0, 1):
         yield f"`interpolation_order={generator.interpolation_order}` became 1: images are interpolated bilinearly."
-    if generator._validation_split:
-        yield (
-            f"`validation_split={generator._validation_split:g}` of the `ImageDataGenerator` was ignored: "
-            "give it to the classifier."
-        )
+    if split := generator_validation_split(generator):
+        yield (f"`validation_split={split:g}` of the `ImageDataGenerator` was ignored: give it to the classifier.")
     if generator.data_format == "channels_first":
         yield "`data_format='channels_first'` was ignored: images are (height, width, channels)."
     if generator.dtype != "float32":

@@ -12,7 +12,7 @@ from transferkit.data.quality.findings import Inspected, report_on
 from transferkit.data.quality.inspection import inspect_in_steps
 from transferkit.data.quality.report import DataReport
 from transferkit.data.quality.similarity import PIP_LINE, has_imagehash
-from transferkit.data.resizing import as_sides
+from transferkit.data.resizing import ImageFormat, as_image_format
 
 _SUBSETS = ("training", "validation", "test")
 _NOT_LOOKED_FOR = f"near-duplicates were not looked for: ImageHash is missing. `{PIP_LINE}` brings it."
@@ -24,9 +24,8 @@ def check_data(
     *,
     validation_data: Any = None,
     test_data: Any = None,
-    image_size: int | tuple[int, int] | None = None,
+    image_size: int | tuple[int, int] | ImageFormat | None = None,
     near_duplicates: Literal["auto"] | bool = "auto",
-    channels: int = 3,
     steps: int | None = None,
     verbose: Literal["auto", 0, 1, 2] = "auto",
 ) -> DataReport:
@@ -44,10 +43,9 @@ def check_data(
         y: Their labels `(n,)`; not for a class folder. Without labels, only the images are checked.
         validation_data: Class folder, `(x, y)`, or images, that `fit` chooses on.
         test_data: The same for those that `evaluate` gets.
-        image_size: Size of the model's input, an integer or `(height, width)`, in pixels. Default: images may be of
-            any size.
+        image_size: Size of the model's input, an integer or `(height, width)`, in pixels, or an `ImageFormat`, whose
+            `channels` images must have. Default: RGB images of any size.
         near_duplicates: Whether to look for near-duplicates; `"auto"`: if ImageHash is installed.
-        channels: Number of channels that images must have, as in `TransferClassifier`.
         steps: Number of batches to read from a stream, of each subset that is one. Default: all, if it has an end.
         verbose: `"auto"` or 1: a progress bar on a terminal; 2: one line a step; 0: nothing.
 
@@ -76,12 +74,13 @@ def check_data(
         True
     """
     near, notes = _looks_for_near(near_duplicates)
-    size = None if image_size is None else as_sides(image_size)
+    image_format = as_image_format(image_size)
+    size = None if image_format.size is None else image_format.image_size
     given: dict[str, Any] = {"training": (x, y)}
     for name, data in (("validation", validation_data), ("test", test_data)):
         if data is not None:
             given[name] = data if isinstance(data, tuple | list) and len(data) == 2 else (data, None)
-    decoder = Decoder(channels)
+    decoder = Decoder(image_format.channels)
     sources = _divided(_sources(given, decoder, steps))
     with speaking_to(Console(verbose)):
         inspected = {
