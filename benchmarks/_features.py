@@ -4,7 +4,6 @@ import hashlib
 import inspect
 import tempfile
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 from _common import tell, timed
@@ -38,11 +37,10 @@ def load_features(images, interpolation, cache):
 
 def compute_features(images, interpolation):
     """Computes the features as `TransferClassifier.fit` does, images resized by `interpolation`, antialiased."""
-    with mock.patch.object(preprocessing, "INTERPOLATION", interpolation):
-        first = BACKBONE.build_preprocessing()
+    first = BACKBONE.build_preprocessing(interpolation=interpolation)
     network = BACKBONE.build()
     extractor = join(first, network, build_pooling("avg", network.output_shape[1:]))
-    batches = stream_images(as_source(images), ImageFormat(BACKBONE.image_size, interpolation), 32)
+    batches = stream_images(as_source(images), ImageFormat(BACKBONE.image_size, interpolation=interpolation), 32)
     return run_model(extractor, batches, len(images))
 
 

@@ -49,18 +49,18 @@ def read_by_keras(folder, generator):
 def read_by_stream(folder, generator, epochs=1):
     """Epochs of the training stream, without augmentation if `generator` is `None`; several go through memory."""
     from transferkit.data.augmentation.augmentation import as_augmentation
-    from transferkit.data.datasets import Targets, read_into_memory, training_batches
-    from transferkit.data.inputs.convert import as_source
+    from transferkit.data.datasets import Targets, Variation, read_into_memory, training_batches
+    from transferkit.data.epochs import Epochs
+    from transferkit.data.inputs.convert import LABELLED, as_source
     from transferkit.data.resizing import ImageFormat
 
-    source = as_source(folder, needs_labels=True)
+    source = as_source(folder, label_rule=LABELLED)
     if epochs > 1:
         source = read_into_memory(source, ImageFormat(SIZE), BATCH_SIZE)
     targets = Targets(source.labels, len(source.class_names))
     augmenter, _ = as_augmentation(generator)
-    with training_batches(
-        source, targets, ImageFormat(SIZE), BATCH_SIZE, seed=0, epochs=epochs, augmenter=augmenter
-    ) as batches:
+    epochs, variation = Epochs(epochs, seed=0), Variation(augmenter)
+    with training_batches(source, targets, ImageFormat(SIZE), BATCH_SIZE, epochs, variation) as batches:
         return sum(len(batch[0]) for batch in batches)
 
 

@@ -39,14 +39,13 @@ CACHES = {"auto": "auto", "False": False}
 
 def fit_here(args):
     """Trains in this process. Returns seconds, the last losses, and accuracies."""
-    from transferkit import Phase, TransferClassifier
+    from transferkit import Compute, Phase, TransferClassifier
 
     network = args.networks[0]
     phase = Phase(CASES[network].stage, epochs=args.epochs, learning_rate=args.learning_rate, patience=None)
-    classifier = TransferClassifier(
-        network, weights=args.weights, image_size=args.image_size, schedule=[phase], augmentation=None,
-        cache=CACHES[args.only], precision=args.precision,
-    )  # fmt: skip
+    compute = Compute(cache=CACHES[args.only], precision=args.precision)
+    options = {"weights": args.weights, "image_size": args.image_size, "compute": compute}
+    classifier = TransferClassifier(network, schedule=[phase], augmentation=None, **options)
     _, seconds = timed(classifier.fit, args.folder / "train")
     last = {name: classifier.history_[name][-1] for name in ("loss", "val_loss", "val_accuracy")}
     accuracy = classifier.evaluate(args.folder / "test").accuracy if network == LITE0 else None

@@ -50,7 +50,7 @@ def hold_out(labels, share, seed):
 
 def measure(data, args):
     """Fits and judges every way for every seed. Returns a list of records for each."""
-    from transferkit import TransferClassifier
+    from transferkit import Compute, TransferClassifier
 
     records = {way: [] for way in WAYS}
     with fresh_cache():
@@ -61,7 +61,9 @@ def measure(data, args):
                 x, y, judges = x[rest], y[rest], (x[held_out], y[held_out])
             rows = draw_long_tail(y, args.ratio, seed)
             for way, options in WAYS.items():
-                classifier = TransferClassifier(image_size=args.image_size, cache="disk", verbose=0, **options)
+                classifier = TransferClassifier(
+                    image_size=args.image_size, compute=Compute(cache="disk"), verbose=0, **options
+                )
                 report = classifier.fit(x[rows], y[rows]).evaluate(*judges)
                 records[way].append({"seed": seed, "counts": np.bincount(y[rows]).tolist(), **report.to_dict()})
                 tell(f"seed {seed}, {way}: {report.balanced_accuracy:.4f}")

@@ -63,12 +63,11 @@ def peak_memory():
 
 def measure_here(folder, args):
     """Fits in this process."""
-    from transferkit import TransferClassifier
+    from transferkit import Compute, TransferClassifier
 
     after_import = peak_memory()
-    classifier = TransferClassifier(
-        image_size=args.image_size, cache=args.caches[0], engine=args.engine, precision="float32", verbose=0
-    )
+    compute = Compute(cache=args.caches[0], engine=args.engine, precision="float32")
+    classifier = TransferClassifier(image_size=args.image_size, compute=compute, verbose=0)
     before = own_memory()
     (_, seconds), grown = with_growth(timed, classifier.fit, folder)
     own = peak_memory() if before is None else before + grown

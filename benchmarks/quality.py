@@ -43,11 +43,11 @@ def write_images(folder, images, labels, side):
 
 def decode_all(folder):
     """Reads all files of a class folder once, in parallel."""
-    from transferkit.data.inputs.convert import as_source
-    from transferkit.data.readers import read_pixels
+    from transferkit.data.decoder import RGB
+    from transferkit.data.inputs.convert import LABELLED, as_source
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(read_pixels, as_source(folder, needs_labels=True).images):
+        for _ in pool.map(RGB.decode, as_source(folder, label_rule=LABELLED).images):
             pass
 
 

@@ -21,14 +21,15 @@ from _common import (
 )
 from _features import add_cache_argument, load_features
 
-from transferkit.solvers.path import fit_logistic_path
+from transferkit.solvers.examples import Examples
+from transferkit.solvers.path import LogisticProblem, Search, fit_logistic_path
 
 RULES = ("bilinear", "bicubic")
 
 
 def cross_validate(features, labels):
     """Cross-validates on all images, as `fit` does."""
-    path = fit_logistic_path(features, labels, int(labels.max()) + 1)
+    path = fit_logistic_path(LogisticProblem(Examples(features, labels), int(labels.max()) + 1))
     best = path.strengths.index(path.strength)
     return {"loss": path.val_loss[best], "accuracy": path.val_accuracy[best], "strength": path.strength}
 
@@ -38,7 +39,8 @@ def score_draws(features, labels, count, seeds):
     accuracies = []
     for seed in range(seeds):
         drawn, others = draw_per_class(labels, count, seed)
-        path = fit_logistic_path(features[drawn], labels[drawn], int(labels.max()) + 1, seed=seed)
+        problem = LogisticProblem(Examples(features[drawn], labels[drawn]), int(labels.max()) + 1)
+        path = fit_logistic_path(problem, Search(seed=seed))
         predicted = (features[others] @ path.kernel + path.bias).argmax(axis=1)
         accuracies.append(float((predicted == labels[others]).mean()))
     return accuracies
@@ -63,8 +65,12 @@ def table_of(records, args):
         numbers = (whole["loss"], whole["accuracy"], np.mean(record["draws"]))
         rows.append([rule, *(f"{number:.4f}" for number in numbers)])
     all_images = "of 5-fold cross-validation, all images"
-    header = ["resizing", f"log loss {all_images}", f"accuracy {all_images}",
-              f"accuracy of {args.count} images a class, on the others"]  # fmt: skip
+    header = [
+        "resizing",
+        f"log loss {all_images}",
+        f"accuracy {all_images}",
+        f"accuracy of {args.count} images a class, on the others",
+    ]
     return markdown_table(header, rows)
 
 

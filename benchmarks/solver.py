@@ -46,11 +46,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import ThreadpoolController
 
-from transferkit.backbones.preprocessing import INTERPOLATION
 from transferkit.cache.rows import Rows
 from transferkit.cache.segments import Segment
 from transferkit.solvers import path as solvers
 from transferkit.solvers.axes import Taken, principal_axes, rotate, standardise
+from transferkit.solvers.examples import Examples
 from transferkit.solvers.regression import Images, Problem, compute_logits, solve
 from transferkit.solvers.workers import one_worker_a_core
 
@@ -77,9 +77,9 @@ def objective(kernel, bias, strength, standardised, labels):
 
 def measure_speed(features, labels, repeats):
     """Times the path, then scikit-learn over its strengths, and compares what they minimised."""
-    seconds = []
+    seconds, problem = [], solvers.LogisticProblem(Examples(features, labels), int(labels.max()) + 1)
     for _ in range(repeats):
-        path, each = timed(solvers.fit_logistic_path, features, labels, int(labels.max()) + 1)
+        path, each = timed(solvers.fit_logistic_path, problem)
         seconds.append(each)
         tell(f"fit_logistic_path: {each:.1f} s for {len(path.strengths)} strengths")
     scaler = StandardScaler().fit(features)
@@ -188,8 +188,8 @@ def choice_rows(count, traces):
         plain = np.mean([record["others_loss"] for record in records])
         tempered = np.mean([record["others_tempered_loss"][temperature] for record in records])
         difference = mean_and_error(accuracies - reference) if rows else ""
-        rows.append([count, name, f"{strength:.3f}", f"{accuracies.mean():.4f}", difference, f"{plain:.4f}",
-                     f"{tempered:.4f}"])  # fmt: skip
+        numbers = [f"{accuracies.mean():.4f}", difference, f"{plain:.4f}", f"{tempered:.4f}"]
+        rows.append([count, name, f"{strength:.3f}", *numbers])
     return rows
 
 
@@ -236,7 +236,8 @@ def measure_large(features, labels, num_rows, finer, dtype):
         mapped, codes = write_features(features, labels, Path(folder, "features"), num_rows, finer, dtype)
         positions = np.arange(num_rows)
         view = Counted(Rows([Segment(None, mapped)], np.zeros_like(positions), positions, mapped.shape[1:]))
-        (path, seconds), grown = with_growth(timed, solvers.fit_logistic_path, view, codes, int(codes.max()) + 1)
+        problem = solvers.LogisticProblem(Examples(view, codes), int(codes.max()) + 1)
+        (path, seconds), grown = with_growth(timed, solvers.fit_logistic_path, problem)
     record = {
         "rows": num_rows,
         "classes": int(codes.max()) + 1,
@@ -261,15 +262,28 @@ def tables_of(speed, choices, large):
         ["scikit-learn, nothing held out", number, number, f"{theirs['seconds']:.1f}", f"{theirs['objective']:.6f}"],
     ]
     tables = [markdown_table(["solver", "strengths", "fits", "seconds", "objective where chosen"], rows)]
-    header = ["images a class", "strength chosen by", "strength (geometric mean)", "accuracy on the others",
-              "difference, points", "log loss", "log loss at the temperature"]  # fmt: skip
+    header = [
+        "images a class",
+        "strength chosen by",
+        "strength (geometric mean)",
+        "accuracy on the others",
+        "difference, points",
+        "log loss",
+        "log loss at the temperature",
+    ]
     rows = [row for count, traces in choices.items() for row in choice_rows(count, traces)]
     tables.append(markdown_table(header, rows))
     rows = [
-        [f"{record['rows']:,}", record["classes"], record["dtype"], f"{record['seconds']:.1f}",
-         f"{record['passes']:.0f}", "" if record["grown"] is None else f"{record['grown']:.0f}"]
+        [
+            f"{record['rows']:,}",
+            record["classes"],
+            record["dtype"],
+            f"{record['seconds']:.1f}",
+            f"{record['passes']:.0f}",
+            "" if record["grown"] is None else f"{record['grown']:.0f}",
+        ]
         for record in large
-    ]  # fmt: skip
+    ]
     if rows:
         tables.append(markdown_table(["rows", "classes", "kept as", "seconds", "passes", "memory, MB"], rows))
     return tables
@@ -279,15 +293,16 @@ def main():
     parser = make_parser(__doc__)
     add_data_arguments(parser)
     add_cache_argument(parser)
-    parser.add_argument("--counts", type=int, nargs="+", default=[5, 20, 60, 300, 500, 800],
-                        help="images a class of the draws")  # fmt: skip
+    parser.add_argument(
+        "--counts", type=int, nargs="+", default=[5, 20, 60, 300, 500, 800], help="images a class of the draws"
+    )
     parser.add_argument("--seeds", type=int, default=6, help="draws of each number of images")
     parser.add_argument("--repeats", type=int, default=3, help="how often the path is timed")
     parser.add_argument("--rows", type=int, help="rows of the large set, 0 for none; default: 200000, or few if tried")
     args = parser.parse_args()
     num_rows = args.rows if args.rows is not None else ROWS if args.per_class is None else 2000
     data = load_cifar10(args.data, args.per_class)
-    features = load_features(data.x_train, INTERPOLATION, args.cache)
+    features = load_features(data.x_train, args.cache)
     labels = data.y_train
     speed = measure_speed(features, labels, args.repeats)
     choices = {count: measure_choices(features, labels, count, args.seeds) for count in args.counts}

@@ -46,9 +46,9 @@ def name_of(setting):
 
 def measure(training, others, image_size, setting):
     """Fits and judges once."""
-    from transferkit import TransferClassifier
+    from transferkit import Compute, TransferClassifier
 
-    classifier = TransferClassifier(image_size=image_size, verbose=0, **setting).fit(*training)
+    classifier = TransferClassifier(image_size=image_size, compute=Compute(**setting), verbose=0).fit(*training)
     probabilities = classifier.predict_proba(others[0])
     of_truth = probabilities[np.arange(len(others[1])), others[1]].astype("float64")
     gc.collect()

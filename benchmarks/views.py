@@ -40,12 +40,11 @@ def build_classifier(use, views, image_size, seed):
     """Builds one of the classifiers that are compared."""
     from transferkit import Phase, TransferClassifier
 
-    common = {"image_size": image_size, "views": views, "seed": seed, "verbose": 0}
+    common = {"image_size": image_size, "seed": seed, "verbose": 0}
     if use == LOGISTIC:
-        return TransferClassifier(augmentation="light", **common)
-    last_stages = Phase(
-        "block6", EPOCHS, 1e-3, "cosine", layer_decay=0.8, label_smoothing=0.1, patience=None,
-    )  # fmt: skip
+        return TransferClassifier(augmentation="light", schedule=[Phase("logistic", views=views)], **common)
+    against_overfitting = {"layer_decay": 0.8, "label_smoothing": 0.1, "patience": None}
+    last_stages = Phase("block6", EPOCHS, 1e-3, "cosine", views=views, **against_overfitting)
     return TransferClassifier(schedule=[Phase("logistic"), last_stages], augmentation="auto", **common)
 
 

@@ -2,7 +2,7 @@
 
 transferkit translates the generator's arguments. Its `rescale=1/255` has to go: the model scales its own input. The
 frozen backbone is computed once for four versions of each image, the image as it is among them, which take turns in the
-epochs. `views=None` would draw new versions in every epoch and compute all of it anew.
+epochs. `Phase(views=None)` would draw new versions in every epoch and compute all of it anew.
 
     python examples/vgg16_frozen_augmented.py
 """

@@ -6,7 +6,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 import keras
 import numpy as np
@@ -17,16 +17,19 @@ from PIL import Image
 
 from transferkit import TransferClassifier
 from transferkit._utils.console import Console, speaking_to
+from transferkit.backbones.backbone import Backbone
 from transferkit.backbones.custom import backbone_from_model
 from transferkit.backbones.stages import Stage
-from transferkit.data.inputs.convert import as_source
+from transferkit.data.inputs.convert import LABELLED, as_source
 from transferkit.data.resizing import ImageFormat
+from transferkit.frozen.compute import Compute
 from transferkit.frozen.features import FrozenFeatures
 from transferkit.models.assembly import build_components
 from transferkit.models.heads import LOGISTIC
 from transferkit.models.weights import capture
+from transferkit.training.balance.methods import Balance
 from transferkit.training.loop import Options, run_phases
-from transferkit.training.parameters import Settings
+from transferkit.training.settings import Settings
 from transferkit.training.training_data import TrainingData
 
 CLASS_NAMES = ("blue", "green", "red")
@@ -130,11 +133,13 @@ class Bench:
     """A new classifier and what it takes to train it.
 
     Attributes:
+        backbone: Its `Backbone`.
         components: Its `Components`.
         training_data: The `TrainingData`: 24 images to train on, 12 to validate.
         said: What the console was told.
     """
 
+    backbone: Backbone
     components: object
     training_data: TrainingData
     said: list[str] = field(default_factory=list)
@@ -147,26 +152,36 @@ class Bench:
         console.note = self.said.append
         return console
 
-    def train(self, *phases, optimizer="sgd", callbacks=(), accumulation_steps=None, cache=False, **options):
+    def train(self, *phases, optimizer="sgd", callbacks=(), cache=False, **options):
         """Runs phases and returns the `Record`. `cache` may also be a dict of settings of `FrozenFeatures`."""
         settings = self.settings(**(cache if isinstance(cache, dict) else {"cache": cache}))
         fronts = FrozenFeatures(self.components, settings, 36)
         training_data = replace(self.training_data, augmenter_for=settings.augmenter_for)
-        is_multilabel = training_data.training.is_multilabel
-        chosen = Options(optimizer, accumulation_steps, tuple(callbacks), is_multilabel=is_multilabel)
+        task, scales_loss = training_data.training.task, options.pop("loss_scaling", False)
+        chosen = Options(optimizer, tuple(callbacks), task=task, scales_loss=scales_loss)
         with speaking_to(self.console):
             fronts.plan(phases, training_data)
             return run_phases(list(phases), self.components, training_data, STAGES, chosen, fronts=fronts, **options)
 
     def settings(self, **options):
-        """`Settings` for this classifier."""
+        """`Settings` for this classifier; options of `Compute` may be among them."""
         training_data = self.training_data
+        names = [field.name for field in fields(Compute)]
+        compute = {"precision": "float32", "engine": "keras", "cache": "memory"}
+        compute |= {name: options.pop(name) for name in names if name in options}
         known = {
-            "name": "tiny", "stages": STAGES, "image_format": training_data.image_format,
-            "batch_size": training_data.batch_size, "seed": training_data.seed, "validation_split": 0.2,
-            "class_weight": None, "balance": None, "precision": "float32", "engine": "keras", "cache": "memory",
-            "cache_dir": None, "views": "auto", "augmenter": None, "augments_heads": False, "options": Options(),
-        }  # fmt: skip
+            "backbone": self.backbone,
+            "image_format": training_data.image_format,
+            "compute": Compute(**compute),
+            "options": Options(),
+            "batch_size": training_data.batch_size,
+            "seed": training_data.seed,
+            "validation_split": 0.2,
+            "class_weight": None,
+            "balance": Balance(),
+            "augmenter": None,
+            "augments_heads": False,
+        }
         return Settings(**known | options)
 
     def weights(self):
@@ -191,8 +206,8 @@ def _sources():
     pixels = rng.integers(0, 120, (36, *BENCH_SIZE, 3))
     pixels[np.arange(36), ..., labels] += 80
     pixels = pixels.astype("uint8")
-    return as_source(pixels[:24], labels[:24], needs_labels=True), as_source(
-        pixels[24:], labels[24:], needs_labels=True
+    return as_source(pixels[:24], labels[:24], label_rule=LABELLED), as_source(
+        pixels[24:], labels[24:], label_rule=LABELLED
     )
 
 
@@ -205,7 +220,7 @@ def make_bench():
         backbone = backbone_from_model(network or _network(batch_norm, dropout), stages=STAGES)
         components = build_components(backbone, backbone.build(), ImageFormat(BENCH_SIZE), head, 3, seed)
         settings = {"image_format": ImageFormat(BENCH_SIZE), "batch_size": 8, "seed": seed} | options
-        return Bench(components, TrainingData(**{"training": training, "validation": validation} | settings))
+        return Bench(backbone, components, TrainingData(**{"training": training, "validation": validation} | settings))
 
     return make
 

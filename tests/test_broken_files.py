@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from transferkit import Phase, TransferClassifier, classifier
+from transferkit import Checks, Compute, Phase, TransferClassifier
+from transferkit.data.intake import Intake
 from transferkit.exceptions import ImageReadError
 
 BROKEN, LOST = "03.png", "10.png"
@@ -19,17 +20,17 @@ def folder(image_folder, tmp_path):
 
 @pytest.fixture
 def spoil_after(folder, monkeypatch):
-    """Cuts one file short and deletes another, once a step of the classifier has been done."""
+    """Cuts one file short and deletes another, once a step of the intake has been done."""
 
     def spoil_after(name):
-        step = getattr(classifier, name)
+        step = getattr(Intake, name)
 
         def spoiled(*args, **options):
             result = step(*args, **options)
             spoil(folder)
             return result
 
-        monkeypatch.setattr(classifier, name, spoiled)
+        monkeypatch.setattr(Intake, name, spoiled)
 
     return spoil_after
 
@@ -43,9 +44,9 @@ def spoil(folder):
 
 FITS = {
     "features, kept": {},
-    "features, not kept": {"cache": False},
-    "images in memory": {"schedule": [Phase("all", epochs=2)], "cache": False},
-    "images, read once": {"schedule": [Phase("all", epochs=1)], "cache": False},
+    "features, not kept": {"compute": Compute(cache=False)},
+    "images in memory": {"schedule": [Phase("all", epochs=2)], "compute": Compute(cache=False)},
+    "images, read once": {"schedule": [Phase("all", epochs=1)], "compute": Compute(cache=False)},
 }
 
 
@@ -64,7 +65,7 @@ def test_files_that_break_are_skipped_as_if_they_had_been_broken_before(
     name, folder, spoil_after, tiny_backbone, images, capsys
 ):
     def fitted():
-        clf = TransferClassifier(tiny_backbone, verbose=2, on_bad_image="skip", **FITS[name])
+        clf = TransferClassifier(tiny_backbone, verbose=2, checks=Checks(on_bad_image="skip"), **FITS[name])
         return clf.fit(folder).predict_proba(images)
 
     spoil_after("training_sources")
@@ -74,32 +75,12 @@ def test_files_that_break_are_skipped_as_if_they_had_been_broken_before(
     assert "Skipped 1 of 23 images" in capsys.readouterr().out
 
 
-def test_files_that_break_before_they_are_predicted_are_named_or_skipped(
-    folder, spoil_after, fitted_classifier, monkeypatch
-):
-    expected = fitted_classifier.predict_proba(folder)
-    shutil.copytree(folder, folder.parent / "whole")
-    spoil_after("keep_readable")
-    with pytest.raises(ImageReadError, match=rf"(?s)2 of 24 images could not be read.*{BROKEN}.*{LOST}"):
-        fitted_classifier.predict(folder)
-
-    shutil.copytree(folder.parent / "whole", folder, dirs_exist_ok=True)
-    spoil_after("find_unreadable")
-    monkeypatch.setattr(fitted_classifier, "on_bad_image", "skip")
-    rows = fitted_classifier.predict_files(folder)
-    assert {Path(row.path).name for row in rows if row.label is None} == {BROKEN, LOST}
-    is_kept = [row.label is not None for row in rows]
-    assert [row.probability for row in rows if row.label is not None] == pytest.approx(
-        expected[is_kept].max(axis=1), abs=1e-5
-    )
-
-
 @pytest.mark.parametrize("on_bad_image", ["raise", "skip"])
 def test_files_that_break_before_they_are_evaluated_are_named_or_skipped(
     on_bad_image, folder, spoil_after, fitted_classifier, monkeypatch
 ):
-    spoil_after("labelled_source")
-    monkeypatch.setattr(fitted_classifier, "on_bad_image", on_bad_image)
+    spoil_after("labelled")
+    monkeypatch.setattr(fitted_classifier, "checks", Checks(on_bad_image=on_bad_image))
     if on_bad_image == "raise":
         with pytest.raises(ImageReadError, match=rf"(?s)2 of 24 images could not be read.*{BROKEN}.*{LOST}"):
             fitted_classifier.evaluate(folder)
@@ -111,7 +92,7 @@ def test_a_class_that_breaks_as_a_whole_is_no_class(folder, monkeypatch, tiny_ba
     for name in ("green", "red"):
         shutil.rmtree(folder / name)
         shutil.copytree(folder / "blue", folder / name)
-    step = classifier.training_sources
+    step = Intake.training_sources
 
     def spoiled(*args, **options):
         result = step(*args, **options)
@@ -119,15 +100,6 @@ def test_a_class_that_breaks_as_a_whole_is_no_class(folder, monkeypatch, tiny_ba
             shutil.rmtree(folder / name)
         return result
 
-    monkeypatch.setattr(classifier, "training_sources", spoiled)
+    monkeypatch.setattr(Intake, "training_sources", spoiled)
     with pytest.raises(ValueError, match="at least two classes"):
-        TransferClassifier(tiny_backbone, verbose=0, on_bad_image="skip").fit(folder)
-
-
-def test_an_error_that_nobody_finds_again_is_raised_as_it_is(fitted_classifier, image_folder, monkeypatch):
-    def failing(predictor, source, *args):
-        raise ImageReadError([(0, "image 0", "for a moment")], 24)
-
-    monkeypatch.setattr(classifier.Predictor, "predict", failing)
-    with pytest.raises(ImageReadError, match="for a moment"):
-        fitted_classifier.predict(image_folder)
+        TransferClassifier(tiny_backbone, verbose=0, checks=Checks(on_bad_image="skip")).fit(folder)

@@ -14,7 +14,17 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
-from transferkit import ArchiveError, Head, ImageReadError, Phase, Table, TransferClassifier, backbone_from_model
+from transferkit import (
+    ArchiveError,
+    Checks,
+    Compute,
+    Head,
+    ImageReadError,
+    Phase,
+    Table,
+    TransferClassifier,
+    backbone_from_model,
+)
 from transferkit.training.callbacks import LOGGED
 
 
@@ -136,7 +146,7 @@ def test_an_image_of_weight_0_is_not_there(tiny_backbone, images, labels, schedu
     mixed = np.concatenate([images[:12], nonsense, images[12:]])
     its_labels = np.concatenate([labels[:12], ["blue"] * 10, labels[12:]])
     weights = np.concatenate([np.ones(12), np.zeros(10), np.ones(12)])
-    options = {"schedule": schedule, "augmentation": None, "cache": "memory", "verbose": 0}
+    options = {"schedule": schedule, "augmentation": None, "compute": Compute(cache="memory"), "verbose": 0}
     expected = TransferClassifier(tiny_backbone, **options).fit(images, labels, sample_weight=np.ones(24))
     found = TransferClassifier(tiny_backbone, **options | {"verbose": 1}).fit(mixed, its_labels, sample_weight=weights)
     assert np.array_equal(found.predict_proba(images), expected.predict_proba(images))
@@ -252,7 +262,7 @@ def test_a_loaded_classifier_predicts_the_same(fitted_classifier, images, labels
 
 
 def test_a_saved_file_does_not_tell_where_it_was_made(make, image_folder, image_paths, labels, tmp_path):
-    classifier = make(cache="disk", cache_dir=tmp_path / "cache", engine="keras")
+    classifier = make(compute=Compute(cache="disk", cache_dir=tmp_path / "cache", engine="keras"))
     classifier.fit(image_paths[:18], labels[:18], validation_data=(image_paths[18:], labels[18:]))
     classifier.save(tmp_path / "x.keras")
     with zipfile.ZipFile(tmp_path / "x.keras") as archive:
@@ -387,8 +397,6 @@ def test_saving_before_fitting_is_refused(make, tmp_path):
         ({"image_size": (32,)}, "`image_size` must be"),
         ({"image_size": 40}, "takes images of .* only"),
         ({"head": "mlp"}, "`head` must be 'logistic' or a Head. Received: head='mlp'"),
-        ({"on_bad_image": "ignore"}, "`on_bad_image` must be 'raise' or 'skip'"),
-        ({"on_leak": "ignore"}, "`on_leak` must be 'warn', 'raise' or 'drop'"),
         ({"batch_size": 0}, "`batch_size` must be an integer from 1. Received: batch_size=0"),
         ({"epochs": 1.5}, "`epochs` must be an integer from 1"),
         ({"seed": None}, "`seed` must be an integer from 0"),
@@ -427,7 +435,7 @@ def test_unreadable_images_are_listed_or_skipped(make, image_paths, labels, tmp_
     x, y = [*image_paths, *map(str, broken)], [*labels, "red", "blue"]
     with pytest.raises(ImageReadError, match=r"(?s)2 of 26 images could not be read.*broken1.*broken2"):
         make().fit(x, y)
-    classifier = make(on_bad_image="skip").fit(x, y)
+    classifier = make(checks=Checks(on_bad_image="skip")).fit(x, y)
     assert classifier.evaluate(x, y).num_images == 24
     with pytest.raises(ImageReadError):
         classifier.predict(x)
@@ -485,7 +493,7 @@ def test_global_generators_stay_where_they_are(tiny_backbone, images, labels, tm
 
 def test_random_weights_of_a_backbone_come_from_the_seed(images, labels):
     def weights(seed):
-        clf = TransferClassifier(random_backbone(), weights=None, seed=seed, verbose=0, cache="memory")
+        clf = TransferClassifier(random_backbone(), weights=None, seed=seed, verbose=0, compute=Compute(cache="memory"))
         return clf.fit(images, labels).predict_proba(images)
 
     random.seed(1)
@@ -590,3 +598,16 @@ def test_what_was_learnt_from_names_that_are_not_utf_8_is_saved(make, images, tm
     assert loaded.split_ == classifier.split_.without_root()
     assert loaded.classes_.tolist() == ["ros\udce9", "tulip"]
     assert loaded.predict(root).tolist() == classifier.predict(root).tolist()
+
+
+def test_what_scikit_learn_is_told_of_it_is_true(make):
+    sklearn_utils = pytest.importorskip("sklearn.utils", minversion=None)
+    if not hasattr(sklearn_utils, "get_tags"):  # scikit-learn 1.5
+        pytest.skip("this scikit-learn knows no tags")
+    tags = sklearn_utils.get_tags(make())
+    assert tags.estimator_type == "classifier"
+    assert tags.classifier_tags.multi_label
+    assert tags.classifier_tags.multi_class
+    assert tags.input_tags.string
+    assert not tags.input_tags.two_d_array
+    assert tags.no_validation

@@ -3,6 +3,7 @@
 import ast
 from pathlib import Path
 
+import keras
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "transferkit"
@@ -12,11 +13,15 @@ LAYERS = (
     ("__main__",),
     ("cli",),
     ("classifier",),
+    ("parameters",),
     ("inspection", "saving"),
     ("training",),
+    ("fitted",),
     ("frozen",),
     ("models", "solvers"),
-    ("data", "backbones", "evaluation", "cache"),
+    ("data", "backbones", "cache"),
+    ("tasks",),
+    ("evaluation",),
     ("_utils",),
     ("exceptions", "_version"),
 )
@@ -63,11 +68,14 @@ TESTED_ELSEWHERE = {
     "__main__.py": "tests/test_cli.py runs it",
     "_version.py": "tests/test_import.py reads it",
     "backbones/applications.py": "records; tests/backbones/test_contract.py takes each at its word",
+    "tasks/task.py": "tests/tasks/test_find.py, for each kind",
+    "tasks/multiclass.py": "tests/tasks/test_find.py",
+    "tasks/multilabel.py": "tests/tasks/test_find.py",
+    "training/trainer.py": "tests/training/test_fitting.py and tests/training/balance: whole trainings",
     "data/inputs/arrays.py": "tests/data/inputs/test_convert.py, as what users give",
     "data/inputs/raw_data.py": "fields and a table of words",
     "data/quality/findings.py": "tests/data/quality/test_check.py, by the reports",
     "data/quality/report.py": "tests/data/quality/test_check.py, by what it finds",
-    "training/fitting.py": "tests/test_schedules.py and tests/test_classifier.py: whole trainings",
 }
 
 
@@ -106,14 +114,14 @@ def test_imports_point_downwards(path):
         ("transferkit.data.source", "from transferkit.models.heads import Head"),
         ("transferkit.data.source", "from transferkit.backbones.backbone import Backbone"),
         ("transferkit.data.source", "def late():\n    import transferkit.training.loop"),
-        ("transferkit.data.source", "from ..evaluation import metrics"),
+        ("transferkit.data.source", "from ..cache import store"),
         ("transferkit.data.source", "from transferkit import TransferClassifier"),
         ("transferkit.data.source", "import transferkit"),
         ("transferkit.exceptions", "from .data import source"),
         ("transferkit.models.heads", "import tensorflow as tf"),
         ("transferkit.evaluation.metrics", "import keras"),
         ("transferkit.evaluation.metrics", "from keras import ops"),
-        ("transferkit.cache.store", "from transferkit.data.readers import read_pixels"),
+        ("transferkit.cache.store", "from transferkit.data.decoder import Decoder"),
         ("transferkit.cache.store", "import keras"),
     ],
 )
@@ -127,8 +135,8 @@ def test_an_import_that_points_elsewhere_is_found(module, source):
         ("transferkit.classifier", "from transferkit.data.inputs.convert import as_source"),
         ("transferkit.classifier", "from transferkit import saving"),
         ("transferkit.classifier", "from . import models"),
-        ("transferkit.data.source", "from transferkit.data.readers import read_pixels"),
-        ("transferkit.data.source", "from .readers import read_pixels"),
+        ("transferkit.data.source", "from transferkit.data.decoder import Decoder"),
+        ("transferkit.data.source", "from .decoder import Decoder"),
         ("transferkit.data.datasets", "import tensorflow as tf"),
         ("transferkit._utils.console", "from transferkit.exceptions import ArchiveError"),
         ("transferkit.models.heads", "from keras import layers"),
@@ -136,3 +144,84 @@ def test_an_import_that_points_elsewhere_is_found(module, source):
 )
 def test_an_import_that_points_downwards_passes(module, source):
     assert list(forbidden_imports(source, module)) == []
+
+
+# ---- the inside of Keras and TensorFlow ----
+
+CONFINED = ("transferkit._utils.keras", "transferkit._utils.tensorflow")
+OF_NAMED_TUPLES = {"_replace", "_asdict", "_fields", "_make"}
+# Private names of Keras that a class of ours would use through `self`.
+OF_KERAS = {
+    name
+    for kind in (keras.layers.Layer, keras.Model, keras.Sequential, keras.optimizers.Adam, keras.callbacks.Callback)
+    for name in dir(kind)
+    if name.startswith("_") and not name.startswith("__")
+} | {
+    "_layers",
+    "_nodes_by_depth",
+    "_inbound_nodes",
+    "_trainable_variables",
+    "_iterations",
+    "_accumulated_gradients",
+    "_keras_history",
+    "_call_has_training_arg",
+}  # of instances only
+INSIDE = ("keras.src", "tensorflow.python")
+
+
+def private_uses(source):
+    """Private attributes of others, and modules inside Keras and TensorFlow, that a module uses."""
+    tree = ast.parse(source)
+    defined = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    own = defined | {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and is_of_self(node)}
+    fields = {node.target.id for node in ast.walk(tree) if isinstance(node, ast.AnnAssign) and is_name(node.target)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
+            is_known = node.attr in own | fields | OF_NAMED_TUPLES
+            if node.attr in OF_KERAS or not (is_of_self(node) or is_known):
+                yield node.attr
+        elif isinstance(node, ast.FunctionDef) and node.name in OF_KERAS:
+            yield node.name
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and names_inside(node.value):
+            yield node.value
+    yield from (name for name in imported_names(source, "transferkit") if name.startswith(INSIDE))
+
+
+def names_inside(text):
+    return text in OF_KERAS or text.startswith(INSIDE)
+
+
+def is_name(node):
+    return isinstance(node, ast.Name)
+
+
+def is_of_self(node):
+    return is_name(node.value) and node.value.id in ("self", "cls")
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if module_name(path) not in CONFINED])
+def test_the_inside_of_keras_and_tensorflow_is_used_in_two_modules_only(path):
+    assert list(private_uses((PACKAGE.parent / path).read_text(encoding="utf-8"))) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "layers = model._flatten_layers()",
+        "history = tensor._keras_history",
+        "getattr(layer, '_call_has_training_arg')",
+        "from keras.src.models import functional",
+        "import tensorflow.python.framework",
+        "sys.modules['keras.src.legacy']",
+        "class Model(keras.Model):\n    def _maybe_symbolic_build(self):\n        pass",
+        "class Layer(keras.Layer):\n    def find(self):\n        return self._flatten_layers",
+        "model._maybe_symbolic_build = None",
+    ],
+)
+def test_what_leans_on_the_inside_is_found(source):
+    assert list(private_uses(source))
+
+
+@pytest.mark.parametrize("source", ["self._own = other._own", "point._replace(x=1)", "model.layers", "a.__class__"])
+def test_what_does_not_passes(source):
+    assert list(private_uses(source)) == []

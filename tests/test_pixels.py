@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transferkit import Augmentation, Head, TransferClassifier
-from transferkit.data.readers import read_pixels
+from transferkit import Augmentation, Head, ImageFormat, TransferClassifier
+from transferkit.data.decoder import Decoder
 from transferkit.exceptions import ImageReadError
 
 READ_BY_KERAS = """
@@ -71,7 +71,7 @@ def fitted(tiny_backbone, odd_images, tmp_path_factory, in_fresh_process):
         folder = tmp_path_factory.mktemp("form")
         images = with_channels(odd_images, options.get("channels", 3))
         np.savez(folder / "images.npz", *images[:3])
-        clf = TransferClassifier(tiny_backbone, verbose=0, **options).fit(images, [0, 1] * 6)
+        clf = TransferClassifier(tiny_backbone, image_size=ImageFormat(**options), verbose=0).fit(images, [0, 1] * 6)
         clf.save(folder / "clf.keras")
         result[name] = clf, folder
     in_fresh_process(READ_BY_KERAS, *(folder for _, folder in result.values()))
@@ -81,7 +81,7 @@ def fitted(tiny_backbone, odd_images, tmp_path_factory, in_fresh_process):
 @pytest.mark.parametrize("form", FORMS)
 def test_files_arrays_the_model_and_plain_keras_agree(fitted, odd_images, form):
     clf, folder = fitted[form]
-    images = with_channels(odd_images, clf.channels)[:3]
+    images = with_channels(odd_images, clf.image_format_.channels)[:3]
     paths = [write(folder / f"{number}.png", pixels) for number, pixels in enumerate(images)]
     expected = clf.predict_proba(paths)
     assert np.ptp(expected) > 0.01  # or all would agree on nothing
@@ -96,7 +96,7 @@ def test_files_arrays_the_model_and_plain_keras_agree(fitted, odd_images, form):
 def test_predictions_keep_the_form_of_the_training(fitted, odd_images, tmp_path):
     clf = TransferClassifier.load(fitted["crop"][1] / "clf.keras")
     expected = clf.predict_proba(odd_images)
-    clf.set_params(resize="pad").save(tmp_path / "clf.keras")
+    clf.set_params(image_size=ImageFormat(resize="pad")).save(tmp_path / "clf.keras")
     assert np.array_equal(clf.predict_proba(odd_images), expected)
     assert np.array_equal(TransferClassifier.load(tmp_path / "clf.keras").predict_proba(odd_images), expected)
 
@@ -114,7 +114,7 @@ def spectra():
 
 def test_one_channel_is_what_gray_images_are_in_three(tiny_backbone, images, labels):
     gray = images[..., :1]
-    one = TransferClassifier(tiny_backbone, channels=1, verbose=0).fit(gray, labels)
+    one = TransferClassifier(tiny_backbone, image_size=ImageFormat(channels=1), verbose=0).fit(gray, labels)
     three = TransferClassifier(tiny_backbone, verbose=0).fit(gray, labels)
     assert one.model_.input_shape == (None, None, None, 1)
     assert one.predict_proba(gray) == pytest.approx(three.predict_proba(gray), abs=1e-4)
@@ -122,7 +122,7 @@ def test_one_channel_is_what_gray_images_are_in_three(tiny_backbone, images, lab
 
 def test_16_bits_of_many_channels_are_kept(tiny_backbone, spectra, tmp_path):
     deep = spectra.astype("uint16") * 40 + np.arange(20, dtype="uint16")[:, None]
-    clf = TransferClassifier(tiny_backbone, channels=6, verbose=0).fit(deep, [0, 1] * 8)
+    clf = TransferClassifier(tiny_backbone, image_size=ImageFormat(channels=6), verbose=0).fit(deep, [0, 1] * 8)
     expected = clf.model_.predict(deep.astype("float32") / 257, verbose=0)
     assert clf.predict_proba(deep) == pytest.approx(expected, abs=1e-5)
     np.save(tmp_path / "one.npy", deep[1])
@@ -137,20 +137,20 @@ def test_tiff_files_of_many_channels_are_read(tiny_backbone, spectra, tmp_path, 
     stored = np.moveaxis(pixels, -1, 0) if planar == "separate" else pixels
     tifffile.imwrite(tmp_path / "one.tif", stored, photometric="minisblack", planarconfig=planar)
     expected = pixels / np.float32(257) if dtype == "uint16" else pixels
-    assert np.array_equal(read_pixels(tmp_path / "one.tif", 6), expected)
+    assert np.array_equal(Decoder(6).decode(tmp_path / "one.tif"), expected)
 
 
 def test_what_tiff_files_need_is_said(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tifffile", None)
     (tmp_path / "one.tif").write_bytes(b"II*\0")
     with pytest.raises(ImportError, match=r"pip install .*multispectral"):
-        read_pixels(tmp_path / "one.tif", 6)
+        Decoder(6).decode(tmp_path / "one.tif")
 
 
 def test_the_stem_learns_to_tell_channels_apart(tiny_backbone, spectra):
     clf = TransferClassifier(
         tiny_backbone,
-        channels=6,
+        image_size=ImageFormat(channels=6),
         head=Head(units=()),
         schedule="all",
         epochs=2,
@@ -164,7 +164,7 @@ def test_the_stem_learns_to_tell_channels_apart(tiny_backbone, spectra):
 
 
 def test_images_of_other_channels_are_refused(tiny_backbone, spectra, tmp_path):
-    clf = TransferClassifier(tiny_backbone, channels=6, verbose=0)
+    clf = TransferClassifier(tiny_backbone, image_size=ImageFormat(channels=6), verbose=0)
     with pytest.raises(ValueError, match="must have 6 channels, as `channels` says.*Received: 3 channels"):
         clf.fit(spectra[..., :3], [0, 1] * 8)
     with pytest.raises(ValueError, match="1 .gray. or 3 .RGB. channels.*Give `channels=6`"):
@@ -174,20 +174,22 @@ def test_images_of_other_channels_are_refused(tiny_backbone, spectra, tmp_path):
     with pytest.raises(ImageReadError, match="(?s)3 channels.*`channels=6`.*must have 6 channels"):
         clf.fit([tmp_path / "rgb.png", tmp_path / "five.npy"] * 2, [0, 0, 1, 1])
     with pytest.raises(ImageReadError, match="3 channels .RGB., but `channels=1`"):
-        clf.set_params(channels=1).fit([tmp_path / "rgb.png"] * 4, [0, 0, 1, 1])
+        clf.set_params(image_size=ImageFormat(channels=1)).fit([tmp_path / "rgb.png"] * 4, [0, 0, 1, 1])
     with pytest.raises(ValueError, match="integer from 1.*channels=0"):
-        clf.set_params(channels=0).fit(spectra, [0, 1] * 8)
+        ImageFormat(channels=0)
 
 
 @pytest.mark.parametrize(
     "augmentation", [Augmentation(hue=5), Augmentation(saturation=(0.5, 1)), [keras.layers.RandomSaturation(0.5)]]
 )
 def test_augmentation_that_needs_colours_is_refused_without_them(tiny_backbone, spectra, augmentation):
-    clf = TransferClassifier(tiny_backbone, channels=6, augmentation=augmentation, verbose=0)
+    clf = TransferClassifier(tiny_backbone, image_size=ImageFormat(channels=6), augmentation=augmentation, verbose=0)
     with pytest.raises(ValueError, match="need RGB images. Received: channels=6"):
         clf.fit(spectra, [0, 1] * 8)
 
 
 def test_images_of_many_channels_are_drawn(tiny_backbone, spectra):
-    figure = TransferClassifier(tiny_backbone, channels=6, augmentation="medium").show_augmentation(spectra, copies=2)
+    figure = TransferClassifier(
+        tiny_backbone, image_size=ImageFormat(channels=6), augmentation="medium"
+    ).show_augmentation(spectra, copies=2)
     assert len(figure.axes) == 24

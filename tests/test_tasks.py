@@ -8,7 +8,8 @@ from sklearn.linear_model import LogisticRegression
 from transferkit import Head, MultilabelReport, Phase, Table, TransferClassifier
 from transferkit.evaluation.calibration import log_loss, logits_of
 from transferkit.evaluation.multilabel import choose_thresholds
-from transferkit.solvers.path import fit_logistic_path
+from transferkit.solvers.examples import Examples
+from transferkit.solvers.path import LogisticProblem, Search, fit_logistic_path
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,7 @@ def test_weights_of_images_choose_thresholds(pictures, tiny_backbone, schedule, 
         seen.append((targets, weights))
         return choose_thresholds(targets, probabilities, weights)
 
-    monkeypatch.setattr("transferkit.training.fitting.choose_thresholds", choose)
+    monkeypatch.setattr("transferkit.tasks.multilabel.choose_thresholds", choose)
     classifier = TransferClassifier(tiny_backbone, schedule=schedule, augmentation=None, verbose=0)
     data = {"validation_data": (images, labels, own)} if has_validation else {"sample_weight": own}
     classifier.fit(images, labels, **data)
@@ -174,7 +175,8 @@ def many():
 def test_independent_labels_agree_with_scikit_learn(many):
     x, targets = many
     codes = targets.argmax(axis=1)
-    path = fit_logistic_path(x, codes, 3, targets=targets, is_multilabel=True, strengths=(0.03,))
+    problem = LogisticProblem(Examples(x, codes, targets), 3, "sigmoid")
+    path = fit_logistic_path(problem, Search(strengths=(0.03,)))
     standard = (x - x.mean(axis=0)) / x.std(axis=0)
     for column in range(3):
         model = LogisticRegression(C=1 / (0.03 * len(x)), tol=1e-8, max_iter=1000).fit(standard, targets[:, column])
@@ -184,7 +186,7 @@ def test_independent_labels_agree_with_scikit_learn(many):
 
 def test_held_out_logits_are_those_that_were_judged(many):
     x, targets = many
-    path = fit_logistic_path(x, targets.argmax(axis=1), 3, targets=targets, is_multilabel=True)
+    path = fit_logistic_path(LogisticProblem(Examples(x, targets.argmax(axis=1), targets), 3, "sigmoid"))
     rows, logits = path.judged
     assert rows.tolist() == list(range(300))
     assert ((logits > 0) == (targets > 0)).mean() == pytest.approx(
@@ -198,8 +200,10 @@ def test_soft_targets_are_what_one_hot_ones_are_for_repeated_images(many):
     shares[::2] = [0, 0.5, 0.5]
     repeated = np.repeat(x, 4, axis=0)
     codes = np.tile([1, 1, 2, 2, 0, 0, 0, 1], 150)
-    soft = fit_logistic_path(x, shares.argmax(axis=1), 3, targets=shares, strengths=(0.1,))
-    hard = fit_logistic_path(repeated, codes, 3, strengths=(0.1,))
+    soft, hard = (
+        fit_logistic_path(LogisticProblem(examples, 3), Search(strengths=(0.1,)))
+        for examples in (Examples(x, shares.argmax(axis=1), shares), Examples(repeated, codes))
+    )
     kernels = [path.kernel * path.temperature[0] for path in (soft, hard)]
     assert kernels[0] - kernels[0].mean(axis=1, keepdims=True) == pytest.approx(
         kernels[1] - kernels[1].mean(axis=1, keepdims=True), abs=5e-3

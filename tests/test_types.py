@@ -17,26 +17,28 @@ from transferkit.training.rates import SCHEDULES, RateName, as_rate_schedule
 
 # Lines that end with `# wrong` are errors, and all others are not.
 SNIPPET = """
-from transferkit import Augmentation, Backbone, Head, Phase, StepDecay, TransferClassifier
+from transferkit import (
+    Augmentation, Backbone, Checks, Compute, Head, ImageFormat, Phase, StepDecay, TransferClassifier,
+)
 from transferkit import backbone_from_model, list_backbones
 from transferkit.models import build_pooling, select
 
 names: list[str] = list_backbones()
 number: int = list_backbones()  # wrong
-TransferClassifier("vgg16", schedule="fine_tune", head=Head(pooling="max"), cache=False, verbose=2)
+TransferClassifier("vgg16", schedule="fine_tune", head=Head(pooling="max"), compute=Compute(cache=False), verbose=2)
 TransferClassifier(schedule=[Phase("conv5", rate_schedule="cosine")], class_weight={"cat": 2.0}, balance=None)
 TransferClassifier(schedule="finetune")  # wrong
 TransferClassifier(head="logistics")  # wrong
 TransferClassifier(task="multi-label")  # wrong
-TransferClassifier(resize="fit")  # wrong
+ImageFormat(resize="fit")  # wrong
 TransferClassifier(class_weight="balance")  # wrong
 TransferClassifier(balance="over")  # wrong
-TransferClassifier(precision="half")  # wrong
-TransferClassifier(engine="onnx")  # wrong
-TransferClassifier(cache=True)  # wrong
-TransferClassifier(views="all")  # wrong
-TransferClassifier(on_bad_image="ignore")  # wrong
-TransferClassifier(on_leak="ignore")  # wrong
+Compute(precision="half")  # wrong
+Compute(engine="onnx")  # wrong
+Compute(cache=True)  # wrong
+Phase(views="all")  # wrong
+Checks(on_bad_image="ignore")  # wrong
+Checks(on_leak="ignore")  # wrong
 TransferClassifier(verbose=3)  # wrong
 Phase("all", rate_schedule="cosinus")  # wrong
 Phase("all", batch_norm="train")  # wrong

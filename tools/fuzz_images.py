@@ -164,13 +164,13 @@ def write_files(folder, count, seed=0, rare=RARE):
 
 def is_readable(path):
     """Whether training can read a file, found out in the way that training reads it."""
-    from transferkit.data.readers import read_pixels
+    from transferkit.data.decoder import RGB
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            read_pixels(path)
+            RGB.decode(path)
     except Exception:
         return False
     return True
@@ -208,11 +208,13 @@ def tiny_classifier():
     """A classifier of random weights, on images of 16 × 16 pixels."""
     import keras
 
-    from transferkit import TransferClassifier
+    from transferkit import Checks, Compute, TransferClassifier
 
     image = keras.Input((16, 16, 3))
     features = keras.layers.Conv2D(4, 3, strides=2)(keras.layers.Rescaling(1 / 255)(image))
-    return TransferClassifier(keras.Model(image, features), on_bad_image="skip", cache=False, verbose=0)
+    return TransferClassifier(
+        keras.Model(image, features), checks=Checks(on_bad_image="skip"), compute=Compute(cache=False), verbose=0
+    )
 
 
 def main():

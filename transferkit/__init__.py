@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from transferkit.backbones.custom import backbone_from_model
     from transferkit.backbones.registry import get_backbone, list_backbones, register_backbone
     from transferkit.backbones.stages import Stage
-    from transferkit.classifier import FilePrediction, TransferClassifier
+    from transferkit.classifier import TransferClassifier
     from transferkit.data.augmentation.augmentation import Augmentation
+    from transferkit.data.checks import Checks
     from transferkit.data.inputs.tables import Table
     from transferkit.data.quality.check import check_data
     from transferkit.data.quality.report import DataReport
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from transferkit.evaluation.multilabel import MultilabelReport
     from transferkit.evaluation.report import EvaluationReport
     from transferkit.exceptions import ArchiveError, ImageReadError, LeakError, WeightsUnavailableError
+    from transferkit.fitted import FittedClassifier
+    from transferkit.frozen.compute import Compute
+    from transferkit.inspection.predictions import FilePrediction
     from transferkit.models.heads import Head
     from transferkit.training.phases import Phase
     from transferkit.training.rate_finder import RateCurve
@@ -32,12 +36,15 @@ __all__ = [
     "ArchiveError",
     "Augmentation",
     "Backbone",
+    "Checks",
+    "Compute",
     "Constant",
     "Cosine",
     "DataReport",
     "EvaluationReport",
     "ExponentialDecay",
     "FilePrediction",
+    "FittedClassifier",
     "Head",
     "ImageFormat",
     "ImageReadError",
@@ -65,12 +72,15 @@ _HOMES = {
     "ArchiveError": "exceptions",
     "Augmentation": "data.augmentation.augmentation",
     "Backbone": "backbones.backbone",
+    "Checks": "data.checks",
+    "Compute": "frozen.compute",
     "Constant": "training.rates",
     "Cosine": "training.rates",
     "DataReport": "data.quality.report",
     "EvaluationReport": "evaluation.report",
     "ExponentialDecay": "training.rates",
-    "FilePrediction": "classifier",
+    "FilePrediction": "inspection.predictions",
+    "FittedClassifier": "fitted",
     "Head": "models.heads",
     "ImageFormat": "data.resizing",
     "ImageReadError": "exceptions",

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 _SHOWN = 20
-_SKIPPED_BY = "With `on_bad_image='skip'`, `fit`, `evaluate` and `predict_files` pass them over."
+_SKIPPED_BY = "With `checks=Checks(on_bad_image='skip')`, `fit`, `evaluate` and `predict_files` pass them over."
 
 
 class ImageReadError(ValueError):
@@ -43,7 +43,7 @@ class ImageReadError(ValueError):
 
 
 class LeakError(ValueError):
-    """Training images are duplicates of validation images. Raised by `fit` with `on_leak="raise"`.
+    """Training images are duplicates of validation images. Raised by `fit` with `Checks(on_leak="raise")`.
 
     Attributes:
         leaks: Tuple of `(index, name, validation_name)`, one for each such training image, sorted by index.
@@ -59,7 +59,7 @@ class LeakError(ValueError):
         listing = "\n".join(lines)
         super().__init__(
             f"{len(self.leaks):,} of {total:,} training images are duplicates of validation images:\n{listing}\n"
-            "Take them out of one of the two, or let `fit` leave them out of training: `on_leak='drop'`."
+            "Take them out of one of the two, or let `fit` leave them out of training: `checks=Checks(on_leak='drop')`."
         )
 
     def __reduce__(self):

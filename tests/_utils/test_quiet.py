@@ -1,3 +1,4 @@
+import sys
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -70,6 +71,18 @@ def test_threads_that_overlap_leave_the_filters_as_they_were():
     assert warnings.filters == before
 
 
+@pytest.mark.skipif(getattr(sys.flags, "context_aware_warnings", False), reason="each thread has filters of its own")
+def test_python_alone_mixes_up_the_filters_of_threads_that_overlap():
+    with warnings.catch_warnings():  # puts all right in the end
+        one, other = warnings.catch_warnings(), warnings.catch_warnings()
+        one.__enter__()
+        warnings.simplefilter("ignore")
+        other.__enter__()
+        one.__exit__(None, None, None)
+        other.__exit__(None, None, None)
+        assert not warned(), "`warnings_filtered` may go"
+
+
 def test_a_list_that_others_put_back_does_not_hold_them():
     before = list(warnings.filters)
     filtered = warnings_filtered(("ignore", Warning))
@@ -91,7 +104,7 @@ def test_threads_that_look_at_images_leave_the_filters_as_they_were(image_paths)
     all_inside = threading.Barrier(8, timeout=10)
 
     def look():
-        return inspect_images(source, lambda count: all_inside.wait()).failures
+        return inspect_images(source, advance=lambda count: all_inside.wait()).failures
 
     with ThreadPoolExecutor(8) as pool:
         assert [future.result() for future in [pool.submit(look) for _ in range(8)]] == [()] * 8

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from transferkit.data.checks import check_classes
-from transferkit.data.inputs.convert import as_source
+from transferkit.data.checks import Checks, check_classes
+from transferkit.data.inputs.convert import LabelRule, as_source
 
 
 def source_of(labels):
@@ -19,7 +19,24 @@ def test_one_class_is_refused():
 
 
 def test_classes_with_one_image_and_with_none_are_named():
-    source = as_source(np.zeros((4, 4, 4, 3), "uint8"), ["a", "a", "b", "d"], class_names=["a", "b", "c", "d"])
+    rule = LabelRule(["a", "b", "c", "d"])
+    source = as_source(np.zeros((4, 4, 4, 3), "uint8"), ["a", "a", "b", "d"], label_rule=rule)
     missing, single = check_classes(source)
     assert missing == "There are no images of: c."
     assert single == "Trained on, but not validated, with one image only: b, d."
+
+
+def test_checks_are_strict_about_images_and_warn_of_leaks():
+    assert Checks() == Checks(on_bad_image="raise", on_leak="warn")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"on_bad_image": "ignore"}, "`on_bad_image` must be 'raise' or 'skip'. Received: on_bad_image='ignore'"),
+        ({"on_leak": "ignore"}, "`on_leak` must be 'warn', 'raise' or 'drop'. Received: on_leak='ignore'"),
+    ],
+)
+def test_other_checks_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Checks(**options)

@@ -10,15 +10,20 @@ from PIL import Image
 
 from transferkit.backbones.preprocessing import build_preprocessing
 from transferkit.data.datasets import (
+    ONE_IN_ORDER,
     Targets,
+    Variation,
     activation_batches,
     read_into_memory,
     stream_images,
     training_batches,
     validation_batches,
 )
-from transferkit.data.inputs.convert import as_source
+from transferkit.data.epochs import Epochs
+from transferkit.data.inputs.convert import LABELLED, as_source
 from transferkit.data.resizing import ImageFormat
+
+ONE, TWO = Epochs(seed=5), Epochs(2, seed=5)
 
 
 def batches_of(x, image_size=(10, 12), batch_size=5):
@@ -123,23 +128,23 @@ def test_each_part_of_a_mixed_label_keeps_its_weight_in_the_loss():
 # ---- features ----
 
 
-def epochs_of(count, **options):
+def epochs_of(count, epochs=ONE_IN_ORDER):
     """Codes in each epoch of a stream of features that are twice their code."""
     features, targets = np.arange(2 * count, dtype="float32").reshape(count, 2), Targets(np.arange(count), count)
-    with activation_batches([features], targets, 4, **options) as batches:
+    with activation_batches([features], targets, 4, epochs) as batches:
         parts = [(features.numpy(), labels.numpy().argmax(axis=1)) for features, labels in batches]
     assert all(np.array_equal(features[:, 0], 2 * codes) for features, codes in parts)
     codes = np.concatenate([codes for _, codes in parts])
-    return codes.reshape(options.get("epochs", 1), count).tolist()
+    return codes.reshape(epochs.count, count).tolist()
 
 
 def test_activations_come_in_order_or_in_a_new_order_in_every_epoch():
     assert epochs_of(10) == [list(range(10))]
-    first, second, third = epochs_of(10, seed=1, epochs=3)
+    first, second, third = epochs_of(10, Epochs(3, seed=1))
     assert sorted(first) == sorted(second) == list(range(10))
     assert first != second
-    assert epochs_of(10, seed=1, epochs=1, first_epoch=2) == [third]
-    assert epochs_of(10, seed=2) != [first]
+    assert epochs_of(10, Epochs(1, first=2, seed=1)) == [third]
+    assert epochs_of(10, Epochs(seed=2)) != [first]
 
 
 def test_activations_may_bring_weights():
@@ -168,14 +173,14 @@ def numbered(count=11, kind="array", dtype="uint8"):
     images = np.zeros((count, 6, 8, 3), dtype) + np.arange(count, dtype=dtype)[:, None, None, None]
     if kind == "list":
         images = [np.full((6 + i % 2, 8, 3), i, dtype) for i in range(count)]
-    return as_source(images, np.arange(count) % 3, needs_labels=True)
+    return as_source(images, np.arange(count) % 3, label_rule=LABELLED)
 
 
-def stream(source, targets=None, batch_size=4, image_size=(6, 8), seed=5, epochs=1, **options):
+def stream(source, targets=None, batch_size=4, image_size=(6, 8), epochs=ONE, **options):
     """All batches of a training stream as arrays."""
     targets = targets or Targets(source.labels, 3)
-    options |= {"seed": seed, "epochs": epochs}
-    with training_batches(source, targets, ImageFormat(image_size), batch_size, **options) as batches:
+    variation = Variation(**options)
+    with training_batches(source, targets, ImageFormat(image_size), batch_size, epochs, variation) as batches:
         return arrays(batches)
 
 
@@ -195,21 +200,21 @@ def order(batches):
 @pytest.mark.parametrize("kind", ["array", "list"])
 def test_every_image_comes_once_an_epoch_with_its_label_and_in_another_order(kind):
     source = numbered(kind=kind)
-    batches = stream(source, epochs=3)
+    batches = stream(source, epochs=Epochs(3, seed=5))
     assert [len(images) for images, _ in batches] == [4, 4, 3] * 3
     assert {images.dtype.name for images, _ in batches} == {"float32"}
     epochs = [order(batches[i : i + 3]) for i in (0, 3, 6)]
     assert all(sorted(epoch) == list(range(11)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 3
-    assert order(stream(source, epochs=3)) == order(batches)
-    assert order(stream(source, epochs=3, seed=6)) != order(batches)
-    assert order(stream(source, epochs=2, first_epoch=1)) == epochs[1] + epochs[2]
+    assert order(stream(source, epochs=Epochs(3, seed=5))) == order(batches)
+    assert order(stream(source, epochs=Epochs(3, seed=6))) != order(batches)
+    assert order(stream(source, epochs=Epochs(2, first=1, seed=5))) == epochs[1] + epochs[2]
     assert order(stream(source, batch_size=7)) == epochs[0]  # the order is not that of batches
 
 
 def test_paths_give_the_same_stream_as_arrays(images, image_paths, labels):
     from_paths, from_array = (
-        stream(as_source(x, labels, needs_labels=True), image_size=(10, 12)) for x in (image_paths, images)
+        stream(as_source(x, labels, label_rule=LABELLED), image_size=(10, 12)) for x in (image_paths, images)
     )
     for one, other in zip(from_paths, from_array, strict=True):
         assert one[0] == pytest.approx(other[0], abs=1e-3)
@@ -219,7 +224,7 @@ def test_paths_give_the_same_stream_as_arrays(images, image_paths, labels):
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 def test_gray_and_float_arrays_are_welcome(dtype):
     x = np.arange(5, dtype=dtype)[:, None, None] + np.zeros((5, 6, 8), dtype)
-    (batch, _), *_ = stream(as_source(x, np.arange(5) % 3, needs_labels=True), batch_size=5)
+    (batch, _), *_ = stream(as_source(x, np.arange(5) % 3, label_rule=LABELLED), batch_size=5)
     assert batch.shape == (5, 6, 8, 3)
     assert sorted(batch[:, 0, 0, 0].round()) == [0, 1, 2, 3, 4]
 
@@ -227,7 +232,7 @@ def test_gray_and_float_arrays_are_welcome(dtype):
 def test_the_number_of_batches_is_known():
     source = numbered()
     targets = Targets(source.labels, 3)
-    with training_batches(source, targets, ImageFormat((6, 8)), 4, seed=0, epochs=5) as batches:
+    with training_batches(source, targets, ImageFormat((6, 8)), 4, Epochs(5, seed=0)) as batches:
         assert int(batches.cardinality()) == 15
     with validation_batches(source, targets, ImageFormat((6, 8)), 4) as batches:
         assert int(batches.cardinality()) == 3
@@ -237,7 +242,7 @@ def test_the_number_of_batches_is_known():
 def test_validation_images_come_in_order_as_they_are_resized_like_the_model_would(kind):
     rng, source = np.random.default_rng(0), numbered(kind=kind)
     pixels = rng.integers(0, 256, (5, 9, 7, 3)).astype("uint8")
-    noisy = as_source(pixels if kind == "array" else list(pixels), np.arange(5) % 3, needs_labels=True)
+    noisy = as_source(pixels if kind == "array" else list(pixels), np.arange(5) % 3, label_rule=LABELLED)
     targets = Targets(source.labels, 3, WEIGHTS[source.labels])
     with validation_batches(source, targets, ImageFormat((6, 8)), 4) as batches:
         found = arrays(batches)
@@ -249,22 +254,22 @@ def test_validation_images_come_in_order_as_they_are_resized_like_the_model_woul
 
 
 class Tint:
-    """Stands for an augmentation: adds what its seed says."""
+    """Stands for an augmentation: adds what its key says."""
 
     is_stateless = True
 
-    def augment(self, images, seed):
-        return images + tf.random.stateless_uniform((tf.shape(images)[0], 1, 1, 1), seed)
+    def augment(self, images, key):
+        return images + tf.random.stateless_uniform((tf.shape(images)[0], 1, 1, 1), key)
 
 
-def test_augmentation_has_a_seed_for_every_batch_and_goes_on_after_an_interruption():
+def test_augmentation_has_a_key_for_every_batch_and_goes_on_after_an_interruption():
     source = numbered()
-    plain, tinted = stream(source, epochs=2), stream(source, epochs=2, augmenter=Tint())
+    plain, tinted = stream(source, epochs=TWO), stream(source, epochs=TWO, augmenter=Tint())
     tints = [(one[0] - other[0])[:, 0, 0, 0] for one, other in zip(tinted, plain, strict=True)]
     assert len({tint.round(4) for batch in tints for tint in batch}) == 22
-    again = stream(source, epochs=1, first_epoch=1, augmenter=Tint())
+    again = stream(source, epochs=Epochs(1, first=1, seed=5), augmenter=Tint())
     assert all(np.array_equal(one, other) for one, other in zip(again[0], tinted[3], strict=True))
-    other = stream(source, epochs=1, seed=6, augmenter=Tint())
+    other = stream(source, epochs=Epochs(seed=6), augmenter=Tint())
     assert not np.array_equal(other[0][0] - np.round(other[0][0]), tinted[0][0] - np.round(tinted[0][0]))
 
 
@@ -301,7 +306,7 @@ def test_images_of_a_stream_are_forgotten_afterwards(kind, is_training, is_finis
     targets = Targets(source.labels, 3)
     witness = weakref.ref(source.images if kind == "array" else source.images[0])
     opened = (
-        training_batches(source, targets, ImageFormat((6, 8)), 4, seed=0, epochs=3)
+        training_batches(source, targets, ImageFormat((6, 8)), 4, Epochs(3, seed=0))
         if is_training
         else validation_batches(source, targets, ImageFormat((6, 8)), 4)
     )
@@ -321,7 +326,7 @@ def test_images_of_a_stream_that_fit_has_read_are_forgotten_afterwards():
     model = keras.Model(image, keras.layers.Dense(3, "softmax")(keras.layers.GlobalAveragePooling2D()(image)))
     model.compile("sgd", "categorical_crossentropy", jit_compile=False)
     targets = Targets(source.labels, 3)
-    with training_batches(source, targets, ImageFormat((6, 8)), 4, seed=0, epochs=2) as batches:
+    with training_batches(source, targets, ImageFormat((6, 8)), 4, Epochs(2, seed=0)) as batches:
         model.fit(batches, epochs=2, steps_per_epoch=3, shuffle=False, verbose=0)
     del source, targets, batches
     gc.collect()

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from transferkit import TransferClassifier
+from transferkit.data.decoder import Decoder
 from transferkit.data.inputs.convert import as_source
-from transferkit.data.quality.inspection import find_unreadable
-from transferkit.data.readers import read_pixels
+from transferkit.data.quality.inspection import inspect_images
 
 ORANGE = (255, 165, 0)
 RNG = np.random.default_rng(0)
@@ -63,7 +63,7 @@ def save_deep_png(path, pixels, transparency=None):
 
 
 def save_gray_tiff(path, pixels, bits, *, is_signed=False, white_is_zero=False):
-    """A TIFF of one strip, whose levels have so many bits."""
+    """A TIFF of one strip, whose levels have this number of bits."""
     data = pixels.astype(f"<{'i' if is_signed else 'u'}{max(bits, 16) // 8}").tobytes()
     if bits == 12:
         data = np.packbits((pixels[..., None] >> np.arange(11, -1, -1)) & 1, axis=None).tobytes()
@@ -141,25 +141,25 @@ FILES = {
 def test_a_file_of_any_kind_gives_its_first_image_in_rgb(name, tmp_path):
     image, options, expected, tolerance = FILES[name]
     image.save(tmp_path / name, **options)
-    assert not find_unreadable(as_source(tmp_path / name))
-    pixels = read_pixels(tmp_path / name, 3, ORANGE)
+    assert not inspect_images(as_source(tmp_path / name)).failures
+    pixels = Decoder(3, ORANGE).decode(tmp_path / name)
     assert (pixels.dtype, pixels.shape) == ("uint8", expected.shape)
     assert np.abs(pixels - expected.astype(float)).max() <= tolerance + 1e-6
     with Image.open(tmp_path / name) as opened:
-        assert np.array_equal(read_pixels(opened, 3, ORANGE), pixels)
+        assert np.array_equal(Decoder(3, ORANGE).decode(opened), pixels)
 
 
 def test_colours_of_16_bits_become_8(tmp_path):
     pixels = np.stack([DEEP, DEEP[::-1], DEEP[:, ::-1]], axis=-1)
     save_deep_png(tmp_path / "deep.png", pixels)
-    assert np.abs(read_pixels(tmp_path / "deep.png") - pixels / 257).max() < 1.0001
+    assert np.abs(Decoder().decode(tmp_path / "deep.png") - pixels / 257).max() < 1.0001
 
 
 def test_a_transparent_level_of_16_bits_shows_the_background(tmp_path):
     save_deep_png(tmp_path / "deep.png", DEEP, int(DEEP[2, 3]))
     expected = on_background(repeated(DEEP / 257), np.where(DEEP[2, 3] == DEEP, 0, 255))
-    assert np.abs(read_pixels(tmp_path / "deep.png", 3, ORANGE) - expected).max() <= 0.5
-    assert read_pixels(tmp_path / "deep.png", 1, (40,))[2, 3] == 40
+    assert np.abs(Decoder(3, ORANGE).decode(tmp_path / "deep.png") - expected).max() <= 0.5
+    assert Decoder(1, (40,)).decode(tmp_path / "deep.png")[2, 3] == 40
 
 
 @pytest.mark.parametrize("share", [1, 0.02])
@@ -178,16 +178,16 @@ def test_levels_of_a_tiff_file_are_scaled_by_the_bits_that_it_declares(bits, opt
     expected = pixels / most * 255
     if options.get("white_is_zero"):
         expected = 255 - expected
-    assert not find_unreadable(as_source(tmp_path / "deep.tif"))
-    found = read_pixels(tmp_path / "deep.tif", 1)[..., 0]
+    assert not inspect_images(as_source(tmp_path / "deep.tif")).failures
+    found = Decoder(1).decode(tmp_path / "deep.tif")[..., 0]
     assert np.abs(found - expected).max() <= 0.5 + 1e-4
     with Image.open(tmp_path / "deep.tif") as opened:
-        assert np.array_equal(read_pixels(opened, 1)[..., 0], found)
+        assert np.array_equal(Decoder(1).decode(opened)[..., 0], found)
 
 
 def test_floats_whose_white_is_zero_are_turned_round(tmp_path):
     Image.fromarray(GRAY.astype("float32")).save(tmp_path / "floats.tif", tiffinfo={262: 0})
-    assert np.array_equal(read_pixels(tmp_path / "floats.tif", 1)[..., 0], 255 - GRAY)
+    assert np.array_equal(Decoder(1).decode(tmp_path / "floats.tif")[..., 0], 255 - GRAY)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_floats_whose_white_is_zero_are_turned_round(tmp_path):
 )
 def test_levels_that_do_not_fit_the_declared_bits_are_refused(pixels, reason, tmp_path):
     Image.fromarray(pixels).save(tmp_path / "deep.tif")
-    ((_, _, why),) = find_unreadable(as_source(tmp_path / "deep.tif"))
+    ((_, _, why),) = inspect_images(as_source(tmp_path / "deep.tif")).failures
     assert reason in why
 
 
@@ -220,7 +220,7 @@ def test_every_orientation_is_applied(suffix, tmp_path):
         exif[0x0112] = number
         path = tmp_path / f"{number}.{suffix}"
         Image.fromarray(RGB).save(path, exif=exif, **({"lossless": True} if suffix == "webp" else {}))
-        assert np.array_equal(read_pixels(path), turn(RGB)), number
+        assert np.array_equal(Decoder().decode(path), turn(RGB)), number
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_every_orientation_is_applied(suffix, tmp_path):
 )
 def test_floats_out_of_range_are_found_before_anything_is_computed(pixels, reason, tmp_path):
     Image.fromarray(pixels.astype("float32")).save(tmp_path / "floats.tif")
-    ((_, _, why),) = find_unreadable(as_source(tmp_path / "floats.tif"))
+    ((_, _, why),) = inspect_images(as_source(tmp_path / "floats.tif")).failures
     assert reason in why
 
 

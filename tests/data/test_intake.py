@@ -1,15 +1,15 @@
 import numpy as np
 import pytest
 
-from transferkit.data.intake import training_sources
+from transferkit.data.intake import Intake
+from transferkit.data.reader import ImageReader
+from transferkit.data.resizing import ImageFormat
 
 IMAGES, NAMES = np.zeros((4, 8, 8, 3), "uint8"), ["a", "b", "a", "b"]
 
 
 def read(validation_data, x=IMAGES, y=NAMES):
-    return training_sources(
-        x, y, validation_data, (None, None), on_bad_image="raise", on_leak="warn", image_size=(8, 8)
-    )
+    return Intake(ImageReader(ImageFormat((8, 8)))).training_sources(x, y, validation_data)
 
 
 @pytest.mark.parametrize("weights", [(), ([1, 2, 1, 2],)])

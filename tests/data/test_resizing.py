@@ -4,7 +4,7 @@ import tensorflow as tf
 from PIL import Image
 
 from transferkit.backbones.preprocessing import build_preprocessing
-from transferkit.data.resizing import ImageFormat, check_format_arguments, resize_image, resize_images
+from transferkit.data.resizing import ImageFormat, as_image_format, as_sides, resize_image, resize_images
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
@@ -22,7 +22,7 @@ from transferkit.data.resizing import ImageFormat, check_format_arguments, resiz
 def test_resizing_by_sparse_matrices_is_tensorflows_resizing(shape, size, interpolation, dtype):
     images = np.random.default_rng(0).uniform(0, 255, shape).astype(dtype)
     expected = tf.image.resize(images, size, method=interpolation, antialias=True)
-    actual = resize_images(images, ImageFormat(size, interpolation))
+    actual = resize_images(images, ImageFormat(size, interpolation=interpolation))
     assert actual.dtype == "float32"
     assert np.array_equal(actual, expected)
 
@@ -33,7 +33,7 @@ def test_an_image_of_any_size_is_resized_as_tensorflow_does(interpolation):
     for height, width, *size in rng.integers(1, 90, (30, 4)).tolist():
         image = rng.integers(0, 256, (height, width, 3), dtype="uint8")
         expected = tf.image.resize(image, size, method=interpolation, antialias=True)
-        assert np.array_equal(resize_image(image, ImageFormat(tuple(size), interpolation)), expected)
+        assert np.array_equal(resize_image(image, ImageFormat(tuple(size), interpolation=interpolation)), expected)
 
 
 def test_an_image_of_the_right_size_stays_as_it_is():
@@ -105,4 +105,44 @@ def test_the_frame_is_in_the_middle(resize, size, frame):
 )
 def test_unknown_modes_and_colours_are_refused(resize, background, message):
     with pytest.raises(ValueError, match=message):
-        check_format_arguments(resize, background, 3)
+        ImageFormat(16, resize, background)
+
+
+@pytest.mark.parametrize("size", [20, np.int64(20), (20, 20), [20, 20]])
+def test_a_size_is_an_integer_or_a_pair(size):
+    assert ImageFormat(size).image_size == (20, 20)
+    assert as_image_format(size).image_size == (20, 20)
+
+
+@pytest.mark.parametrize("size", [0, -1, (20,), (20, 20, 3), "20", 2.5, (20, 2.5), True])
+def test_other_sizes_are_refused(size):
+    with pytest.raises(ValueError, match="`image_size` must be an integer or .* Received: image_size="):
+        as_image_format(size)
+    with pytest.raises(ValueError, match=r"`size` must be an integer or \(height, width\). Received: size="):
+        ImageFormat(size)
+    with pytest.raises(ValueError, match="`image_size` must be an integer"):
+        as_sides(size)
+
+
+def test_a_format_without_a_size_takes_that_of_the_backbone():
+    image_format = ImageFormat(resize="crop", channels=np.int64(6))
+    with pytest.raises(ValueError, match="has no size yet"):
+        image_format.image_size  # noqa: B018
+    found = image_format.for_backbone((224, 160))
+    assert (found.image_size, found.resize, found.channels) == ((224, 160), "crop", 6)
+    assert type(found.channels) is int
+    assert ImageFormat(32).for_backbone((224, 160)).image_size == (32, 32)
+    assert as_image_format(found) is found
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"channels": 0}, "`channels` must be an integer from 1"),
+        ({"channels": True}, "`channels` must be"),
+        ({"interpolation": "nearest"}, "`interpolation` must be one of 'bilinear', 'bicubic'"),
+    ],
+)
+def test_other_channels_and_interpolations_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        ImageFormat(**options)

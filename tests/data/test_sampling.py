@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from transferkit.data.datasets import Targets, activation_batches
+from transferkit.data.epochs import Epochs
 from transferkit.data.sampling import Sampling
 
 LABELS = np.repeat([0, 2, 3], [60, 25, 5])  # no image of class 1
@@ -48,7 +49,7 @@ def test_seed_and_epoch_decide(kind):
 def test_batches_follow_the_sampling():
     sampling = Sampling(LABELS, "oversample", seed=3)
     features, targets = np.arange(90, dtype="float32")[:, None], Targets(LABELS, 4)
-    with activation_batches([features], targets, 32, seed=3, epochs=2, first_epoch=5, sampling=sampling) as batches:
+    with activation_batches([features], targets, 32, Epochs(2, first=5, seed=3, sampling=sampling)) as batches:
         found = [(values.numpy().ravel(), labels.numpy().argmax(axis=1)) for values, labels in batches]
     assert len(found) == 6
     rows = np.concatenate([values for values, _ in found]).astype(int)

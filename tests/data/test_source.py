@@ -7,8 +7,9 @@ import tensorflow as tf
 from transferkit import Head, Phase, TransferClassifier
 from transferkit._utils.fingerprints import fingerprint_images
 from transferkit.data.datasets import Targets, stream_images, training_batches
+from transferkit.data.epochs import Epochs
 from transferkit.data.inputs import spool
-from transferkit.data.inputs.convert import as_source
+from transferkit.data.inputs.convert import LABELLED, as_source
 from transferkit.data.quality.inspection import inspect_images
 from transferkit.data.resizing import ImageFormat
 
@@ -23,7 +24,7 @@ def spooled(monkeypatch, pixels):
     """A source of a stream that does not fit into memory."""
     monkeypatch.setattr(spool, "free_memory", lambda: 100_000)
     dataset = tf.data.Dataset.from_tensor_slices((pixels, np.arange(40) % 2)).batch(4)
-    source = as_source(dataset, needs_labels=True)
+    source = as_source(dataset, label_rule=LABELLED)
     assert isinstance(source.images, np.memmap)
     return source
 
@@ -60,7 +61,7 @@ def test_a_mapped_part_goes_wherever_an_array_goes(spooled, pixels):
     epochs = []
     for source in (mapped, plain):
         targets = Targets(source.labels, 2)
-        with training_batches(source, targets, ImageFormat((16, 16)), 4, seed=3, epochs=2) as batches:
+        with training_batches(source, targets, ImageFormat((16, 16)), 4, Epochs(2, seed=3)) as batches:
             epochs.append([np.concatenate(parts) for parts in zip(*batches.as_numpy_iterator(), strict=True)])
     for of_mapped, of_plain in zip(*epochs, strict=True):
         assert np.array_equal(of_mapped, of_plain)

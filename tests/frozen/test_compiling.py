@@ -228,7 +228,7 @@ def test_openvino_is_asked_for_the_precision(models, images, monkeypatch, precis
             assert (device, hints["INFERENCE_PRECISION_HINT"]) == ("CPU", hint)
             return lambda inputs: [np.zeros((len(inputs[0]), 4), "float32")]
 
-    monkeypatch.setattr(inference, "_import_openvino", lambda: SimpleNamespace(Core=Core, convert_model=lambda x: x))
+    monkeypatch.setattr(inference, "import_openvino", lambda: SimpleNamespace(Core=Core, convert_model=lambda x: x))
     assert compile_front(models, engine="openvino", precision=precision)(images).shape == (7, 4)
 
 
@@ -239,26 +239,17 @@ def test_no_file_stays(models, images, engine, monkeypatch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif("openvino" not in available_engines(), reason="OpenVINO is not installed")
-def test_openvino_is_imported_without_its_telemetry(in_fresh_process):
-    code = """
-import sys
-from transferkit.data.resizing import ImageFormat
-from transferkit.frozen.compiling import _import_openvino
-print(_import_openvino().__name__, "openvino_telemetry" in sys.modules)
-"""
-    assert in_fresh_process(code).split() == ["openvino", "False"]
-
-
 # ---- enlarging ----
 
 
-@pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])  # all that an `ImageFormat` can have
 @pytest.mark.parametrize(("size", "image_size"), [((7, 5), (19, 32)), ((32, 32), (96, 96)), ((8, 20), (24, 20))])
 def test_enlarging_is_what_keras_makes_of_it(interpolation, size, image_size):
     images = np.random.default_rng(0).integers(0, 256, (2, *size, 3)).astype("float32")
     expected = keras.ops.image.resize(images, image_size, interpolation=interpolation, antialias=True)
-    enlarging = build_enlarging(build_preprocessing("none", None), size, ImageFormat(image_size, interpolation))
+    enlarging = build_enlarging(
+        build_preprocessing("none", None), size, ImageFormat(image_size, interpolation=interpolation)
+    )
     assert np.abs(enlarging(images) - expected).max() < 1e-3
 
 

@@ -1,4 +1,3 @@
-import keras
 import numpy as np
 import pytest
 
@@ -57,12 +56,6 @@ def view_of(components, backbone, train):
     return build_trainable(components.network, selection)
 
 
-def move(view):
-    """Gives adapters weights as if they had been trained."""
-    for seed, adapter in enumerate(view.adapters.values()):
-        adapter.b.assign(np.random.default_rng(seed).normal(size=adapter.b.shape))
-
-
 def test_parts_share_the_weights_of_the_whole(components, images):
     ids = {id(weight) for weight in components.whole.weights}
     assert {id(weight) for model in components.models for weight in model.weights} == ids
@@ -111,49 +104,3 @@ def test_dropout_of_the_head_is_on_only_while_the_head_trains(train, is_active, 
     trainee = build_trainee(components, view_of(components, tiny_backbone, train))
     changes = not np.allclose(trainee(pixels, training=True), trainee(pixels, training=False), atol=1e-5)
     assert changes == is_active
-
-
-# ---- what a callback does with the model in training ----
-
-
-@pytest.mark.parametrize("train", ["head", "all", "lora"])
-def test_saving_what_trains_saves_the_whole_as_it_computes_now(train, components, tiny_backbone, pixels, tmp_path):
-    view = view_of(components, tiny_backbone, train)
-    move(view)
-    trainee = build_trainee(components, view)
-    expected, kernels = np.asarray(trainee(pixels)), components.network.get_weights()
-    trainee.save(tmp_path / "model.keras")
-    trainee.save_weights(tmp_path / "model.weights.h5")
-    saved = keras.saving.load_model(tmp_path / "model.keras")
-    assert np.asarray(saved(pixels)) == pytest.approx(expected, abs=1e-5)
-    assert saved(np.zeros((1, 5, 70, 3), "uint8")).shape == (1, 3)
-    assert keras.models.model_from_json(trainee.to_json()).input_shape == (None, None, None, 3)  # for TensorBoard
-    assert all(np.array_equal(a, b) for a, b in zip(components.network.get_weights(), kernels, strict=True))
-    assert np.asarray(trainee(pixels)) == pytest.approx(expected, abs=1e-6)
-
-    for seed, weight in enumerate(components.whole.weights):
-        weight.assign(np.random.default_rng(seed).random(weight.shape))
-    trainee.load_weights(tmp_path / "model.weights.h5")
-    assert np.asarray(trainee(pixels)) == pytest.approx(expected, abs=1e-5)
-    assert np.asarray(components.whole(pixels)) == pytest.approx(expected, abs=1e-5)
-
-
-def test_a_save_that_fails_leaves_the_kernels_alone(components, tiny_backbone, tmp_path):
-    view = view_of(components, tiny_backbone, "lora")
-    move(view)
-    kernels = components.network.get_weights()
-    with pytest.raises(ValueError, match="Invalid filepath extension"):
-        build_trainee(components, view).save(tmp_path / "model.unknown")
-    assert all(np.array_equal(a, b) for a, b in zip(components.network.get_weights(), kernels, strict=True))
-
-
-def test_weights_taken_in_one_phase_can_be_put_back_in_another(components, tiny_backbone, pixels):
-    view = view_of(components, tiny_backbone, "lora")
-    move(view)
-    adapted, on_features = build_trainee(components, view), build_trainee(components, begin="features")
-    expected, taken = np.asarray(adapted(pixels)), adapted.get_weights()
-    components.head.set_weights([0 * weight for weight in components.head.get_weights()])
-    on_features.set_weights(taken)
-    assert np.asarray(components.whole(pixels)) == pytest.approx(expected, abs=1e-5)
-    adapted.set_weights(on_features.get_weights())
-    assert np.asarray(adapted(pixels)) == pytest.approx(expected, abs=1e-5)

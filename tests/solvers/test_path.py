@@ -9,7 +9,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_info
 
-from transferkit.solvers.path import STRENGTHS, _ByFolds, can_hold_out, fit_logistic_path
+from transferkit.solvers.examples import Examples
+from transferkit.solvers.path import STRENGTHS, LogisticProblem, Search, _ByFolds, can_hold_out, fit_logistic_path
+
+
+def fit(x, y, num_classes, *, on_strength=lambda count: None, activation="softmax", **options):
+    """Fits a path to features `x` and codes `y`; options are those of `Examples` and of `Search`."""
+    told = {name: options.pop(name) for name in ("targets", "weights", "groups", "copies") if name in options}
+    problem = LogisticProblem(Examples(x, y, **told), num_classes, activation)
+    return fit_logistic_path(problem, Search(**options), on_strength)
 
 
 @pytest.fixture(scope="module", params=["more rows than columns", "more columns than rows"])
@@ -87,7 +95,7 @@ def scikit_learn(x, y, strength, class_weights=None):
 @pytest.mark.parametrize("strength", [1.0, 0.01])
 def test_it_agrees_with_scikit_learn(data, strength):
     x, y = data
-    path = fit_logistic_path(x, y, 4, strengths=(10.0, strength))
+    path = fit(x, y, 4, strengths=(10.0, strength))
     assert path.strength == strength
     kernel, bias = scikit_learn(x, y, strength)
     expected = softmax((x @ kernel + bias) / path.temperature[1], axis=1)
@@ -96,7 +104,7 @@ def test_it_agrees_with_scikit_learn(data, strength):
 
 def test_cross_validation_agrees_with_one_by_hand(data):
     x, y = data
-    path = fit_logistic_path(x, y, 4, strengths=(0.1,), folds=4, seed=3)
+    path = fit(x, y, 4, strengths=(0.1,), folds=4, seed=3)
     logits = np.empty((len(y), 4))
     # Standardised with all rows, as the path does: it looks at no label.
     z = (x - x.mean(axis=0)) / x.std(axis=0)
@@ -118,25 +126,25 @@ CLASS_WEIGHTS = np.array([3.0, 1.0, 0.5, 2.0], "float32")
 @pytest.mark.parametrize("strength", [1.0, 0.01])
 def test_weighted_classes_agree_with_scikit_learn(data, strength):
     x, y = data
-    path = fit_logistic_path(x, y, 4, weights=CLASS_WEIGHTS[y], strengths=(strength,))
+    path = fit(x, y, 4, weights=CLASS_WEIGHTS[y], strengths=(strength,))
     kernel, bias = scikit_learn(x, y, strength, CLASS_WEIGHTS)
     expected = softmax((x @ kernel + bias) / path.temperature[0], axis=1)
     found = softmax(x @ path.kernel + path.bias, axis=1)
     assert found == pytest.approx(expected, abs=5e-3)
-    plain = fit_logistic_path(x, y, 4, strengths=(strength,))
+    plain = fit(x, y, 4, strengths=(strength,))
     assert np.abs(found - softmax(x @ plain.kernel + plain.bias, axis=1)).max() > 0.02
 
 
 def test_weights_count_in_what_the_strength_is_chosen_by(data):
     x, y = data
     train, held_out = np.arange(0, len(y), 2), np.arange(1, len(y), 2)
-    path = fit_logistic_path(
+    path = fit(
         x[train],
         y[train],
         4,
         weights=CLASS_WEIGHTS[y[train]],
         strengths=(0.1,),
-        validation=(x[held_out], y[held_out], CLASS_WEIGHTS[y[held_out]]),
+        validation=Examples(x[held_out], y[held_out], weights=CLASS_WEIGHTS[y[held_out]]),
     )
     right = (x[held_out] @ path.kernel + path.bias).argmax(axis=1) == y[held_out]
     assert path.val_accuracy[0] == pytest.approx(np.average(right, weights=CLASS_WEIGHTS[y[held_out]]))
@@ -144,8 +152,8 @@ def test_weights_count_in_what_the_strength_is_chosen_by(data):
 
 def test_equal_weights_of_any_size_are_none(data):
     x, y = data
-    plain = fit_logistic_path(x, y, 4, strengths=(0.1,))
-    path = fit_logistic_path(x, y, 4, weights=np.full(len(y), 7, "float32"), strengths=(0.1,))
+    plain = fit(x, y, 4, strengths=(0.1,))
+    path = fit(x, y, 4, weights=np.full(len(y), 7, "float32"), strengths=(0.1,))
     assert softmax(x @ path.kernel + path.bias, axis=1) == pytest.approx(
         softmax(x @ plain.kernel + plain.bias, axis=1), abs=1e-3
     )
@@ -160,13 +168,16 @@ def test_an_image_without_weight_is_not_there(data, has_validation, copies):
     x = np.concatenate([x, x + rng.normal(size=x.shape).astype("float32")])[: copies * len(x)]
     weights = rng.integers(0, 2, len(y)).astype("float32")
     outliers = x + 1000 * (np.tile(weights, copies) == 0)[:, None].astype("float32")
-    options = {"copies": copies, "validation": (x[:50], y[:50], weights[:50]) if has_validation else None}
-    found = fit_logistic_path(outliers, y, 4, weights=weights, **options)
+    options = {
+        "copies": copies,
+        "validation": Examples(x[:50], y[:50], weights=weights[:50]) if has_validation else None,
+    }
+    found = fit(outliers, y, 4, weights=weights, **options)
     kept = np.flatnonzero(weights)
     rows = np.concatenate([kept, kept + len(y)])[: copies * len(kept)]
     if has_validation:
-        options["validation"] = x[:50][weights[:50] > 0], y[:50][weights[:50] > 0], None
-    expected = fit_logistic_path(x[rows], y[kept], 4, **options)
+        options["validation"] = Examples(x[:50][weights[:50] > 0], y[:50][weights[:50] > 0])
+    expected = fit(x[rows], y[kept], 4, **options)
     assert found.strengths == expected.strengths
     assert found.val_loss == pytest.approx(expected.val_loss, rel=1e-5)
     assert found.temperature == pytest.approx(expected.temperature, rel=1e-3)
@@ -178,10 +189,10 @@ def test_an_image_of_twice_the_weight_is_there_twice(data):
     weights = np.tile([1, 1, 2], len(y))[: len(y)]
     twice = np.repeat(np.arange(len(y)), weights)
     held_out = np.arange(0, len(y), 2)
-    validation = x[held_out], y[held_out], weights[held_out].astype("float32")
-    found = fit_logistic_path(x, y, 4, weights=weights.astype("float32"), validation=validation)
+    validation = Examples(x[held_out], y[held_out], weights=weights[held_out].astype("float32"))
+    found = fit(x, y, 4, weights=weights.astype("float32"), validation=validation)
     held_out = np.repeat(held_out, weights[held_out])
-    expected = fit_logistic_path(x[twice], y[twice], 4, validation=(x[held_out], y[held_out], None))
+    expected = fit(x[twice], y[twice], 4, validation=Examples(x[held_out], y[held_out]))
     assert found.strength == expected.strength
     assert found.val_loss == pytest.approx(expected.val_loss, rel=1e-3)
     assert softmax(x @ found.kernel + found.bias, axis=1) == pytest.approx(
@@ -192,8 +203,8 @@ def test_an_image_of_twice_the_weight_is_there_twice(data):
 def test_folds_of_images_that_are_all_there_twice_are_those_of_images_that_weigh_twice(data):
     x, y = data
     groups, twice = np.arange(len(y)), np.repeat(np.arange(len(y)), 2)
-    found = fit_logistic_path(x, y, 4, weights=np.full(len(y), 2, "float32"), groups=groups)
-    expected = fit_logistic_path(x[twice], y[twice], 4, weights=np.full(2 * len(y), 0.5, "float32"), groups=twice)
+    found = fit(x, y, 4, weights=np.full(len(y), 2, "float32"), groups=groups)
+    expected = fit(x[twice], y[twice], 4, weights=np.full(2 * len(y), 0.5, "float32"), groups=twice)
     assert found.strength == expected.strength
     assert found.val_accuracy == pytest.approx(expected.val_accuracy)
 
@@ -203,10 +214,10 @@ def test_all_the_weight_in_few_images_leaves_numbers(data):
     first = np.concatenate([np.flatnonzero(y == code)[:3] for code in range(4)])
     weights = np.zeros(len(y), "float32")
     weights[first] = 1
-    path = fit_logistic_path(x, y, 4, weights=weights)
+    path = fit(x, y, 4, weights=weights)
     assert np.isfinite(path.kernel).all()
     assert np.isfinite(path.val_loss).all()
-    expected = fit_logistic_path(x[np.sort(first)], y[np.sort(first)], 4)
+    expected = fit(x[np.sort(first)], y[np.sort(first)], 4)
     assert path.strength == expected.strength
 
 
@@ -215,17 +226,15 @@ def test_of_labels_that_are_judged_the_places_among_all_images_are_told():
     targets = np.eye(3, dtype="float32")[rng.permutation(42) % 3][:40]
     x = (targets @ rng.normal(size=(3, 6)) + rng.normal(size=(40, 6))).astype("float32")
     weights = np.tile([0, 1], 20).astype("float32")
-    options = {"targets": targets, "is_multilabel": True, "weights": weights}
-    rows, logits = fit_logistic_path(x, targets.argmax(axis=1), 3, **options).judged
+    options = {"targets": targets, "activation": "sigmoid", "weights": weights}
+    rows, logits = fit(x, targets.argmax(axis=1), 3, **options).judged
     assert np.array_equal(rows, np.arange(1, 40, 2))
-    expected = fit_logistic_path(
-        x[1::2], targets[1::2].argmax(axis=1), 3, targets=targets[1::2], is_multilabel=True
-    ).judged  # fmt: skip
+    expected = fit(x[1::2], targets[1::2].argmax(axis=1), 3, targets=targets[1::2], activation="sigmoid").judged
     assert logits == pytest.approx(expected[1], abs=1e-3)
 
 
 def test_the_strength_with_the_lowest_held_out_loss_is_chosen(data):
-    path = fit_logistic_path(*data, 4)
+    path = fit(*data, 4)
     chosen = path.strengths.index(path.strength)
     assert path.val_loss[chosen] <= min(path.val_loss) * 1.001
     assert list(path.strengths) == sorted(path.strengths, reverse=True)
@@ -234,7 +243,7 @@ def test_the_strength_with_the_lowest_held_out_loss_is_chosen(data):
 def test_the_path_ends_when_weaker_strengths_are_worse_and_all_steps_are_told(data, bounds):
     bounds(HOPELESS=99)
     told = []
-    path = fit_logistic_path(*data, 4, strengths=tuple(np.logspace(2, -6, 17)), on_strength=told.append)
+    path = fit(*data, 4, strengths=tuple(np.logspace(2, -6, 17)), on_strength=told.append)
     assert len(path.strengths) == path.strengths.index(path.strength) + 3
     assert sum(told) == 17
 
@@ -242,7 +251,7 @@ def test_the_path_ends_when_weaker_strengths_are_worse_and_all_steps_are_told(da
 def test_a_strength_that_is_much_worse_ends_the_path_at_once(data, bounds):
     bounds(HOPELESS=0, WORTHWHILE=0)
     told = []
-    path = fit_logistic_path(*data, 4, on_strength=told.append)
+    path = fit(*data, 4, on_strength=told.append)
     assert len(path.strengths) == path.strengths.index(path.strength) + 2
     assert sum(told) == 10
 
@@ -250,7 +259,7 @@ def test_a_strength_that_is_much_worse_ends_the_path_at_once(data, bounds):
 def test_validation_data_replace_cross_validation(data):
     x, y = data
     train, held_out = np.arange(0, len(y), 2), np.arange(1, len(y), 2)
-    path = fit_logistic_path(x[train], y[train], 4, strengths=(0.1,), validation=(x[held_out], y[held_out], None))
+    path = fit(x[train], y[train], 4, strengths=(0.1,), validation=Examples(x[held_out], y[held_out]))
     predicted = (x[held_out] @ path.kernel + path.bias).argmax(axis=1)
     assert path.val_accuracy[0] == pytest.approx((predicted == y[held_out]).mean())
     kernel, _ = scikit_learn(x[train], y[train], 0.1)
@@ -260,9 +269,9 @@ def test_validation_data_replace_cross_validation(data):
 @pytest.mark.parametrize("scale", [1e-12, 1e12])
 def test_the_scale_of_features_does_not_matter(data, scale):
     x, y = data
-    plain = fit_logistic_path(x, y, 4, strengths=(0.1,))
+    plain = fit(x, y, 4, strengths=(0.1,))
     scales = np.where(np.arange(x.shape[1]) % 2, scale, 1).astype("float32")
-    path = fit_logistic_path(x * scales, y, 4, strengths=(0.1,))
+    path = fit(x * scales, y, 4, strengths=(0.1,))
     expected = softmax(x @ plain.kernel + plain.bias, axis=1)
     assert softmax((x * scales) @ path.kernel + path.bias, axis=1) == pytest.approx(expected, abs=5e-3)
 
@@ -278,7 +287,7 @@ def test_a_handful_of_images_does_not_make_it_certain():
 
     losses = []
     for _ in range(10):
-        path = fit_logistic_path(*draw(3), 2)
+        path = fit(*draw(3), 2)
         x, y = draw(200)
         losses.append(-log_softmax(x @ path.kernel + path.bias, axis=1)[np.arange(400), y].mean())
     assert np.mean(losses) < 0.85  # knowing nothing costs log(2); being certain and often wrong, far more
@@ -287,21 +296,21 @@ def test_a_handful_of_images_does_not_make_it_certain():
 def test_a_constant_feature_is_ignored(data):
     x, y = data
     with_constant = np.hstack([x, np.full((len(x), 1), 7, "float32")])
-    path, plain = (fit_logistic_path(features, y, 4, strengths=(0.1,)) for features in (with_constant, x))
+    path, plain = (fit(features, y, 4, strengths=(0.1,)) for features in (with_constant, x))
     assert np.abs(path.kernel[-1]).max() == 0
     assert path.kernel[:-1] == pytest.approx(plain.kernel, abs=1e-3 * float(np.abs(plain.kernel).max()))
 
 
 def test_features_that_say_nothing_give_the_shares_of_the_classes():
     y = np.repeat([0, 1], [30, 10])
-    path = fit_logistic_path(np.full((40, 3), 5, "float32"), y, 2)
+    path = fit(np.full((40, 3), 5, "float32"), y, 2)
     assert np.abs(path.kernel).max() == 0
     assert softmax(path.bias)[0] == pytest.approx(0.75, abs=0.02)
 
 
 def test_two_images_a_class_are_enough():
     x = np.array([[0, 0], [0, 1], [9, 9], [9, 8]], "float32")
-    path = fit_logistic_path(x, np.array([0, 0, 1, 1]), 2)
+    path = fit(x, np.array([0, 0, 1, 1]), 2)
     assert (x @ path.kernel + path.bias).argmax(axis=1).tolist() == [0, 0, 1, 1]
 
 
@@ -309,21 +318,21 @@ def test_a_rare_class_does_not_stop_cross_validation():
     rng = np.random.default_rng(0)
     y = np.repeat([0, 1, 2], [30, 30, 2])
     x = rng.normal(size=(62, 5)).astype("float32") + y[:, None]
-    assert np.isfinite(fit_logistic_path(x, y, 3).val_loss).all()
+    assert np.isfinite(fit(x, y, 3).val_loss).all()
 
 
 def test_the_features_are_not_changed(data):
     x, y = data
     before = x.copy()
-    fit_logistic_path(x, y, 4, strengths=(1.0,))
+    fit(x, y, 4, strengths=(1.0,))
     assert np.array_equal(x, before)
 
 
 def test_problems_solved_one_by_one_give_the_same(data, monkeypatch):
-    together = fit_logistic_path(*data, 4, strengths=(0.1,))
+    together = fit(*data, 4, strengths=(0.1,))
     monkeypatch.setattr("transferkit.solvers.regression._STACK_FLOATS", 1)
     monkeypatch.setattr("transferkit.solvers.workers._BLOCK_FLOATS", 1)
-    alone = fit_logistic_path(*data, 4, strengths=(0.1,))
+    alone = fit(*data, 4, strengths=(0.1,))
     x, _ = data
     assert softmax(x @ alone.kernel + alone.bias, axis=1) == pytest.approx(
         softmax(x @ together.kernel + together.bias, axis=1), abs=5e-3
@@ -332,7 +341,7 @@ def test_problems_solved_one_by_one_give_the_same(data, monkeypatch):
 
 
 def test_the_seed_decides_everything(data):
-    first, again, other = (fit_logistic_path(*data, 4, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (fit(*data, 4, seed=seed) for seed in (1, 1, 2))
     assert np.array_equal(first.kernel, again.kernel)
     assert first.val_loss == again.val_loss
     assert first.val_loss != other.val_loss
@@ -341,7 +350,7 @@ def test_the_seed_decides_everything(data):
 def test_what_a_fold_holds_out_leaves_no_trace_in_its_start(whole_path):
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(60, 100)).astype("float32"), np.arange(60) % 3
-    path = fit_logistic_path(x, y, 3)
+    path = fit(x, y, 3)
     assert len(path.strengths) == 10
     # Nothing can be known of these images. Seen in advance, they would cost 0.8 at the weakest strengths.
     assert min(path.val_loss) > 0.97 * np.log(3)
@@ -351,7 +360,7 @@ def test_of_many_images_one_part_is_held_out(data, bounds):
     x, y = data
     options = {"strengths": (1.0, 0.1), "folds": 4, "seed": 3}
     bounds(CROSS_VALIDATED=len(y))
-    path = fit_logistic_path(x, y, 4, **options)
+    path = fit(x, y, 4, **options)
     train, test = next(StratifiedKFold(4, shuffle=True, random_state=3).split(x, y))
     z = (x - x.mean(axis=0)) / x.std(axis=0)
     model = LogisticRegression(C=1 / (0.1 * len(train)), tol=1e-8, max_iter=5000).fit(z[train], y[train])
@@ -363,22 +372,22 @@ def test_of_many_images_one_part_is_held_out(data, bounds):
     losses = [-(targets * log_softmax(logits * s, axis=1)).sum(axis=1).mean() for s in sharpness]
     assert path.val_loss[1] == pytest.approx(min(losses), rel=5e-3)
     bounds(CROSS_VALIDATED=len(y) + 1)
-    assert fit_logistic_path(x, y, 4, **options).val_loss[1] != pytest.approx(path.val_loss[1], rel=0.01)
+    assert fit(x, y, 4, **options).val_loss[1] != pytest.approx(path.val_loss[1], rel=0.01)
 
 
 def test_no_more_images_are_held_out_than_it_takes(data, bounds):
     x, y = data
     bounds(CROSS_VALIDATED=0, HELD_OUT=len(y) // 10)
-    path = fit_logistic_path(x, y, 4, strengths=(0.1,))
+    path = fit(x, y, 4, strengths=(0.1,))
     correct = path.val_accuracy[0] * len(y) / 10
     assert correct == pytest.approx(round(correct))
 
 
 def test_nothing_but_the_weights_depends_on_leaving_out_logits(data, bounds):
     bounds(CROSS_VALIDATED=0)
-    with_all = fit_logistic_path(*data, 4, strengths=(0.1,))
+    with_all = fit(*data, 4, strengths=(0.1,))
     bounds(LOGIT_FLOATS=0)
-    path = fit_logistic_path(*data, 4, strengths=(0.1,))
+    path = fit(*data, 4, strengths=(0.1,))
     assert path.val_accuracy == pytest.approx(with_all.val_accuracy)
     assert path.temperature[0] > with_all.temperature[0]  # smaller classes, more modest targets
 
@@ -386,7 +395,7 @@ def test_nothing_but_the_weights_depends_on_leaving_out_logits(data, bounds):
 def test_rows_that_are_read_on_demand_give_the_same(data):
     x, y = data
     lazy = Lazy(x)
-    path, expected = fit_logistic_path(lazy, y, 4), fit_logistic_path(x, y, 4)
+    path, expected = fit(lazy, y, 4), fit(x, y, 4)
     assert np.array_equal(path.kernel, expected.kernel)
     assert path.val_loss == expected.val_loss
     assert lazy.reads
@@ -396,7 +405,7 @@ def test_rows_of_half_the_precision_do(data, tmp_path):
     x, y = data
     mapped = np.memmap(tmp_path / "features", "float16", "w+", shape=x.shape)
     mapped[:] = x
-    path, expected = fit_logistic_path(mapped, y, 4), fit_logistic_path(mapped.astype("float32"), y, 4)
+    path, expected = fit(mapped, y, 4), fit(mapped.astype("float32"), y, 4)
     assert path.kernel == pytest.approx(expected.kernel)
 
 
@@ -417,11 +426,9 @@ def many():
 def test_rows_that_are_not_copied_give_the_same(many, bounds, num_images, class_weights):
     x, y = many
     bounds(CROSS_VALIDATED=0)
-    expected = fit_logistic_path(x, y, 4, weights=None if class_weights is None else class_weights[y])
+    expected = fit(x, y, 4, weights=None if class_weights is None else class_weights[y])
     bounds(**STREAMED, SAMPLE_FLOATS=num_images * x.shape[1])
-    path = fit_logistic_path(
-        Lazy(x, most=len(x) // 2), y, 4, weights=None if class_weights is None else class_weights[y]
-    )
+    path = fit(Lazy(x, most=len(x) // 2), y, 4, weights=None if class_weights is None else class_weights[y])
     assert path.strength == expected.strength
     assert objective(path, x, y, class_weights) == pytest.approx(objective(expected, x, y, class_weights), rel=1e-3)
     assert path.val_loss[0] == pytest.approx(expected.val_loss[expected.strengths.index(path.strengths[0])], rel=5e-3)
@@ -434,7 +441,7 @@ def test_rows_that_are_not_copied_are_read_from_first_to_last(many, bounds, monk
     monkeypatch.setattr("transferkit.solvers.workers._BLOCK_FLOATS", 100 * x.shape[1])
     bounds(**STREAMED, SAMPLE_FLOATS=x.size // 4)
     lazy = Lazy(x, most=100)
-    fit_logistic_path(lazy, y, 4)
+    fit(lazy, y, 4)
     slices = [rows for rows in lazy.reads if isinstance(rows, slice)][1:]  # but for the look at the first rows
     assert all(rows.step in (None, 1) for rows in slices)
     times_read = np.bincount(np.concatenate([np.arange(len(x))[rows] for rows in slices]))
@@ -446,16 +453,16 @@ def test_rows_that_are_not_copied_are_read_from_first_to_last(many, bounds, monk
 
 def test_one_part_is_held_out_where_rows_are_not_copied(many, bounds):
     bounds(MEMORY_FLOATS=0, SAMPLE_FLOATS=many[0].size // 4)
-    path = fit_logistic_path(*many, 4, strengths=(0.1, 0.01))
+    path = fit(*many, 4, strengths=(0.1, 0.01))
     bounds(CROSS_VALIDATED=0)
-    assert fit_logistic_path(*many, 4, strengths=(0.1, 0.01)).val_accuracy[-1] == path.val_accuracy[-1]
+    assert fit(*many, 4, strengths=(0.1, 0.01)).val_accuracy[-1] == path.val_accuracy[-1]
 
 
 def test_a_sample_has_seen_nothing_that_is_held_out(many, bounds):
     x, y = many
     bounds(**STREAMED, SAMPLE_FLOATS=x.size // 2)
     lazy = Lazy(x, most=len(x) // 2)
-    fit_logistic_path(lazy, y, 4, strengths=(0.1,))
+    fit(lazy, y, 4, strengths=(0.1,))
     # Passes over all rows, made of slices, come before the sample is read, and before what is held out is judged.
     groups = [list(group) for _, group in groupby(lazy.reads, key=type)]
     sample, held_out = (set(np.concatenate(group)) for group in groups if isinstance(group[0], np.ndarray))
@@ -467,10 +474,10 @@ def test_a_sample_has_seen_nothing_that_is_held_out(many, bounds):
 def test_validation_data_replace_folds_where_rows_are_not_copied(many, bounds):
     x, y = many
     train, held_out = np.arange(0, len(y), 2), np.arange(1, len(y), 2)
-    options = {"validation": (Lazy(x[held_out], most=400), y[held_out], None)}
-    expected = fit_logistic_path(x[train], y[train], 4, **options)
+    options = {"validation": Examples(Lazy(x[held_out], most=400), y[held_out])}
+    expected = fit(x[train], y[train], 4, **options)
     bounds(**STREAMED, SAMPLE_FLOATS=x.size // 8)
-    path = fit_logistic_path(Lazy(x[train], most=400), y[train], 4, **options)
+    path = fit(Lazy(x[train], most=400), y[train], 4, **options)
     assert path.strength == expected.strength
     assert min(path.val_loss) == pytest.approx(min(expected.val_loss), rel=5e-3)
     assert objective(path, x[train], y[train]) == pytest.approx(objective(expected, x[train], y[train]), rel=1e-3)
@@ -495,7 +502,7 @@ def test_memory_is_bounded_however_many_rows_there_are(bounds, monkeypatch):
     noise = Noise()
     labels = (np.arange(len(noise)) * 5.92 % 6.28 > 3.14).astype(int)  # what a feature of theirs tells
     tracemalloc.start()
-    fit_logistic_path(noise, labels, 2, strengths=(0.1,))
+    fit(noise, labels, 2, strengths=(0.1,))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     all_rows = 4 * noise.shape[0] * noise.shape[1]
@@ -515,7 +522,7 @@ def test_versions_of_an_image_are_on_one_side_of_a_fold(streamed, bounds, whole_
     x, y = rng.normal(size=(150, 100)).astype("float32"), rng.permutation(np.arange(150) % 3)
     if streamed:
         bounds(**STREAMED, SAMPLE_FLOATS=200 * 100)
-    path = fit_logistic_path(views(x, 3, 0.01), y, 3, copies=3, strengths=(1.0, 0.1, 0.01, 0.001))
+    path = fit(views(x, 3, 0.01), y, 3, copies=3, strengths=(1.0, 0.1, 0.01, 0.001))
     # An image whose other version was fitted to would always be right.
     assert max(path.val_accuracy) < 0.6
     assert min(path.val_loss) > 0.97 * np.log(3)
@@ -524,7 +531,7 @@ def test_versions_of_an_image_are_on_one_side_of_a_fold(streamed, bounds, whole_
 def test_all_versions_are_fitted_to(data):
     x, y = data
     stacked, labels = views(x, 3, 0.1), np.tile(y, 3)
-    path = fit_logistic_path(stacked, y, 4, copies=3, strengths=(0.1,), weights=CLASS_WEIGHTS[y])
+    path = fit(stacked, y, 4, copies=3, strengths=(0.1,), weights=CLASS_WEIGHTS[y])
     kernel, bias = scikit_learn(stacked, labels, 0.1, CLASS_WEIGHTS)
     expected = softmax((x @ kernel + bias) / path.temperature[0], axis=1)
     assert softmax(x @ path.kernel + path.bias, axis=1) == pytest.approx(expected, abs=5e-3)
@@ -535,17 +542,17 @@ def test_images_are_judged_as_they_are():
     y = np.arange(200) % 2
     clear = (rng.normal(size=(200, 5)) + 4 * y[:, None]).astype("float32")
     noise = rng.normal(size=(200, 5)).astype("float32") + 2
-    assert fit_logistic_path(np.concatenate([clear, noise]), y, 2, copies=2).val_accuracy[-1] > 0.97
-    assert fit_logistic_path(np.concatenate([noise, clear]), y, 2, copies=2).val_accuracy[-1] < 0.65
+    assert fit(np.concatenate([clear, noise]), y, 2, copies=2).val_accuracy[-1] > 0.97
+    assert fit(np.concatenate([noise, clear]), y, 2, copies=2).val_accuracy[-1] < 0.65
 
 
 def test_versions_that_are_not_copied_give_the_same(many, bounds):
     x, y = many
     stacked, labels = views(x, 3, 0.1), np.tile(y, 3)
     bounds(CROSS_VALIDATED=0)
-    expected = fit_logistic_path(stacked, y, 4, copies=3)
+    expected = fit(stacked, y, 4, copies=3)
     bounds(**STREAMED, SAMPLE_FLOATS=stacked.size // 3)
-    path = fit_logistic_path(Lazy(stacked, most=len(stacked) // 2), y, 4, copies=3)
+    path = fit(Lazy(stacked, most=len(stacked) // 2), y, 4, copies=3)
     assert path.strength == expected.strength
     assert objective(path, stacked, labels) == pytest.approx(objective(expected, stacked, labels), rel=1e-3)
 
@@ -555,7 +562,7 @@ def test_blas_is_held_to_one_thread_until_the_path_has_ended(data):
         return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
 
     before, during = threads(), []
-    fit_logistic_path(*data, 4, strengths=(0.1,), on_strength=lambda count: during.append(threads()))
+    fit(*data, 4, strengths=(0.1,), on_strength=lambda count: during.append(threads()))
     assert during[0] == [1] * len(before)
     assert threads() == before
 
@@ -563,11 +570,11 @@ def test_blas_is_held_to_one_thread_until_the_path_has_ended(data):
 def test_features_that_are_not_in_memory_are_copied_less(many, bounds):
     x, y = many
     bounds(CROSS_VALIDATED=0, MEMORY_FLOATS=2 * x.size, SAMPLE_FLOATS=x.size)
-    fit_logistic_path(lazy := Lazy(x, most=len(x)), y, 4, strengths=(0.1,))
+    fit(lazy := Lazy(x, most=len(x)), y, 4, strengths=(0.1,))
     scattered = np.unique(np.concatenate([rows for rows in lazy.reads if isinstance(rows, np.ndarray)]))
     assert len(scattered) == len(x) // 4 + len(x) // 5  # the sample, and what is held out
     bounds(MEMORY_FLOATS=4 * x.size)
-    fit_logistic_path(lazy := Lazy(x, most=len(x)), y, 4, strengths=(0.1,))
+    fit(lazy := Lazy(x, most=len(x)), y, 4, strengths=(0.1,))
     assert not any(isinstance(rows, np.ndarray) for rows in lazy.reads)
 
 
@@ -579,18 +586,24 @@ def features_of(labels, seed=0):
     return np.random.default_rng(seed).normal(size=(len(labels), 6)).astype("float32") + 3 * labels[:, None], labels
 
 
-@pytest.mark.parametrize(("labels", "groups"), [
-    ([0, 1], None), ([0, 1, 2], None), ([0, 0, 1], [7, 7, 8]), ([0, 0, 1, 1], [5, 5, 5, 5]),
-    ([0, 1, 0, 1], [0, 1, 0, 1]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("labels", "groups"),
+    [
+        ([0, 1], None),
+        ([0, 1, 2], None),
+        ([0, 0, 1], [7, 7, 8]),
+        ([0, 0, 1, 1], [5, 5, 5, 5]),
+        ([0, 1, 0, 1], [0, 1, 0, 1]),
+    ],
+)
 def test_where_nothing_can_be_held_out_the_strongest_strength_is_taken(labels, groups):
     x, y = features_of(labels)
     groups = None if groups is None else np.array(groups)
     assert not can_hold_out(y, groups)
-    path = fit_logistic_path(x, y, y.max() + 1, groups=groups)
+    path = fit(x, y, y.max() + 1, groups=groups)
     assert path.strength == path.strengths[0] == STRENGTHS[0]
     assert np.isnan([*path.val_loss, *path.val_accuracy]).all()
-    alone = fit_logistic_path(x, y, y.max() + 1, validation=(x, y, None), strengths=STRENGTHS[:1])
+    alone = fit(x, y, y.max() + 1, validation=Examples(x, y), strengths=STRENGTHS[:1])
     assert path.kernel == pytest.approx(alone.kernel * alone.temperature[0], abs=1e-3)
     assert path.temperature == (1.0,)
 
@@ -600,22 +613,26 @@ def test_few_images_that_are_read_in_blocks_need_no_folds_either(bounds, is_read
     x, y = features_of([0, 1, 2])
     if is_read_in_blocks:
         bounds(MEMORY_FLOATS=1)
-    weights = fit_logistic_path(x, y, 3).kernel
+    weights = fit(x, y, 3).kernel
     bounds(MEMORY_FLOATS=1 << 20)
-    assert weights == pytest.approx(fit_logistic_path(x, y, 3).kernel, rel=1e-3, abs=1e-4)
+    assert weights == pytest.approx(fit(x, y, 3).kernel, rel=1e-3, abs=1e-4)
 
 
 def test_a_sample_of_one_image_a_class_does_not_end_the_path(bounds):
     x, y = features_of(np.arange(40) % 20)
     bounds(MEMORY_FLOATS=1, SAMPLE_FLOATS=6 * 3)
-    assert np.isfinite(fit_logistic_path(x, y, 20).val_loss).all()
+    assert np.isfinite(fit(x, y, 20).val_loss).all()
 
 
-@pytest.mark.parametrize(("labels", "groups", "folds"), [
-    ([0, 0, 0, 0, 1, 1, 1, 1], [0, 0, 1, 2, 3, 4, 5, 6], 4),  # two of eight images are equal
-    ([0, 0, 1, 1], [0, 0, 1, 2], 2), ([0, 0, 1, 1], [0, 1, 2, 0], 2),
-    ([0, 0, 1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 2, 2, 3, 3], 4),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("labels", "groups", "folds"),
+    [
+        ([0, 0, 0, 0, 1, 1, 1, 1], [0, 0, 1, 2, 3, 4, 5, 6], 4),  # two of eight images are equal
+        ([0, 0, 1, 1], [0, 0, 1, 2], 2),
+        ([0, 0, 1, 1], [0, 1, 2, 0], 2),
+        ([0, 0, 1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 2, 2, 3, 3], 4),
+    ],
+)
 def test_few_images_in_groups_have_as_many_folds_as_they_can(labels, groups, folds):
     labels, groups = np.array(labels), np.array(groups)
     held_out = _ByFolds(5, 0).hold_out(labels, groups)
@@ -624,7 +641,7 @@ def test_few_images_in_groups_have_as_many_folds_as_they_can(labels, groups, fol
     for mask in held_out:
         assert np.intersect1d(groups[mask], groups[~mask]).size == 0
     x, y = features_of(labels)
-    assert np.isfinite(fit_logistic_path(x, y, 2, groups=groups).val_loss).all()
+    assert np.isfinite(fit(x, y, 2, groups=groups).val_loss).all()
 
 
 def test_a_class_in_one_group_of_its_own_judges_no_strength():

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from transferkit._utils.console import Console, speaking_to
 from transferkit.training import callbacks as module
 from transferkit.training.callbacks import AcrossPhases, PhaseMonitor, Record, TrainingAdvisor, measure_rate
 from transferkit.training.phases import Phase
@@ -16,8 +17,11 @@ def test_a_record_is_a_table_with_a_row_an_epoch():
     record = Record()
     record.add(1, "head", GOOD | {"learning_rate": np.float32(0.5)}, 1.23456)
     assert {name: values[0] for name, values in record.history.items()} == GOOD | {
-        "epoch": 1, "phase": "head", "learning_rate": 0.5, "seconds": 1.235
-    }  # fmt: skip
+        "epoch": 1,
+        "phase": "head",
+        "learning_rate": 0.5,
+        "seconds": 1.235,
+    }
     assert type(record.history["learning_rate"][0]) is float
 
 
@@ -45,9 +49,8 @@ def test_only_a_lower_finite_loss_is_better():
     assert record.is_best(2.0)
     assert not record.was_interrupted
     record.keep(2.0, 1, ["weights"])
-    assert [record.is_best(loss) for loss in (1.9, 2.0, 2.1, float("nan"), float("inf"), -float("inf"))] == [
-        True, False, False, False, False, False
-    ]  # fmt: skip
+    assert record.is_best(1.9)
+    assert not any(record.is_best(loss) for loss in (2.0, 2.1, float("nan"), float("inf"), -float("inf")))
     assert (record.best_loss, record.best_epoch, record.best_weights) == (2.0, 1, ["weights"])
 
 
@@ -79,9 +82,14 @@ class Watched:
     def __init__(self, record=None, **phase):
         self.record, self.means, self.rows, self.steps, self.taken = record or Record(), Means(), [], 0, 0
         self.monitor = PhaseMonitor(
-            self.record, Phase(**phase), self.means, self.take, self.advance, 100,
+            self.record,
+            Phase(**phase),
+            self.means,
+            self.take,
+            self.advance,
+            100,
             lambda row, rate: self.rows.append((row, rate)),
-        )  # fmt: skip
+        )
         self.monitor.set_model(keras.Sequential())
         self.monitor.model.stop_training = False
 
@@ -225,9 +233,18 @@ class Diary(keras.callbacks.Callback):
         self.told.append("model")
 
 
-for _name in ("on_train_begin", "on_train_end", "on_epoch_begin", "on_epoch_end", "on_train_batch_begin",
-              "on_train_batch_end", "on_test_begin", "on_test_end", "on_test_batch_begin",
-              "on_test_batch_end"):  # fmt: skip
+for _name in (
+    "on_train_begin",
+    "on_train_end",
+    "on_epoch_begin",
+    "on_epoch_end",
+    "on_train_batch_begin",
+    "on_train_batch_end",
+    "on_test_begin",
+    "on_test_end",
+    "on_test_batch_begin",
+    "on_test_batch_end",
+):
     setattr(Diary, _name, lambda self, *args, _name=_name, **kwargs: self.told.append(_name))
 
 
@@ -244,8 +261,16 @@ def test_two_trainings_are_one_to_callbacks_of_the_user():
         told.append(diary.told)
         diary.told = []
     across.finish()
-    epoch = ["on_epoch_begin", "on_train_batch_begin", "on_train_batch_end", "on_test_begin", "on_test_batch_begin",
-             "on_test_batch_end", "on_test_end", "on_epoch_end"]  # fmt: skip
+    epoch = [
+        "on_epoch_begin",
+        "on_train_batch_begin",
+        "on_train_batch_end",
+        "on_test_begin",
+        "on_test_batch_begin",
+        "on_test_batch_end",
+        "on_test_end",
+        "on_epoch_end",
+    ]
     assert told[0] == ["model", "on_train_begin", *epoch, *epoch]
     assert told[1] == ["model", *epoch, *epoch]
     assert diary.told == ["on_train_end"]
@@ -267,11 +292,15 @@ def history(accuracy, val_accuracy, seconds=1.0, val_loss=1.0):
 
 @pytest.fixture
 def said():
-    return []
+    """What people are told."""
+    told, console = [], Console(0)
+    console.note = told.append
+    with speaking_to(console):
+        yield told
 
 
 def test_chance_level_is_named_once_after_three_epochs(said):
-    advisor = TrainingAdvisor(said.append, largest_class=0.4)
+    advisor = TrainingAdvisor(largest_class=0.4)
     for epochs in (1, 2):
         advisor.comment(history([0.4] * epochs, [0.38] * epochs))
     assert said == []
@@ -284,20 +313,20 @@ def test_chance_level_is_named_once_after_three_epochs(said):
 
 @pytest.mark.parametrize(("accuracy", "val_accuracy"), [([0.4, 0.4, 0.47], [0.4] * 3), ([0.4] * 3, [0.47, 0.4, 0.4])])
 def test_who_once_learnt_something_is_not_at_chance(said, accuracy, val_accuracy):
-    TrainingAdvisor(said.append, largest_class=0.4).comment(history(accuracy, val_accuracy))
+    TrainingAdvisor(largest_class=0.4).comment(history(accuracy, val_accuracy))
     assert said == []
 
 
 def test_chance_is_what_the_largest_class_gives(said):
     flat = history([0.9] * 3, [0.9] * 3)
-    TrainingAdvisor(said.append, largest_class=0.5).comment(flat)
+    TrainingAdvisor(largest_class=0.5).comment(flat)
     assert said == []
-    TrainingAdvisor(said.append, largest_class=0.9).comment(flat)
+    TrainingAdvisor(largest_class=0.9).comment(flat)
     assert len(said) == 1
 
 
 def test_learning_by_heart_is_named_once(said):
-    advisor = TrainingAdvisor(said.append, largest_class=0.1)
+    advisor = TrainingAdvisor(largest_class=0.1)
     advisor.comment(history([0.9] * 3, [0.75] * 3))
     advisor.comment(history([0.95] * 2, [0.7] * 2))  # too early to tell
     assert said == []
@@ -309,9 +338,9 @@ def test_learning_by_heart_is_named_once(said):
 
 def test_a_gap_that_chance_may_have_made_is_not_called_learning_by_heart(said):
     gap = history([0.8] * 3, [0.5] * 3)
-    TrainingAdvisor(said.append, largest_class=0.1, num_held_out=20).comment(gap)
+    TrainingAdvisor(largest_class=0.1, num_held_out=20).comment(gap)
     assert said == []
-    TrainingAdvisor(said.append, largest_class=0.1, num_held_out=2000).comment(gap)
+    TrainingAdvisor(largest_class=0.1, num_held_out=2000).comment(gap)
     assert len(said) == 1
 
 
@@ -319,12 +348,12 @@ def test_a_gap_that_chance_may_have_made_is_not_called_learning_by_heart(said):
 def test_the_gap_of_the_last_epoch_counts_beyond_two_standard_errors(said, val_accuracy, num_said):
     # Of 100 images the standard error is at most 0.05, so that the limit is 0.2 + 0.1.
     gap = history([0.05, 0.05, 0.9], [0.05, 0.05, val_accuracy])
-    TrainingAdvisor(said.append, largest_class=0.1, num_held_out=100).comment(gap)
+    TrainingAdvisor(largest_class=0.1, num_held_out=100).comment(gap)
     assert len(said) == num_said
 
 
 def test_a_loss_that_exploded_without_becoming_nan_is_named(said):
-    advisor = TrainingAdvisor(said.append, largest_class=0.5)
+    advisor = TrainingAdvisor(largest_class=0.5)
     for _ in range(2):
         advisor.comment(history([0.9], [0.5], val_loss=1e6))
     (text,) = said
@@ -333,7 +362,7 @@ def test_a_loss_that_exploded_without_becoming_nan_is_named(said):
 
 @pytest.mark.parametrize(("largest_class", "limit"), [(0.1, 23.03), (0.5, 6.931), (0.9, 6.931)])
 def test_exploded_is_ten_times_the_loss_of_guessing_between_two_classes_at_least(said, largest_class, limit):
-    advisor = TrainingAdvisor(said.append, largest_class)
+    advisor = TrainingAdvisor(largest_class)
     advisor.comment(history([0.9], [0.9], val_loss=0.99 * limit))
     assert said == []
     advisor.comment(history([0.9], [0.9], val_loss=1.01 * limit))
@@ -342,7 +371,7 @@ def test_exploded_is_ten_times_the_loss_of_guessing_between_two_classes_at_least
 
 @pytest.mark.parametrize(("alone", "waits_for"), [(120.0, "data"), (149.0, "data"), (151.0, "compute")])
 def test_it_says_once_what_the_run_waits_for(said, alone, waits_for):
-    advisor = TrainingAdvisor(said.append, largest_class=0.1)
+    advisor = TrainingAdvisor(largest_class=0.1)
     for epochs in (1, 2):
         advisor.comment(history([0.5] * epochs, [0.5] * epochs, seconds=5.0), rate=100.0, input_rate=lambda: alone)
     (text,) = said
@@ -352,7 +381,7 @@ def test_it_says_once_what_the_run_waits_for(said, alone, waits_for):
 
 
 def test_short_epochs_and_features_wait_for_nothing_worth_measuring(said):
-    advisor = TrainingAdvisor(said.append, largest_class=0.1)
+    advisor = TrainingAdvisor(largest_class=0.1)
     advisor.comment(history([0.5], [0.5], seconds=4.9), rate=100.0, input_rate=pytest.fail)
     advisor.comment(history([0.5], [0.5], seconds=99.0), rate=None, input_rate=pytest.fail)
     assert said == []

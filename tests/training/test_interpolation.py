@@ -6,6 +6,7 @@ from transferkit._utils.console import Console, speaking_to
 from transferkit.evaluation.calibration import judge_at_best_temperature
 from transferkit.frozen.forward import join
 from transferkit.models.weights import blend, restore
+from transferkit.solvers.examples import Examples
 from transferkit.training.callbacks import Record
 from transferkit.training.interpolation import SHARES, interpolate
 from transferkit.training.logistic import fit_logistic_head
@@ -157,7 +158,7 @@ def solved_head(bench):
     """Kernel and bias of the logistic head for the backbone as it is."""
     components, source = bench.components, bench.training_data.training
     features = join(components.preprocessing, components.network, components.pooling).predict(source.images, verbose=0)
-    fit_logistic_head(components.dense, features, source.labels, temperature=0.1)
+    fit_logistic_head(components.dense, Examples(features, source.labels), temperature=0.1)
     return components.dense.get_layer("probabilities").get_weights()
 
 

@@ -12,9 +12,11 @@ from sklearn.exceptions import ConvergenceWarning
 from transferkit.frozen.forward import join, run_model
 from transferkit.frozen.precision import computing_in
 from transferkit.models.heads import Head
+from transferkit.solvers.examples import Examples
+from transferkit.tasks.find import MULTICLASS, MULTILABEL
 from transferkit.training.callbacks import Record
 from transferkit.training.logistic import fit_logistic_head, record_of_head
-from transferkit.training.loop import Options, _accuracy_of_guessing
+from transferkit.training.loop import Options
 from transferkit.training.phases import Phase
 from transferkit.training.rates import ReduceOnPlateau, StepDecay
 
@@ -96,7 +98,7 @@ class Story:
         )
         extractor = join(components.preprocessing, components.network, components.pooling)
         features = tuple(run_model(extractor, [source.images], len(source)) for source in (training, validation))
-        fit_logistic_head(components.dense, features[0], training.labels)
+        fit_logistic_head(components.dense, Examples(features[0], training.labels))
         divided = components.dense.get_layer("probabilities")
         divided.set_weights([weight / 20 for weight in divided.get_weights()])  # so that there is something to learn
         judged = ((features[0], training.labels), (features[1], validation.labels))
@@ -245,8 +247,9 @@ def test_phases_that_train_nothing_are_refused_before_anything_trains(make_bench
         bench.train(Phase("head", epochs=1), Phase("batch_norm", epochs=1), callbacks=[diary])
     with pytest.raises(ValueError, match="Unknown stage 'stage9'"):
         bench.train(Phase("head", epochs=1), Phase("stage9", epochs=1), callbacks=[diary])
+    optimizer = keras.optimizers.SGD(gradient_accumulation_steps=4)
     with pytest.raises(ValueError, match="'head' trains nothing: all its batches, 3, are fewer than gradient_accu"):
-        bench.train(Phase("all", epochs=2), Phase("head", epochs=1), callbacks=[diary], accumulation_steps=4)
+        bench.train(Phase("all", epochs=2), Phase("head", epochs=1), callbacks=[diary], optimizer=optimizer)
     assert diary.calls == []
     assert same(before, bench.captured())
 
@@ -506,7 +509,7 @@ def test_accumulated_batches_are_one_large_batch(make_bench):
     phase = Phase("all", epochs=2, learning_rate=0.1)
     large, small = make_bench(batch_size=8), make_bench(batch_size=4)
     expected = large.train(phase)
-    found = small.train(phase, accumulation_steps=2)
+    found = small.train(phase, optimizer=keras.optimizers.SGD(gradient_accumulation_steps=2))
     assert found.history["val_loss"] == pytest.approx(expected.history["val_loss"], rel=1e-4)
     for one, other in zip(large.captured(), small.captured(), strict=True):
         assert one == pytest.approx(other, abs=1e-4)
@@ -516,8 +519,8 @@ def test_batches_left_over_by_one_phase_do_not_count_in_the_next(make_bench, eag
     """Their gradients belong to weights that are not there any more."""
     bench, trail = make_bench(), []
     # Three batches an epoch: one step, and one batch left over.
-    bench.train(Phase("head", epochs=1, learning_rate=0.1), Phase("all", epochs=1, learning_rate=0.1),
-                accumulation_steps=2, callbacks=[Trail(bench, trail)])  # fmt: skip
+    phases = (Phase(train, epochs=1, learning_rate=0.1) for train in ("head", "all"))
+    bench.train(*phases, optimizer=keras.optimizers.SGD(gradient_accumulation_steps=2), callbacks=[Trail(bench, trail)])
     assert [not same(*pair) for pair in pairwise(trail[3:])] == [True, False]
 
 
@@ -531,7 +534,9 @@ def test_any_optimizer_trains(optimizer, make_bench, eagerly):
     bench = make_bench()
     phase = Phase("all", epochs=1, learning_rate=0.01, weight_decay=0.01, layer_decay=0.8, l2_sp=0.01, ema=0.5)
     before = bench.weights()
-    record = bench.train(Phase("head", epochs=1, learning_rate=0.01), phase, optimizer=optimizer, accumulation_steps=2)
+    config = {"learning_rate": 0.01, "gradient_accumulation_steps": 2}
+    optimizer = keras.optimizers.get({"class_name": optimizer, "config": config})
+    record = bench.train(Phase("head", epochs=1, learning_rate=0.01), phase, optimizer=optimizer)
     moved = changed(before, bench.weights())
     assert np.isfinite(record.history["val_loss"]).all()
     assert moved == {path for path in before if "moving" not in path}
@@ -551,14 +556,12 @@ def test_class_weights_weigh_the_loss(make_bench, eagerly):
     assert logs["val_loss"][0] == pytest.approx(np.average(losses, weights=weights[held_out.labels]), rel=1e-4)
 
 
-@pytest.mark.parametrize("is_multilabel", [False, True])
+@pytest.mark.parametrize("task", [MULTICLASS, MULTILABEL])
 @pytest.mark.parametrize("cache", ["memory", False])
-def test_held_out_images_weigh_in_what_epochs_and_interpolation_are_judged_by(
-    make_bench, eagerly, cache, is_multilabel
-):
+def test_held_out_images_weigh_in_what_epochs_and_interpolation_are_judged_by(make_bench, eagerly, cache, task):
     training_data = make_bench().training_data
     training, validation = (
-        replace(source, targets=np.eye(3, dtype="float32")[source.labels], is_multilabel=is_multilabel)
+        replace(source, targets=np.eye(3, dtype="float32")[source.labels], task=task)
         for source in (training_data.training, training_data.validation)
     )
     images = validation.images.copy()
@@ -585,13 +588,14 @@ def judged_by(bench, cache):
 
 def test_what_guessing_would_score_is_weighed(make_bench):
     training_data = make_bench(class_weights=np.array([1, 1, 2], "float32")).training_data
-    assert _accuracy_of_guessing(training_data.targets()) == 0.5
+    targets = training_data.targets()
+    assert targets.task.guessing_accuracy(targets) == 0.5
     labels = np.array([[1, 0, 0], [1, 1, 0], [1, 0, 1], [0, 0, 1]] * 6, "float32")
     training = replace(
-        training_data.training, targets=labels, is_multilabel=True, weights=np.tile([1, 1, 1, 5], 6).astype("float32")
+        training_data.training, targets=labels, task=MULTILABEL, weights=np.tile([1, 1, 1, 5], 6).astype("float32")
     )
     targets = make_bench(training=training).training_data.targets()
-    assert _accuracy_of_guessing(targets) == pytest.approx((5 / 8 + 7 / 8 + 6 / 8) / 3)
+    assert targets.task.guessing_accuracy(targets) == pytest.approx((5 / 8 + 7 / 8 + 6 / 8) / 3)
 
 
 # ---- the same again ----
@@ -688,7 +692,8 @@ def test_out_of_memory_names_phase_and_batch_and_suggests_numbers(make_bench, ea
     bench, diary = make_bench(batch_size=12), Diary()
     with pytest.raises(MemoryError, match="ran out of memory in phase 'stage3' with 12 images a batch") as caught:
         bench.train(Phase("stage3", epochs=1), callbacks=[diary, AtEpochs(begin={0: exhaust})])
-    assert "batch_size=6 with gradient_accumulation_steps=2, which gives the same steps" in str(caught.value)
+    advice = "batch_size=6 and an optimizer with gradient_accumulation_steps=2, which gives the same steps"
+    assert advice in str(caught.value)
     assert diary.calls == ["begin"]  # as in Keras, so that `BackupAndRestore` and others keep what they have
     assert bench.components.network.trainable_weights == []
 
@@ -759,5 +764,5 @@ def test_the_loss_of_any_number_of_labels_has_a_gradient_where_probabilities_are
     for focus in (0.0, 2.0):
         with tf.GradientTape() as tape:
             tape.watch(logits)
-            loss = Options(focus=focus, is_multilabel=True).loss(targets, tf.sigmoid(logits))
+            loss = Options(focus=focus, task=MULTILABEL).loss(targets, tf.sigmoid(logits))
         assert np.isfinite(tape.gradient(loss, logits)).all()

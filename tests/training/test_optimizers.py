@@ -4,6 +4,7 @@ import pytest
 
 from transferkit.training.optimizers import (
     Tuning,
+    accumulation_steps_of,
     build_optimizer,
     fresh_optimizer,
     is_spared_from_decay,
@@ -39,9 +40,15 @@ def arrays(variables):
     return [variable.numpy() for variable in variables]
 
 
+def gathering(optimizer, steps):
+    """The same optimizer, which averages the gradients of some batches for one step."""
+    original = fresh_optimizer(optimizer)
+    return type(original).from_config(original.get_config() | {"gradient_accumulation_steps": steps})
+
+
 def prepared(optimizer, variables, *, tuning=None, momentum=None, accumulation_steps=None, anchored=(), rate=0.1):
     """The optimizer of all phases, in a phase that treats all variables alike."""
-    tuned, _, _ = build_optimizer(optimizer, accumulation_steps)
+    tuned, _, _ = build_optimizer(gathering(optimizer, accumulation_steps) if accumulation_steps else optimizer)
     tuned.prepare(variables, anchored=anchored, averaged=momentum is not None)
     tuned.begin_phase(lambda variable: tuning or Tuning(), momentum)
     tuned.learning_rate = rate
@@ -287,8 +294,26 @@ def test_a_phase_forgets_gradients_that_made_no_step():
     assert_close(arrays(found), arrays(expected), abs=0)
 
 
-def test_accumulation_over_one_batch_is_none():
-    assert build_optimizer("sgd", 1)[0].gradient_accumulation_steps is None
+def test_batches_that_make_one_step_are_those_of_the_optimizer():
+    optimizer = keras.optimizers.Adam(gradient_accumulation_steps=4)
+    scaled = keras.optimizers.LossScaleOptimizer(optimizer)
+    assert [accumulation_steps_of(each) for each in ("adam", keras.optimizers.Adam(), optimizer, scaled)] == [
+        1,
+        1,
+        4,
+        4,
+    ]
+    assert build_optimizer(optimizer)[0].gradient_accumulation_steps == 4
+
+
+def test_gradients_are_gathered_as_keras_does_and_not_twice():
+    expected, found = make_variables(), make_variables()
+    given = keras.optimizers.Adam(0.1, gradient_accumulation_steps=2)
+    given.build(expected)
+    tuned = prepared(given, found)
+    for first in range(0, 6, 2):
+        run(tuned, found, steps=2, first=first)
+        assert_close(arrays(found), run(given, expected, steps=2, first=first))
 
 
 def test_variables_that_the_user_excludes_from_decay_are_not_decayed():

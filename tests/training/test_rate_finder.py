@@ -6,9 +6,10 @@ import pytest
 
 from transferkit import TransferClassifier
 from transferkit._utils.console import speaking_to
+from transferkit.tasks.find import MULTICLASS, MULTILABEL
 from transferkit.training.loop import Options
 from transferkit.training.phases import Phase
-from transferkit.training.rate_finder import RateCurve, _suggest, find_rate
+from transferkit.training.rate_finder import RateCurve, RateRange, _suggest, find_rate
 
 
 def test_the_suggestion_is_a_tenth_of_the_rate_where_the_loss_explodes():
@@ -32,27 +33,44 @@ def test_a_curve_is_drawn_on_a_logarithmic_axis():
 
 def find(bench, phase, options=None, **limits):
     limits = {"smallest": 1e-6, "largest": 1e-3, "steps": 3} | limits
-    stages = bench.settings().stages
+    stages = bench.backbone.stages
     with speaking_to(bench.console):
-        return find_rate(phase, bench.components, bench.training_data, stages, options or Options("sgd"), **limits)
+        return find_rate(
+            phase, bench.components, bench.training_data, stages, options or Options("sgd"), RateRange(**limits)
+        )
 
 
-@pytest.mark.parametrize("is_multilabel", [False, True])
+@pytest.mark.parametrize("task", [MULTICLASS, MULTILABEL])
 @pytest.mark.parametrize("focus", [0.0, 2.0])
-def test_the_loss_is_the_one_that_is_trained(make_bench, eagerly, focus, is_multilabel):
+def test_the_loss_is_the_one_that_is_trained(make_bench, eagerly, focus, task):
     shares = np.eye(3, dtype="float32")
     training = make_bench().training_data.training
     weights = (1 + training.labels).astype("float32")
-    training = replace(training, targets=shares[training.labels], is_multilabel=is_multilabel, weights=weights)
+    training = replace(training, targets=shares[training.labels], task=task, weights=weights)
     bench = make_bench(batch_size=24, training=training)
-    if is_multilabel:
+    if task is MULTILABEL:
         bench.components.dense.get_layer("probabilities").activation = keras.activations.sigmoid
     probabilities = bench.components.whole.predict(training.images, verbose=0)
-    curve = find(bench, Phase("head"), Options("sgd", focus=focus, is_multilabel=is_multilabel), largest=1.1e-6)
+    curve = find(bench, Phase("head"), Options("sgd", focus=focus, task=task), largest=1.1e-6)
     wanted = np.where(training.targets > 0, probabilities, 1 - probabilities)
     losses = -np.log(wanted) * (1 - wanted) ** focus
-    losses = losses.mean(axis=1) if is_multilabel else losses[training.targets > 0]
+    losses = losses.mean(axis=1) if task is MULTILABEL else losses[training.targets > 0]
     assert curve.losses[0] == pytest.approx(np.mean(losses * weights), rel=1e-3)
+
+
+def test_batches_that_the_optimizer_gathers_are_one_step(make_bench, eagerly):
+    """Two of 9 and 3 images do what one of 12 does: each image counts alike, in losses and in steps."""
+    training = make_bench().training_data.training.take(np.arange(12))
+    limits = {"smallest": 1e-2, "largest": 1.0, "steps": 4}
+    found = []
+    for batch_size, together in ((12, None), (9, 2)):
+        bench = make_bench(batch_norm=False, batch_size=batch_size, training=training)
+        options = Options(keras.optimizers.SGD(gradient_accumulation_steps=together))
+        found.append(find(bench, Phase("all"), options, **limits))
+    one, other = found
+    assert len(other.losses) == 4
+    assert other.learning_rates == pytest.approx(one.learning_rates)
+    assert other.losses == pytest.approx(one.losses, rel=1e-3)
 
 
 def test_deeper_layers_are_tested_at_the_rates_that_they_would_train_at(make_bench, eagerly):

@@ -47,7 +47,7 @@ def refuse_strangers(folder):
         if _owner(path) not in (None, 0, os.getuid()) and _is_open_to_all(path.parent):
             raise PermissionError(
                 f"The cache folder {str(folder)!r} is not used: {str(path)!r} belongs to another user, and lies where "
-                "everybody can make one. Name another by `cache_dir=` or the environment variable "
+                "everybody can make one. Name another by `Compute(cache_dir=...)` or the environment variable "
                 "TRANSFERKIT_CACHE_DIR."
             )
 

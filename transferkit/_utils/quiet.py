@@ -23,6 +23,8 @@ def warnings_filtered(*filters):
         filters: Tuples of an action, a class of warnings and, if that is not all, a pattern for the beginning of their
             text. The first one that fits decides.
     """
+    # Python 3.14 can give each thread filters of its own, but a usual build does so with `-X context_aware_warnings`
+    # only. This may go when that is the default of the oldest Python that we support.
     with _lock:
         _users[filters] += 1
         for action, category, *pattern in reversed(filters):

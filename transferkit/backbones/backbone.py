@@ -122,7 +122,7 @@ class Backbone:
             FileNotFoundError: If `weights` is a path that does not exist.
             OSError: If a weights file of ours is damaged, or another file.
             ValueError: If the file does not fit the network, `image_size` is too small for it, or it cannot take images
-                of so many channels.
+                with that number of channels.
         """
         image_size = image_size or self.image_size
         self.check_image_size(image_size)
@@ -143,7 +143,7 @@ class Backbone:
         if self.channels != 3 and channels not in (None, self.channels):
             raise ValueError(
                 f"Backbone {self.name!r} takes images of {self.channels} channels. Received: channels={channels!r}. "
-                f"Give `channels={self.channels}`: only backbones for RGB images can be adapted to others."
+                f"Give `channels={self.channels}` in an `ImageFormat`: only backbones for RGB images can be adapted."
             )
 
     def _build_pretrained(self, image_size):

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import keras
 
+from transferkit._utils.keras import inputs_behind, is_computed, operation_behind
+
 _IMAGENET = (1000, 1001, 21841, 21843)  # classes of ImageNet, of which some publishers count the background
 _KERNELS = keras.layers.Dense | keras.layers.Conv2D
 _UNCHANGED = keras.layers.Flatten | keras.layers.Reshape | keras.layers.Dropout | keras.layers.Identity
@@ -29,9 +31,9 @@ def refuse_classifier(model):
     if found is None:
         return
     whose = f" of the model {found.inner!r} in it" if found.inner else ""
-    before = "" if found.before is None or found.inner else (
-        f", or end it before: `keras.Model(model.input, model.get_layer({found.before!r}).output)`"
-    )  # fmt: skip
+    before = ""
+    if found.before is not None and not found.inner:
+        before = f", or end it before: `keras.Model(model.input, model.get_layer({found.before!r}).output)`"
     built = repr(found.inner) if found.inner else "it"
     raise ValueError(
         f"A backbone must end in features. Received: model {model.name!r} with its classifier, layer {found.name!r}"
@@ -63,11 +65,11 @@ def find_classifier(model):
 
 def _last_operation(tensor):
     """Goes back over what computes nothing, and over softmax. Returns `(operation, its output, was softmax there)`."""
-    operation, has_softmax = tensor._keras_history.operation, False
+    operation, has_softmax = operation_behind(tensor), False
     while _passes_on(operation) or (_has_softmax(operation) and not isinstance(operation, _KERNELS)):
         has_softmax |= _has_softmax(operation)
         tensor = _input(tensor)
-        operation = tensor._keras_history.operation
+        operation = operation_behind(tensor)
     return operation, tensor, has_softmax
 
 
@@ -95,15 +97,14 @@ def _is_functional(operation):
 
 def _input(tensor):
     """The first tensor that the operation behind `tensor` was given."""
-    history = tensor._keras_history
-    return history.operation._inbound_nodes[history.node_index].input_tensors[0]
+    return inputs_behind(tensor)[0]
 
 
 def _name_before(tensor, model):
     """Name of the layer that gives `tensor`, or of the last one before it that `model` knows by a name."""
-    operation = tensor._keras_history.operation
-    while operation not in model.layers and operation._inbound_nodes[0].input_tensors:
+    operation = operation_behind(tensor)
+    while operation not in model.layers and is_computed(operation):
         tensor = _input(tensor)
-        operation = tensor._keras_history.operation
+        operation = operation_behind(tensor)
     is_input = isinstance(operation, keras.layers.InputLayer)
     return None if is_input or operation not in model.layers else operation.name

@@ -11,9 +11,6 @@ _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 _CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
 
-# Measured: `benchmarks/resizing.py`. Bicubic beats bilinear by half a point to a point on enlarged small images.
-INTERPOLATION = "bicubic"
-
 
 def _rescaling(scale, offset):
     return keras.layers.Rescaling(scale, offset, name="scaling")
@@ -69,7 +66,9 @@ def check_scaling(scaling):
         )
 
 
-def build_preprocessing(scaling, image_size, resize="stretch", background=(255, 255, 255), channels=3):
+def build_preprocessing(
+    scaling, image_size, resize="stretch", background=(255, 255, 255), channels=3, interpolation="bicubic"
+):
     """Builds the first of the three models: raw RGB pixels of any size in, what the backbone expects out.
 
     Args:
@@ -81,6 +80,7 @@ def build_preprocessing(scaling, image_size, resize="stretch", background=(255, 
         background: Colour to pad with, one number in `[0, 255]` for each channel.
         channels: Number of channels of the images. One channel becomes the three of RGB; of others, all are scaled by
             the mean of what the colours are scaled by.
+        interpolation: `"bicubic"` or `"bilinear"`.
 
     Returns:
         A `keras.Model` named `"preprocessing"`: `(batch, any height, any width, channels)` in `[0, 255]` to
@@ -94,14 +94,14 @@ def build_preprocessing(scaling, image_size, resize="stretch", background=(255, 
     else:
         # Not `keras.layers.Resizing`: where nobody says `training=False`, as in `model(pixels)` and in exports, it
         # tells all layers after it that they are being trained (Keras 3.15), Dropout and BatchNorm included.
-        x = _resize(x, tuple(image_size), resize, background)
+        x = _resize(x, tuple(image_size), resize, background, interpolation)
     if channels == 1:
         x = keras.ops.repeat(x, 3, axis=-1)
     return keras.Model(pixels, _SCALINGS[scaling](x), name="preprocessing")
 
 
-def _resize(x, image_size, resize, background):
-    options = {"interpolation": INTERPOLATION, "antialias": True}
+def _resize(x, image_size, resize, background, interpolation):
+    options = {"interpolation": interpolation, "antialias": True}
     if resize != "pad":
         return keras.ops.image.resize(x, image_size, crop_to_aspect_ratio=resize == "crop", **options)
 

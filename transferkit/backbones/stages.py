@@ -6,6 +6,8 @@ from itertools import pairwise
 
 import keras
 
+from transferkit._utils.keras import calls_by_depth
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -162,7 +164,7 @@ def _calls(model):
     These are Keras' nodes: an operation that is used twice has two in a graph, and those of other graphs as well.
     """
     order = {id(operation): place for place, operation in enumerate(model.operations)}
-    by_depth = model._nodes_by_depth
+    by_depth = calls_by_depth(model)
     return [
         call
         for depth in sorted(by_depth, reverse=True)

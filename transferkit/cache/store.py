@@ -115,8 +115,8 @@ class Store:
             self._has_warned = True
             warnings.warn(
                 f"Activations could not be written to {str(self.folder)!r}: {error.strerror or error}. They stay in "
-                "memory for this run and are lost after it. Name another folder by `cache_dir=`, or, if they need not "
-                'be kept, choose `cache="memory"`.',
+                "memory for this run and are lost after it. Name another folder by `Compute(cache_dir=...)`, or, if "
+                'they need not be kept, choose `Compute(cache="memory")`.',
                 stacklevel=2,
             )
 

@@ -3,15 +3,22 @@
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from transferkit._utils.failures import reason_of
+from transferkit._utils.memory import keep_freed_memory
 from transferkit.data.augmentation.mixing import mix
-from transferkit.data.readers import read_pixels, to_channels
+from transferkit.data.decoder import bombs_refused
+from transferkit.data.epochs import Epochs
 from transferkit.data.resizing import resize_image, resize_images
 from transferkit.exceptions import ImageReadError
+from transferkit.tasks.find import MULTICLASS
+from transferkit.tasks.task import Task
+
+ONE_IN_ORDER = Epochs()
 
 _READERS = 3 * (os.cpu_count() or 1)  # images read side by side; some of them wait for Python's lock
 
@@ -35,9 +42,57 @@ def stream_images(source, image_format, batch_size):
     """
     if source.is_uniform:
         for start in range(0, len(source), batch_size):
-            yield to_channels(source.images[start : start + batch_size], image_format.channels)
+            yield image_format.decoder.convert(source.images[start : start + batch_size])
         return
     yield from _resized_batches(source, image_format, batch_size)
+
+
+class ReadableImages:
+    """The images of a source that can be read, in batches as of `stream_images`; the others are left out.
+
+    Each image is read once, so that nobody has to look beforehand whether it can be.
+
+    Args:
+        source: A `Source`.
+        image_format: The `ImageFormat`.
+        batch_size: Images a batch; the last may be smaller.
+    """
+
+    def __init__(self, source, image_format, batch_size):
+        self._source = source
+        self._format = image_format
+        self._batch_size = batch_size
+        self._reader = None
+
+    @property
+    def failures(self):
+        """Tuple of `(index, name, reason)`, one for each image that was left out so far, in order."""
+        return () if self._reader is None else self._reader.left_out
+
+    def __iter__(self):
+        if self._source.is_uniform:
+            return stream_images(self._source, self._format, self._batch_size)
+        self._reader = _Reader(self._source, self._format)
+        return self._batches(self._reader)
+
+    def _batches(self, reader):
+        @tf.autograph.experimental.do_not_convert
+        def load(index):
+            return reader.load_if_readable(index)
+
+        @tf.autograph.experimental.do_not_convert
+        def is_read(_, is_read):
+            return is_read
+
+        @tf.autograph.experimental.do_not_convert
+        def pixels_of(pixels, _):
+            return pixels
+
+        # Too many pixels are a reason to leave an image out, as they are when images are inspected.
+        with bombs_refused(), reader.open():
+            indices = tf.data.Dataset.range(len(self._source))
+            images = indices.map(load, num_parallel_calls=_READERS).filter(is_read).map(pixels_of)
+            yield from _fixed(images.batch(self._batch_size).prefetch(2))
 
 
 def resized_images(source, image_format):
@@ -68,13 +123,13 @@ def read_into_memory(source, image_format, batch_size, advance=lambda count: Non
     return replace(source, images=pixels)
 
 
-def augmented_draws(images, augmenter, count, seed):
+def augmented_draws(images, augmenter, count, keys):
     """Augments images `(n, height, width, channels)` `count` times, as `training_batches` does. Yields arrays."""
     for draw in range(count):
-        yield images if augmenter is None else np.asarray(augmenter.augment(tf.constant(images), _draw(seed + 1, draw)))
+        yield images if augmenter is None else np.asarray(augmenter.augment(tf.constant(images), keys.of(draw)))
 
 
-def stream_view(source, image_format, batch_size, *, augmenter, seed, view):
+def stream_view(source, image_format, batch_size, *, augmenter, keys, view):
     """Streams the images of a source in order, varied at random.
 
     Args:
@@ -82,7 +137,7 @@ def stream_view(source, image_format, batch_size, *, augmenter, seed, view):
         image_format: The `ImageFormat`.
         batch_size: Images a batch.
         augmenter: From `as_augmentation`.
-        seed: Seed, an integer.
+        keys: `Keys` of what is drawn; see `Epochs.augmentation_keys`.
         view: Which variation; each has other draws.
 
     Yields:
@@ -91,11 +146,7 @@ def stream_view(source, image_format, batch_size, *, augmenter, seed, view):
     steps = -(-len(source) // batch_size)
     for number, batch in enumerate(stream_images(source, image_format, batch_size)):
         images = tf.constant(resize_images(np.asarray(batch), image_format))
-        yield augmenter.augment(images, _draw(seed + 1, view * steps + number))
-
-
-def _draw(seed, number):
-    return tf.stack([tf.cast(seed, tf.int64), tf.cast(number, tf.int64)])
+        yield augmenter.augment(images, keys.of(view * steps + number))
 
 
 def _resized_batches(source, image_format, batch_size, rounded=False):
@@ -133,8 +184,15 @@ class _Reader:
     def __init__(self, source, image_format, rounded=False):
         self._source = source
         self._format = image_format
+        self._decoder = image_format.decoder
         self._rounded = rounded
         self._failures = {}
+        self._left_out = {}
+
+    @property
+    def left_out(self):
+        """Tuple of `(index, name, reason)`, one for each image that `load_if_readable` could not read, in order."""
+        return tuple((index, *self._left_out[index]) for index in sorted(self._left_out))
 
     @contextmanager
     def open(self):
@@ -151,32 +209,38 @@ class _Reader:
 
     def load(self, index):
         """The tensor of one image, by the tensor of its index."""
-        _keep_freed_memory()
+        keep_freed_memory()
         pixels = tf.numpy_function(self._read, [index], tf.uint8 if self._rounded else tf.float32)
         return tf.ensure_shape(pixels, self._format.shape)
 
+    def load_if_readable(self, index):
+        """The tensor of one image, or of one that is black in its place, and whether it could be read."""
+        keep_freed_memory()
+        pixels, is_read = tf.numpy_function(self._read_or_leave_out, [index], (tf.float32, tf.bool))
+        return tf.ensure_shape(pixels, self._format.shape), tf.ensure_shape(is_read, ())
+
+    def _read_or_leave_out(self, index):
+        try:
+            return self._read(index), True
+        except Exception:
+            if int(index) not in self._failures:  # it is not the image that is wrong
+                raise
+            self._left_out[int(index)] = self._failures.pop(int(index))
+            return np.zeros(self._format.shape, "float32"), False
+
     def _read(self, index):
-        source, image_format = self._source, self._format
+        source = self._source
         if source is None:
             raise RuntimeError("The stream was closed.")
         try:
-            pixels = read_pixels(source.images[index], image_format.channels, image_format.background_levels)
+            pixels = self._decoder.decode(source.images[index])
         except MemoryError:
             raise
         except Exception as error:
             self._failures[int(index)] = source.name(index), reason_of(error)
             raise
-        pixels = resize_image(pixels, image_format)
+        pixels = resize_image(pixels, self._format)
         return np.rint(pixels).clip(0, 255).astype("uint8") if self._rounded else pixels
-
-
-def _keep_freed_memory():
-    """Frees one large block, after which the C library of Linux keeps what is freed in blocks up to this size.
-
-    It would give the memory of every image back to the system, and fetching it again for the next, page by page, can
-    take longer than decoding.
-    """
-    np.empty(30 * 2**20, "uint8")
 
 
 @dataclass(frozen=True)
@@ -187,7 +251,7 @@ class Targets:
         codes: `(n,)` integer codes.
         num_classes: Number of classes.
         matrix: `(n, num_classes)` float32, labels or shares in them; `None`: the one-hot rows of `codes`.
-        is_multilabel: Whether an image can have any number of labels.
+        task: The `Task`.
         weights: `(n,)` float32 weights of the images in the loss, or `None`.
         label_smoothing: Share of each label that is spread over all classes, in `[0, 1)`.
     """
@@ -197,7 +261,7 @@ class Targets:
     weights: np.ndarray | None = None
     label_smoothing: float = 0.0
     matrix: np.ndarray | None = None
-    is_multilabel: bool = False
+    task: Task = MULTICLASS
 
     @property
     def width(self):
@@ -228,69 +292,73 @@ class Targets:
         return self._smooth(tf.math.divide_no_nan(weighted[:, :-1], weights)), weights
 
     def _smooth(self, labels):
-        choices = 2 if self.is_multilabel else self.num_classes
+        choices = self.task.smoothing_choices(self.num_classes)
         return labels * (1 - self.label_smoothing) + self.label_smoothing / choices
 
 
-def _ordering(count, seed, sampling):
-    """Returns the number of rows in an epoch, and the function from an epoch to its rows, in their order."""
-    if sampling is not None:
+@dataclass(frozen=True)
+class Variation:
+    """What is done to the images of a training batch, anew in every epoch.
 
-        @tf.autograph.experimental.do_not_convert
-        def sampled(epoch):
-            rows = tf.numpy_function(lambda number: sampling.rows(int(number)), [epoch], tf.int32)
-            return tf.ensure_shape(rows, (sampling.num_rows,))
+    Attributes:
+        augmenter: From `as_augmentation`, or `None`.
+        mixup: Strength of MixUp; see `transferkit.data.augmentation.mixing.mix`.
+        cutmix: Strength of CutMix.
+    """
 
-        return sampling.num_rows, sampled
-    if seed is None:
-        return count, lambda epoch: tf.range(count)
-    return count, lambda epoch: tf.random.experimental.stateless_shuffle(tf.range(count), _draw(seed, epoch))
+    augmenter: Any = None
+    mixup: float = 0.0
+    cutmix: float = 0.0
+
+    @property
+    def is_stateless(self):
+        """Whether batches may be varied side by side and come out the same."""
+        return getattr(self.augmenter, "is_stateless", True)
+
+    def vary(self, images, labels, epochs, number):
+        """Returns the images and labels of a batch, varied by what is drawn for its number."""
+        if self.augmenter is not None:
+            images = self.augmenter.augment(images, epochs.augmentation_keys.of(number))
+        if self.mixup or self.cutmix:
+            key = epochs.mixing_keys.of(number)
+            images, labels = mix(images, labels, key, mixup=self.mixup, cutmix=self.cutmix)
+        return images, labels
+
+
+AS_THEY_ARE = Variation()
 
 
 @contextmanager
-def training_batches(source, targets, image_format, batch_size, *, seed, epochs, first_epoch=0, sampling=None,
-                     augmenter=None, mixup=0.0, cutmix=0.0):  # fmt: skip
+def training_batches(source, targets, image_format, batch_size, epochs, variation=AS_THEY_ARE):
     """Streams images with their labels for training: in a new order in every epoch, augmented, in batches.
 
-    The order and all that is random come from `seed`, the epoch and the place of the batch in it.
+    The order and all that is random come from the seed, the epoch and the place of the batch in it.
 
     Args:
         source: A `Source`.
         targets: Its `Targets`.
         image_format: The `ImageFormat`.
         batch_size: Images a batch; the last of an epoch may be smaller.
-        seed: Seed, an integer.
-        epochs: Number of epochs in the stream.
-        first_epoch: Number of the first one.
-        sampling: `Sampling` that says which images an epoch has, or `None`: each of them once.
-        augmenter: From `as_augmentation`, or `None`.
-        mixup: Strength of MixUp; see `transferkit.data.augmentation.mixing.mix`.
-        cutmix: Strength of CutMix.
+        epochs: `Epochs` with a seed.
+        variation: The `Variation` of images. Default: none.
 
     Yields:
         A `tf.data.Dataset` of `(images, labels)` or `(images, labels, weights)`: float32 `(batch, height, width,
-        channels)` in `[0, 255]`, `(batch, num_classes)` and `(batch, 1)`. It has `epochs` times `ceil(n / batch_size)`
-        batches, where `n` is the number of images in an epoch.
+        channels)` in `[0, 255]`, `(batch, num_classes)` and `(batch, 1)`. It has `epochs.count` times `ceil(n /
+        batch_size)` batches, where `n` is the number of images in an epoch.
     """
 
-    def finish(images, labels, draw):
-        if augmenter is not None:
-            images = augmenter.augment(images, _draw(seed + 1, draw))
-        if mixup or cutmix:
-            images, labels = mix(images, labels, _draw(seed + 2, draw), mixup=mixup, cutmix=cutmix)
+    def finish(batch, number):
+        images, labels = variation.vary(*batch, epochs, number)
         return images, *targets.finish(labels)
 
     with _labelled_images(source, targets, image_format, batch_size) as batches_of:
-        count, order_of = _ordering(len(source), seed, sampling)
-        steps = -(-count // batch_size)
-        stream = tf.data.Dataset.range(first_epoch, first_epoch + epochs)
-        stream = stream.flat_map(lambda epoch: batches_of(order_of(epoch)))
-        draws = tf.data.Dataset.range(first_epoch * steps, (first_epoch + epochs) * steps)
-        stream = tf.data.Dataset.zip(stream, draws).map(
-            lambda batch, draw: finish(*batch, draw),
-            num_parallel_calls=os.cpu_count() if getattr(augmenter, "is_stateless", True) else None,
-        )
-        yield _with_length(stream, epochs * steps)
+        shape = len(source), batch_size
+        batches = epochs.numbers.flat_map(lambda epoch: batches_of(epochs.order(len(source), epoch)))
+        # What keeps a state must see the batches one by one.
+        side_by_side = os.cpu_count() if variation.is_stateless else None
+        stream = tf.data.Dataset.zip(batches, epochs.batch_numbers(*shape))
+        yield _with_length(stream.map(finish, num_parallel_calls=side_by_side), epochs.count * epochs.steps(*shape))
 
 
 @contextmanager
@@ -302,7 +370,7 @@ def validation_batches(source, targets, image_format, batch_size):
 
 
 @contextmanager
-def activation_batches(views, targets, batch_size, *, seed=None, epochs=1, first_epoch=0, sampling=None):
+def activation_batches(views, targets, batch_size, epochs=ONE_IN_ORDER):
     """Streams what was computed from images, with their labels: batch by batch what `training_batches` gives of them.
 
     Args:
@@ -310,16 +378,12 @@ def activation_batches(views, targets, batch_size, *, seed=None, epochs=1, first
             Each epoch takes the next one.
         targets: Their `Targets`.
         batch_size: Rows a batch; the last of an epoch may be smaller.
-        seed: Seed of the orders; `None` keeps the rows as they are.
-        epochs: Number of epochs in the stream.
-        first_epoch: Number of the first one.
-        sampling: As in `training_batches`; it needs a `seed`.
+        epochs: The `Epochs`. Default: one that keeps the rows as they are.
 
     Yields:
         A `tf.data.Dataset` of `(activations, labels)` or `(activations, labels, weights)`.
     """
-    box, shape = [views, targets], views[0].shape
-    count, order_of = _ordering(len(targets.codes), seed, sampling)
+    box, shape, count = [views, targets], views[0].shape, len(targets.codes)
 
     @tf.autograph.experimental.do_not_convert
     def load(rows, epoch):
@@ -327,12 +391,13 @@ def activation_batches(views, targets, batch_size, *, seed=None, epochs=1, first
         labels = _weighted_labels(box, rows, targets.width)
         return tf.ensure_shape(values, (None, *shape[1:])), *targets.finish(labels)
 
+    @tf.autograph.experimental.do_not_convert
     def batches_of(epoch):
-        return tf.data.Dataset.from_tensor_slices(order_of(epoch)).batch(batch_size).map(lambda rows: load(rows, epoch))
+        rows = tf.data.Dataset.from_tensor_slices(epochs.order(count, epoch))
+        return rows.batch(batch_size).map(lambda rows: load(rows, epoch))
 
     try:
-        stream = tf.data.Dataset.range(first_epoch, first_epoch + epochs).flat_map(batches_of)
-        yield _with_length(stream, epochs * -(-count // batch_size))
+        yield _with_length(epochs.numbers.flat_map(batches_of), epochs.count * epochs.steps(count, batch_size))
     finally:
         box.clear()
 
@@ -350,7 +415,7 @@ def _with_length(stream, num_batches):
 @contextmanager
 def _labelled_images(source, targets, image_format, batch_size):
     """Yields a function from the rows of one epoch, in order, to a dataset of their `(images, labels)` in batches."""
-    box, reader = [source.images, targets], _Reader(source, image_format)
+    box, reader, decoder = [source.images, targets], _Reader(source, image_format), image_format.decoder
 
     @tf.autograph.experimental.do_not_convert
     def load_image(row):
@@ -359,7 +424,7 @@ def _labelled_images(source, targets, image_format, batch_size):
     @tf.autograph.experimental.do_not_convert
     def load_batch(rows):
         def read(rows):
-            return resize_images(to_channels(box[0][rows], image_format.channels), image_format)
+            return resize_images(decoder.convert(box[0][rows]), image_format)
 
         pixels = tf.numpy_function(read, [rows], tf.float32)
         return rows, tf.ensure_shape(pixels, (None, *image_format.shape))

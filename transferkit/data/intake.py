@@ -1,91 +1,134 @@
 """From what `fit` and `evaluate` are given to sources that can be worked with: read, checked, and talked about."""
 
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from transferkit._utils import console
 from transferkit._utils.text import listing, plural
-from transferkit.data.checks import check_classes
-from transferkit.data.inputs.convert import as_source
+from transferkit.data.checks import Checks, check_classes
+from transferkit.data.inputs.convert import LabelRule
+from transferkit.data.inputs.streams import Steps
 from transferkit.data.quality.duplicates import join_groups, without_large_groups
-from transferkit.data.quality.findings import Part, report_on
-from transferkit.data.quality.inspection import inspect_in_steps, keep_readable, refuse_unreadable
+from transferkit.data.quality.findings import Inspected, report_on
+from transferkit.data.quality.inspection import refuse_unreadable
 from transferkit.data.quality.leaks import judge_leaks, tell_in_brief
 from transferkit.data.quality.similarity import has_imagehash
+from transferkit.data.reader import ImageReader
 
-_MOST_COMPARED = 20_000  # images among which `fit` looks for near-duplicates
 
+@dataclass(frozen=True)
+class Intake:
+    """Turns what the user gives into sources: read, checked, and talked about.
 
-def labelled_source(x, y, on_bad_image, part=None, **options):
-    """Makes a `Source` of images that can all be read, with labels.
-
-    Args:
-        x: Images; see `as_source`.
-        y: Labels, or `None` for what brings its own.
-        on_bad_image: `"raise"` or `"skip"`.
-        part: Where the user has divided the images, the part to take. Default: all.
-        **options: Further arguments of `as_source`.
-
-    Raises:
-        ValueError: If there are no images of that part.
+    Attributes:
+        reader: The `ImageReader`.
+        checks: The `Checks`: what is done about images that are wrong.
+        most_compared: Number of images among which near-duplicates are looked for.
     """
-    source = _labelled(x, y, part, **options)
-    return keep_readable(source, on_bad_image, options.get("channels", 3))
 
+    reader: ImageReader
+    checks: Checks = field(default_factory=Checks)
+    most_compared: int = 20_000
 
-def _labelled(x, y, part=None, **options):
-    source = as_source(x, y, needs_labels=True, **options)
-    for note in source.notes:
-        console.note(note)
-    return source if part is None or source.parts is None else _part(source, part)
+    def labelled(self, x, y=None, subset=None, *, class_names=None, task="auto", **columns):
+        """Makes a `Source` of labelled images. Whether they can be read is not known yet.
 
+        Args:
+            x: Images; see `as_source`.
+            y: Labels, or `None` for what brings its own.
+            subset: Where the user has divided the images, the subset to take. Default: all.
+            class_names: Classes that labels may have, in order; default: those that occur.
+            task: What labels may be.
+            **columns: `sample_weight`, `groups` and `steps`; see `as_source`.
 
-def training_sources(x, y, validation_data, steps, *, on_bad_image, on_leak, image_size, channels=3, **columns):
-    """Makes the sources of `fit`.
+        Raises:
+            ValueError: If there are no images of that subset.
+        """
+        source = self.reader.source(x, y, label_rule=LabelRule(class_names, task, is_required=True), **columns)
+        for note in source.notes:
+            console.note(note)
+        return source if subset is None or source.subsets is None else _subset(source, subset)
 
-    Args:
-        x: Images; see `as_source`.
-        y: Labels, or `None` for what brings its own.
-        validation_data: The same as `x`, or a tuple `(x, y)` or `(x, y, sample_weight)`, or `None`.
-        steps: Numbers of batches to read from streams, `(training, validation)`.
-        on_bad_image: `"raise"` or `"skip"`.
-        on_leak: `"warn"`, `"raise"` or `"drop"`.
-        image_size: `(height, width)` of the model's input in pixels.
-        channels: Number of channels that images must have.
-        **columns: `sample_weight`, `groups` and `task` of the training images.
+    def checked(self, x, y=None, subset=None, **options):
+        """Makes a `Source` of labelled images that can all be read; see `labelled`."""
+        return self.reader.keep_readable(self.labelled(x, y, subset, **options), self.checks.on_bad_image)
 
-    Returns:
-        `(training, validation)`, two `Source`. The second is `None` if the user has not set any images aside.
-        Duplicates among the training images belong to one group.
+    def training_sources(self, x, y, validation_data, steps=(None, None), **columns):
+        """Makes the sources of `fit`.
 
-    Raises:
-        ValueError: If `validation_data` is of another form, or there are too few images or classes.
-        ImageReadError: If images cannot be read.
-        LeakError: If training images are duplicates of validation images, and `on_leak` forbids it.
-    """
-    their_x, their_y, weights = _unpack(validation_data)  # before a stream is read, which may take long
-    training = _labelled(x, y, steps=steps[0], channels=channels, **columns)
-    validation = None
-    if training.parts is not None:
-        training, validation = _divide(training, validation_data is not None)
-    if validation_data is not None:
+        Args:
+            x: Images; see `as_source`.
+            y: Labels, or `None` for what brings its own.
+            validation_data: The same as `x`, or a tuple `(x, y)` or `(x, y, sample_weight)`, or `None`.
+            steps: Numbers of batches to read from streams, `(training, validation)`.
+            **columns: `sample_weight`, `groups` and `task` of the training images.
+
+        Returns:
+            `(training, validation)`, two `Source`. The second is `None` if the user has not set any images aside.
+            Duplicates among the training images belong to one group.
+
+        Raises:
+            ValueError: If `validation_data` is of another form, or there are too few images or classes.
+            ImageReadError: If images cannot be read.
+            LeakError: If training images are duplicates of validation images, and `checks` forbid it.
+        """
+        validation_given = _unpack(validation_data)  # before a stream is read, which may take long
+        training, validation = self.labelled(x, y, steps=Steps(steps[0]), **columns), None
+        if training.subsets is not None:
+            training, validation = _divide(training, validation_data is not None)
+        if validation_data is not None:
+            validation = self._validation_source(*validation_given, Steps(steps[1], "validation_steps"), training)
+        sources = {"training": training} if validation is None else {"training": training, "validation": validation}
+        sources = self._checked({name: _of_weight(source, name) for name, source in sources.items()})
+        training = sources["training"]
+        for note in check_classes(training):
+            console.note(note)
+        console.note(
+            f"{plural(len(training), 'image')} of {len(training.class_names)} classes: {listing(training.class_names)}"
+        )
+        return training, sources.get("validation")
+
+    def _validation_source(self, x, y, sample_weight, steps, training):
         with _named_in_errors("validation_data"):
-            validation = _labelled(
-                their_x, their_y, "validation", class_names=training.class_names, sample_weight=weights,
-                steps=steps[1], steps_name="validation_steps", channels=channels, task=task_of(training),
-            )  # fmt: skip
-    sources = {"training": training} if validation is None else {"training": training, "validation": validation}
-    sources = {name: _of_weight(source, name) for name, source in sources.items()}
-    sources = _checked(sources, on_bad_image, on_leak, image_size, channels)
-    training = sources["training"]
-    for note in check_classes(training):
-        console.note(note)
-    console.note(
-        f"{plural(len(training), 'image')} of {len(training.class_names)} classes: {listing(training.class_names)}"
-    )
-    return training, sources.get("validation")
+            return self.labelled(
+                x,
+                y,
+                "validation",
+                class_names=training.class_names,
+                task=training.task.name,
+                sample_weight=sample_weight,
+                steps=steps,
+            )
+
+    def _checked(self, sources):
+        """Looks at all images once. Returns the sources, without what has to go, and with duplicates in groups."""
+        inspected = self._inspected(sources)
+        report = report_on(inspected, self.reader.image_format.image_size)
+        left_out = judge_leaks(report, self.checks.on_leak)
+        tell_in_brief(report, self.reader.image_format.image_size)
+        rows = {name: seen.inspection.readable for name, seen in inspected.items()}
+        rows["training"] = np.setdiff1d(rows["training"], left_out)
+        taken = {
+            name: source.take(rows[name]) if len(rows[name]) < len(source) else source
+            for name, source in sources.items()
+        }
+        training = taken["training"]
+        duplicates = without_large_groups(report.groups["training"][rows["training"]])
+        if duplicates is not None:
+            taken["training"] = replace(training, groups=join_groups(duplicates, training.groups))
+        return taken
+
+    def _inspected(self, sources):
+        # Thumbnails of many images would fill memory, and comparing them takes a while.
+        compares = has_imagehash() and sum(map(len, sources.values())) <= self.most_compared
+        inspected = {}
+        for name, source in sources.items():
+            inspection = self.reader.inspect(source, has_thumbnails=compares)
+            refuse_unreadable(inspection.failures, len(source), self.checks.on_bad_image)
+            inspected[name] = Inspected(source, inspection)
+        return inspected
 
 
 def _of_weight(source, name):
@@ -99,35 +142,6 @@ def _of_weight(source, name):
         )
     console.note(f"Left out {plural(len(source) - len(kept), f'{name} image')} of weight 0.")
     return source.take(kept)
-
-
-def task_of(source):
-    """What labels of other images may be: any number for each image, or one, whichever it is in `source`."""
-    return "multilabel" if source.is_multilabel else "multiclass"
-
-
-def _checked(sources, on_bad_image, on_leak, image_size, channels):
-    """Looks at all images once. Returns the sources, without what has to go, and with duplicates in groups."""
-    parts = {}
-    # Thumbnails of many images would fill memory, and comparing them takes a while.
-    compares = has_imagehash() and sum(map(len, sources.values())) <= _MOST_COMPARED
-    for name, source in sources.items():
-        inspection = inspect_in_steps(source, channels=channels, has_thumbnails=compares)
-        refuse_unreadable(inspection, on_bad_image)
-        parts[name] = Part(source, inspection)
-    report = report_on(parts, image_size)
-    left_out = judge_leaks(report, on_leak)
-    tell_in_brief(report, image_size)
-    rows = {name: part.inspection.readable for name, part in parts.items()}
-    rows["training"] = np.setdiff1d(rows["training"], left_out)
-    taken = {
-        name: source.take(rows[name]) if len(rows[name]) < len(source) else source for name, source in sources.items()
-    }
-    training = taken["training"]
-    duplicates = without_large_groups(report.groups["training"][rows["training"]])
-    if duplicates is not None:
-        taken["training"] = replace(training, groups=join_groups(duplicates, training.groups))
-    return taken
 
 
 def _unpack(validation_data):
@@ -163,29 +177,29 @@ def _named_in_errors(name):
 def _divide(source, has_validation):
     """Divides images as the user has divided them. Those to test on are left out."""
     if has_validation:
-        return _part(source, "training"), None
-    training, validation = (np.flatnonzero(source.parts == part) for part in ("training", "validation"))
+        return _subset(source, "training"), None
+    training, validation = (np.flatnonzero(source.subsets == name) for name in ("training", "validation"))
     if not len(training):
         raise ValueError(f"No images are there to train on. The parts of the data are: {_counts(source)}.")
     console.note(f"Divided as given: {_counts(source)}.")
     if not len(validation):
-        return _without_parts(source.take(training)), None
-    return _without_parts(source.take(training)), _without_parts(source.take(validation))
+        return _undivided(source.take(training)), None
+    return _undivided(source.take(training)), _undivided(source.take(validation))
 
 
-def _part(source, part):
-    """Takes one part of divided images."""
-    rows = np.flatnonzero(source.parts == part)
+def _subset(source, name):
+    """Takes one subset of divided images."""
+    rows = np.flatnonzero(source.subsets == name)
     if not len(rows):
-        raise ValueError(f"There are no images of the part {part!r}. The parts of the data are: {_counts(source)}.")
-    console.note(f"Took the part {part!r}: {len(rows):,} of {plural(len(source), 'image')}.")
-    return _without_parts(source.take(rows))
+        raise ValueError(f"There are no images of the part {name!r}. The parts of the data are: {_counts(source)}.")
+    console.note(f"Took the part {name!r}: {len(rows):,} of {plural(len(source), 'image')}.")
+    return _undivided(source.take(rows))
 
 
-def _without_parts(source):
-    return replace(source, parts=None)
+def _undivided(source):
+    return replace(source, subsets=None)
 
 
 def _counts(source):
-    names, counts = np.unique(source.parts, return_counts=True)
+    names, counts = np.unique(source.subsets, return_counts=True)
     return ", ".join(f"{count:,} {name}" for name, count in zip(names, counts, strict=True))

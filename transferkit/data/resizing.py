@@ -1,12 +1,15 @@
 """Bringing images into one form in the input stream: what the preprocessing in the model gives, faster."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import Literal, Self, get_args
 
 import numpy as np
 from PIL import ImageColor
 from scipy import sparse
+
+from transferkit._utils.numbers import is_whole
+from transferkit.data.decoder import Decoder
 
 ResizeMode = Literal["stretch", "crop", "pad"]
 RESIZE_MODES = get_args(ResizeMode)
@@ -16,20 +19,56 @@ RESIZE_MODES = get_args(ResizeMode)
 class ImageFormat:
     """The form that all images of a classifier are brought into.
 
-    Attributes:
-        image_size: `(height, width)` in pixels.
+    Args:
+        size: Size that images are resized to, in pixels: an integer, `(height, width)`, or `None`: the size that the
+            backbone was trained at.
+        resize: What happens to images of another aspect ratio. `"stretch"`: they are distorted, and nothing of them is
+            lost. `"crop"`: the largest part in their middle that has the right ratio is kept. `"pad"`: `background` is
+            added on two sides.
+        background: What stands where an image is transparent or, for `resize="pad"`, ends: a colour by its name, as
+            Pillow knows it, or as `"#rrggbb"`.
+        channels: Number of channels of the images. 3: RGB, which gray images become, too. 1: gray images alone. Other
+            numbers: arrays with that number of channels, `.npy` or TIFF files, for which the first convolution of the
+            backbone is adapted; 16 bits are divided by 257.
         interpolation: `"bicubic"` or `"bilinear"`, always with antialiasing.
-        resize: What happens to images of another aspect ratio. `"stretch"`: they are distorted. `"crop"`: the largest
-            part in their middle that has the right ratio is kept. `"pad"`: background is added on two sides.
-        background: Name of a colour, as Pillow knows it: what stands where an image is transparent or ends.
-        channels: Number of channels; 3 are RGB, of which gray images become some, too.
+
+    Example:
+        >>> from transferkit import ImageFormat, TransferClassifier
+        >>> classifier = TransferClassifier(image_size=ImageFormat(160, resize="crop"))
     """
 
-    image_size: tuple[int, int]
-    interpolation: str = "bicubic"
+    size: int | tuple[int, int] | None = None
     resize: ResizeMode = "stretch"
     background: str = "white"
     channels: int = 3
+    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+
+    def __post_init__(self):
+        if self.size is not None:
+            as_sides(self.size, "size")
+        if isinstance(self.size, list):  # as JSON has it
+            object.__setattr__(self, "size", tuple(self.size))
+        if self.resize not in RESIZE_MODES:
+            known = ", ".join(map(repr, RESIZE_MODES))
+            raise ValueError(f"`resize` must be one of {known}. Received: resize={self.resize!r}.")
+        if not is_whole(self.channels) or self.channels < 1:
+            raise ValueError(f"`channels` must be an integer from 1. Received: channels={self.channels!r}.")
+        if self.interpolation not in _KERNELS:
+            known = ", ".join(map(repr, _KERNELS))
+            raise ValueError(f"`interpolation` must be one of {known}. Received: interpolation={self.interpolation!r}.")
+        _check_colour(self.background)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """`(height, width)` in pixels."""
+        if self.size is None:
+            raise ValueError("This ImageFormat has no size yet: `for_backbone` gives it that of a backbone.")
+        return as_sides(self.size, "size")
+
+    def for_backbone(self, image_size: tuple[int, int]) -> Self:
+        """Returns the format with a size and plain integers: its own or, where it has none, that of a backbone."""
+        size = as_sides(image_size if self.size is None else self.size, "size")
+        return replace(self, size=size, channels=int(self.channels))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -47,6 +86,11 @@ class ImageFormat:
         if self.channels == 3:
             return ImageColor.getrgb(self.background)[:3]
         return (_luma(self.background),) * self.channels
+
+    @property
+    def decoder(self) -> Decoder:
+        """The `Decoder` of such images: on their background, with their channels."""
+        return Decoder(self.channels, self.background_levels)
 
     def frame(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
         """Returns what of an image is resized: `(top, left, height, width)`, in pixels of the image.
@@ -72,12 +116,31 @@ def _luma(colour):
     return ImageColor.getcolor("#{:02x}{:02x}{:02x}".format(*ImageColor.getrgb(colour)[:3]), "L")
 
 
-def check_format_arguments(resize, background, channels):
-    """Raises `ValueError` unless these can be fields of an `ImageFormat`."""
-    if resize not in RESIZE_MODES:
-        raise ValueError(f"`resize` must be one of {', '.join(map(repr, RESIZE_MODES))}. Received: resize={resize!r}.")
-    if not isinstance(channels, int | np.integer) or isinstance(channels, bool) or channels < 1:
-        raise ValueError(f"`channels` must be an integer from 1. Received: channels={channels!r}.")
+def as_image_format(image_size):
+    """Returns the `ImageFormat` that the argument `image_size` of a classifier stands for.
+
+    Raises:
+        ValueError: Unless it is one, a size, or `None`.
+    """
+    if isinstance(image_size, ImageFormat):
+        return image_size
+    return ImageFormat(None if image_size is None else as_sides(image_size))
+
+
+def as_sides(size, name="image_size"):
+    """Returns `(height, width)` of a size, an integer or a pair.
+
+    Raises:
+        ValueError: If it is neither, or not positive.
+    """
+    sides = (size, size) if is_whole(size) else size
+    is_pair = isinstance(sides, tuple | list) and len(sides) == 2
+    if not is_pair or not all(is_whole(side) and side > 0 for side in sides):
+        raise ValueError(f"`{name}` must be an integer or (height, width). Received: {name}={size!r}.")
+    return tuple(int(side) for side in sides)
+
+
+def _check_colour(background):
     try:
         ImageColor.getrgb(background)
     except (ValueError, AttributeError, TypeError):
@@ -131,8 +194,8 @@ def resize_images(images, image_format):
 
 
 @lru_cache(maxsize=512)
-def _weights(length, size, interpolation, channels=1):
-    """Makes the matrix that resizes an axis of `channels` interleaved channels from `length` to `size` pixels.
+def _weights(length, size, interpolation, interleaved=1):
+    """Makes the matrix that resizes an axis of some interleaved channels from `length` to `size` pixels.
 
     All in float32 and in the order of TensorFlow's `ScaleAndTranslate`, so that the last bit is the same.
     """
@@ -148,7 +211,7 @@ def _weights(length, size, interpolation, channels=1):
     weights *= one / weights.cumsum(axis=1)[:, -1:]
     entries = weights[inside], (np.nonzero(inside)[0], pixels[inside].astype(int))
     matrix = sparse.csr_array(entries, shape=(size, length))
-    return sparse.kron(matrix, sparse.eye_array(channels, dtype="float32"), "csr")
+    return sparse.kron(matrix, sparse.eye_array(interleaved, dtype="float32"), "csr")
 
 
 def _triangle(x):

@@ -49,6 +49,6 @@ class Sampling:
 
 
 def _draw(members, count, rng):
-    """Draws so many members, all of them equally often up to one."""
+    """Draws `count` members; how often each is drawn differs by one at most."""
     rounds = [rng.permutation(members) for _ in range(-(-count // len(members)))]
     return np.concatenate(rounds)[:count] if rounds else members[:0]

@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from transferkit.tasks.find import MULTICLASS
+from transferkit.tasks.task import Task
+
 
 class Column(Sequence):
     """The images of a data set with random access, each read when it is asked for.
@@ -82,12 +85,12 @@ class Source:
         labels: Codes `(n,)` into `class_names`, int64, or `None`. Where an image can have several labels, or shares in
             several, this is one of them, to divide images by.
         targets: `(n, num_classes)` float32: 1 for each label that an image has, or its share; `None`: only `labels`.
-        is_multilabel: Whether an image can have any number of labels.
+        task: The `Task`: what kind of labels they are.
         class_names: The labels as the user gave them, one a class, in the order of the codes. `None` without labels.
         weights: `(n,)` float32 weight of each image, or `None`: all count alike.
         groups: `(n,)` what each image belongs to, such as a patient or a scene: images of one group are not on
             different sides of a split. `None`: each image is a group of its own.
-        parts: `(n,)` of `"training"`, `"validation"` and `"test"`, or `None`: how the user has divided the images.
+        subsets: `(n,)` of `"training"`, `"validation"` and `"test"`, or `None`: how the user has divided the images.
         places: `(n,)` where each image was in what the user gave, or `None`: all are where they were.
         notes: What was ignored on the way, in words, for the user to see.
         augmentation: An `ImageDataGenerator` that the images came with, or `None`.
@@ -97,10 +100,10 @@ class Source:
     labels: np.ndarray | None = field(default=None, repr=False)
     class_names: np.ndarray | None = None
     targets: np.ndarray | None = field(default=None, repr=False)
-    is_multilabel: bool = False
+    task: Task = MULTICLASS
     weights: np.ndarray | None = field(default=None, repr=False)
     groups: np.ndarray | None = field(default=None, repr=False)
-    parts: np.ndarray | None = field(default=None, repr=False)
+    subsets: np.ndarray | None = field(default=None, repr=False)
     places: np.ndarray | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
     augmentation: Any = None
@@ -126,6 +129,11 @@ class Source:
         place = index if self.places is None else self.places[index]
         return str(image) if isinstance(image, str | os.PathLike) else f"image {place}"
 
+    @property
+    def truth(self):
+        """What predictions are compared with: codes `(n,)` or, of any number of labels, targets."""
+        return self.task.truth(self)
+
     def take(self, indices):
         """Returns the part of this source at `indices`, in that order."""
         indices = np.asarray(indices)
@@ -137,7 +145,7 @@ class Source:
             images = self.images.take(indices)
         else:
             images = [self.images[i] for i in indices]
-        columns = {name: getattr(self, name) for name in ("labels", "targets", "weights", "groups", "parts")}
+        columns = {name: getattr(self, name) for name in ("labels", "targets", "weights", "groups", "subsets")}
         taken = {name: None if column is None else column[indices] for name, column in columns.items()}
         places = indices if self.places is None else self.places[indices]
         return replace(self, images=images, places=places, **taken)

@@ -120,7 +120,7 @@ def _class_sizes(labels, weights, num_classes):
 
 
 def _independent_losses(logits, labels, weights):
-    """The same where each label is a question of its own."""
+    """The same for independent binary labels."""
     (size,) = _class_sizes(np.zeros(len(labels), int), weights, 1)
     positives = size / weights.sum() * (labels * weights[:, None]).sum(axis=0)
     expected = np.where(labels > 0, (positives + 1) / (positives + 2), 1 / (size - positives + 2))

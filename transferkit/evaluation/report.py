@@ -108,11 +108,10 @@ class EvaluationReport:
         """Returns header, rows and a note of what is missing, for the classes that are shown."""
         is_cut = len(self.f1) > _MAX_ROWS
         shown = np.argsort(self.f1, kind="stable")[:_MAX_ROWS] if is_cut else range(len(self.f1))
+        rates = (self.precision, self.recall, self.f1)
         rows = [
-            (str(self.class_names[i]), *(f"{column[i]:.3f}" for column in (self.precision, self.recall, self.f1)),
-             str(self.support[i]))
-            for i in shown
-        ]  # fmt: skip
+            (str(self.class_names[i]), *(f"{column[i]:.3f}" for column in rates), str(self.support[i])) for i in shown
+        ]
         note = [f"(the {_MAX_ROWS} classes with the lowest F1, of {len(self.f1)})"] if is_cut else []
         return ("class", "precision", "recall", "F1", "images"), rows, note
 

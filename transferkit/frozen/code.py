@@ -14,10 +14,21 @@ import numpy as np
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 _KNOWN_LIBRARIES = ("keras", "transferkit")  # their version is part of every signature, or does not say more
 _WITHOUT_MEANING = (
-    "__doc__", "__module__", "__qualname__", "__dict__", "__weakref__", "__annotations__", "__firstlineno__",
-    "__static_attributes__", "__parameters__", "__orig_bases__", "_abc_impl", "__abstractmethods__",
-    "__dataclass_fields__", "__dataclass_params__",
-)  # fmt: skip
+    "__doc__",
+    "__module__",
+    "__qualname__",
+    "__dict__",
+    "__weakref__",
+    "__annotations__",
+    "__firstlineno__",
+    "__static_attributes__",
+    "__parameters__",
+    "__orig_bases__",
+    "_abc_impl",
+    "__abstractmethods__",
+    "__dataclass_fields__",
+    "__dataclass_params__",
+)
 _UNPREDICTABLE = {"eval", "exec", "compile", "globals", "locals", "vars", "__import__", "open", "import_module"}
 
 
@@ -92,19 +103,29 @@ class _Description:
             return self._of_installed(function)
         cells = [_content_of(cell) for cell in function.__closure__ or ()]
         return (
-            "function", self._of_code(function.__code__), self.of(function.__defaults__ or ()),
-            self.of(function.__kwdefaults__ or {}), tuple(map(self.of, cells)),
+            "function",
+            self._of_code(function.__code__),
+            self.of(function.__defaults__ or ()),
+            self.of(function.__kwdefaults__ or {}),
+            tuple(map(self.of, cells)),
             self._of_globals(function.__code__, function.__globals__),
-        )  # fmt: skip
+        )
 
     def _of_code(self, code):
         constants = tuple(
             self._of_code(each) if isinstance(each, types.CodeType) else self.of(each) for each in code.co_consts
         )
         return (
-            sys.version_info[:2], code.co_code, constants, code.co_names, code.co_varnames, code.co_freevars,
-            code.co_argcount, code.co_kwonlyargcount, code.co_flags,
-        )  # fmt: skip
+            sys.version_info[:2],
+            code.co_code,
+            constants,
+            code.co_names,
+            code.co_varnames,
+            code.co_freevars,
+            code.co_argcount,
+            code.co_kwonlyargcount,
+            code.co_flags,
+        )
 
     def _of_globals(self, code, namespace):
         names, imported = _names_in(code)

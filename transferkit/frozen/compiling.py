@@ -1,16 +1,14 @@
 """Runs models in a row as fast as the machine allows, for prediction only."""
 
-import importlib
 import importlib.util
-import sys
-from contextlib import contextmanager
 from typing import Literal, get_args
 
 import keras
 import numpy as np
 from keras import ops
 
-from transferkit._utils.keras import without_retracing_warnings
+from transferkit._utils.openvino import import_openvino, without_telemetry
+from transferkit._utils.tensorflow import without_retracing_warnings
 from transferkit.frozen.folding import fold_batch_norm
 from transferkit.frozen.precision import computing_in
 
@@ -18,7 +16,6 @@ Engine = Literal["keras", "openvino"]
 ENGINES = get_args(Engine)
 
 _OPENVINO_PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
-_TELEMETRY = "openvino_telemetry"
 _WORTH_ENLARGING = 0.5  # part of the pixels up to which matrix products are faster than TensorFlow's resizing
 
 
@@ -138,7 +135,7 @@ class _OpenVinoEngine:
     """Runs models by OpenVINO; the first one by Keras if it resizes: OpenVINO knows no antialiasing."""
 
     def __init__(self, models, precision):
-        self._openvino = _import_openvino()
+        self._openvino = import_openvino()
         self._core = self._openvino.Core()
         self._precision = precision
         resizes = None in models[0].input_shape[1:] and None not in models[0].output_shape[1:]
@@ -155,7 +152,7 @@ class _OpenVinoEngine:
     def _compile(self, shape):
         hints = {"INFERENCE_PRECISION_HINT": _OPENVINO_PRECISIONS[self._precision], "PERFORMANCE_HINT": "LATENCY"}
         # Handed over in memory: written to disk and read again, it would take twice as long.
-        with _hidden(_TELEMETRY):
+        with without_telemetry():
             model = self._openvino.convert_model(_trace(self._row, shape))
         return self._core.compile_model(model, "CPU", hints)
 
@@ -164,31 +161,6 @@ def _trace(row, shape):
     from transferkit._utils.tracing import trace  # TensorFlow is there wherever this engine is (`available_engines`)
 
     return trace(row, shape)
-
-
-def _import_openvino():
-    """Imports OpenVINO without its telemetry, which would report to its makers that it is used here."""
-    try:
-        with _hidden(_TELEMETRY):
-            return importlib.import_module("openvino")
-    except ImportError as error:
-        raise ImportError(
-            "engine='openvino' needs OpenVINO, which is not installed here. "
-            'Install it with: pip install "transferkit[openvino]"'
-        ) from error
-
-
-@contextmanager
-def _hidden(name):
-    """Lets imports of a module fail, unless it was imported before."""
-    hides = name not in sys.modules
-    if hides:
-        sys.modules[name] = None
-    try:
-        yield
-    finally:
-        if hides:
-            del sys.modules[name]
 
 
 def first_model(scaling, preprocessing, size, image_format):
@@ -248,7 +220,10 @@ def _interpolation_matrix(length, start, framed_length, new_length, interpolatio
     """Matrix `(new_length, length)` that resizes a line of pixels, of which `framed_length` from `start` on count."""
     unit_lines = np.eye(framed_length, length, start, dtype="float32")  # one line in each channel
     resized = ops.image.resize(
-        unit_lines.reshape(1, framed_length, 1, length), (new_length, 1),
-        interpolation=interpolation, antialias=True, data_format="channels_last",
-    )  # fmt: skip
+        unit_lines.reshape(1, framed_length, 1, length),
+        (new_length, 1),
+        interpolation=interpolation,
+        antialias=True,
+        data_format="channels_last",
+    )
     return ops.convert_to_numpy(resized).reshape(new_length, length)

@@ -4,7 +4,6 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, field
-from functools import partial
 
 import numpy as np
 
@@ -18,8 +17,9 @@ from transferkit.cache.folder import max_bytes, read_json, update_json
 from transferkit.cache.placement import choose_place
 from transferkit.cache.store import Store
 from transferkit.data.augmentation.augmentation import Augmentation
-from transferkit.data.datasets import stream_images, stream_view
-from transferkit.data.readers import read_pixels
+from transferkit.data.datasets import stream_view
+from transferkit.data.epochs import Epochs
+from transferkit.data.reader import ImageReader
 from transferkit.frozen.compiling import compile_front, first_model
 from transferkit.frozen.cutting import Cut, find_cut, pooled_cut
 from transferkit.frozen.forward import iterate_model
@@ -98,11 +98,11 @@ def find_front(phase, components, settings, num_images):
     Returns:
         `(cut, views)`: the end of the front and the number of versions of each image, or `None`.
     """
-    if settings.cache is False or phase.mixes:
+    if settings.compute.cache is False or phase.mixes:
         return None
-    selection = select(components.network, settings.stages, phase.train, phase.lora_rank)
-    cut = find_cut(components.network, components.pooling, settings.stages, selection)
-    views = 1 if settings.augmenter_for(phase) is None else settings.views_for(num_images)
+    selection = select(components.network, settings.backbone.stages, phase.train, phase.lora_rank)
+    cut = find_cut(components.network, components.pooling, settings.backbone.stages, selection)
+    views = 1 if settings.augmenter_for(phase) is None else phase.views_for(num_images)
     if cut is None or views is None or cut.share < _WORTH_CUTTING:
         return None
     return (cut, views) if cut.is_pooled or phase.epochs >= max(_FEWEST_EPOCHS, views) else None
@@ -131,7 +131,7 @@ class FrozenFeatures:
         self._settings = settings
         self._num_images = num_images
         self._trials = trials or Trials()
-        self._folder = settings.cache_dir or default_folder()
+        self._folder = settings.compute.cache_dir or default_folder()
         self._stores = {"memory": Store(None, _MEMORY_SHARE * free_memory())}
         self._prints = {}  # of the images of each source, by its identity
         self._fronts = {}
@@ -168,7 +168,7 @@ class FrozenFeatures:
         return None if place is None else Plan(cut, place, views)
 
     def _choose_place(self, cut, rows):
-        cache, count = self._settings.cache, rows * int(np.prod(cut.row_shape))
+        cache, count = self._settings.compute.cache, rows * int(np.prod(cut.row_shape))
         return choose_place(cache, count, work=cut.work * rows, folder=self._folder, max_bytes=max_bytes())
 
     def activations(self, phase):
@@ -201,7 +201,7 @@ class FrozenFeatures:
             float32 `(views * n, num_features)`: of all images as they are, then of one augmented version after another.
         """
         cut = pooled_cut(self._components.network, self._components.pooling)
-        place = None if self._settings.cache is False else self._choose_place(cut, views * len(source))[0]
+        place = None if self._settings.compute.cache is False else self._choose_place(cut, views * len(source))[0]
         found = [
             self.rows(cut, place or "memory", source, f"{title}, view {view + 1}" if view else title, view)
             for view in range(views)
@@ -264,7 +264,7 @@ class FrozenFeatures:
         key = self._key(front, prints, view)
         part = "features" if cut.is_pooled else f"before {cut.stage}"
         height, width = self._settings.image_format.image_size
-        title = f"{self._settings.name} {part}, {height} x {width}" + (f", view {view + 1}" if view else "")
+        title = f"{self._settings.backbone.name} {part}, {height} x {width}" + (f", view {view + 1}" if view else "")
         dtypes = ["float32"] if place == "memory" else ["float16", "float32"]
         store = self._store(place)
         return [store.table(fingerprint(key, dtype), cut.row_shape, dtype, title) for dtype in dtypes]
@@ -272,7 +272,7 @@ class FrozenFeatures:
     def _loaded(self, rows, cut):
         """Makes an array of pooled features, which are small: a head goes through them many times."""
         fits = 4 * np.prod(rows.shape) <= _MEMORY_SHARE * free_memory()
-        return np.asarray(rows) if cut.is_pooled and fits and self._settings.cache != "disk" else rows
+        return np.asarray(rows) if cut.is_pooled and fits and self._settings.compute.cache != "disk" else rows
 
     def _fill(self, table, cut, front, prints, source, title, view):
         """Computes what is missing. Returns indices of the images whose files have changed since their print was taken.
@@ -288,10 +288,11 @@ class FrozenFeatures:
             if view:
                 # Draws belong to the place of an image in the whole: what is there already is computed again.
                 indices, done = np.arange(len(source)), source
-                batches = stream_view(source, *shape, augmenter=settings.augmenter, seed=settings.seed, view=view)
+                keys = Epochs(seed=settings.seed).augmentation_keys
+                batches = stream_view(source, *shape, augmenter=settings.augmenter, keys=keys, view=view)
             else:
                 indices, done = missing, source.take(missing)
-                batches = stream_images(done, *shape)
+                batches = ImageReader(settings.image_format).stream(done, settings.batch_size)
             start, paths = 0, [] if done.is_uniform else done.paths
             for outputs in iterate_model(self._compiled(cut, front, done, view), batches, len(done)):
                 part = slice(start, start + len(outputs))
@@ -320,7 +321,7 @@ class FrozenFeatures:
     def _models(self, cut):
         if cut.is_pooled:
             return self._components.network, self._components.pooling
-        return split_model(self._components.network, self._settings.stages, cut.stage)[:1]
+        return split_model(self._components.network, self._settings.backbone.stages, cut.stage)[:1]
 
     def _describe(self, cut, engine):
         """What a front computes with the weights of the moment, and how: its stage, its signature, its engine."""
@@ -337,8 +338,7 @@ class FrozenFeatures:
 
     def _prints_of(self, source):
         if id(source) not in self._prints:
-            image_format = self._settings.image_format
-            read = partial(read_pixels, channels=image_format.channels, background=image_format.background_levels)
+            read = ImageReader(self._settings.image_format).read
             self._prints[id(source)] = source, fingerprint_images(source.images, read)
         return self._prints[id(source)][1]
 
@@ -350,8 +350,8 @@ class FrozenFeatures:
     def _choose_engine(self, cut):
         """Chooses what runs a front, and in which precision: `(engine, precision)`."""
         settings, trials = self._settings, self._trials
-        engines = trials.engines() if settings.engine == "auto" else (settings.engine,)
-        precisions = trials.precisions() if settings.precision == "auto" else (settings.precision,)
+        engines = trials.engines() if settings.compute.engine == "auto" else (settings.compute.engine,)
+        precisions = trials.precisions() if settings.compute.precision == "auto" else (settings.compute.precision,)
         candidates = [(engine, precision) for engine in engines for precision in precisions]
         if len(candidates) == 1 or cut.work * self._num_images < trials.worth:
             return candidates[0]  # the same on every machine: small data give the same classifier everywhere
@@ -369,7 +369,7 @@ class FrozenFeatures:
         if len(known) > before:
             times = ", ".join(f"{engine} {precision} {speed:,.0f}" for (engine, precision), speed in speeds.items())
             console.note(f"Images a second: {times}. What is computed once is computed by {' in '.join(chosen)}.")
-            if settings.cache in ("auto", "disk"):
+            if settings.compute.cache in ("auto", "disk"):
                 update_json(self._folder, _SPEEDS, known)
         return chosen
 

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from transferkit._utils.keras import calls_by_depth, run_graph, takes_training
+
 # Where each kind of layer keeps what makes its output channels, and the sum that these are added to.
 _KERNELS = {
     layers.Conv2D: "kernel",
@@ -75,14 +77,14 @@ class _Computation:
             ops.convert_to_tensor(tensor, expected.dtype)
             for tensor, expected in zip(keras.tree.flatten(inputs), self._model.inputs, strict=True)
         ]
-        outputs = self._model._run_through_graph(tensors, operation_fn=self._in_prediction)
+        outputs = run_graph(self._model, tensors, self._in_prediction)
         return outputs[0] if isinstance(outputs, list) and len(outputs) == 1 else outputs
 
     def _in_prediction(self, operation):
         operation = self._replaced.get(id(operation), operation)
         if operation is None:
             return _pass_on
-        if not getattr(operation, "_call_has_training_arg", False):
+        if not takes_training(operation):
             return operation
         return lambda *args, **kwargs: operation(*args, **{**kwargs, "training": False})
 
@@ -113,7 +115,7 @@ def _fold_layers(model):
 def _foldable_pairs(model):
     """Yields each layer that is followed by a BatchNorm which can be folded into it, that, and the layer's input."""
     # Layers may be called in other models as well, so what counts are the nodes of this model's graph.
-    nodes = [node for nodes in model._nodes_by_depth.values() for node in nodes if not node.is_input]
+    nodes = [node for nodes in calls_by_depth(model).values() for node in nodes if not node.is_input]
     num_calls = Counter(id(node.operation) for node in nodes)
     consumers = defaultdict(list)
     for node in nodes:

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from transferkit._utils.keras import without_retracing_warnings
+from transferkit._utils.tensorflow import without_retracing_warnings
 
 
 def join(*models):
@@ -23,13 +23,13 @@ def _padded(batch, size):
     return keras.ops.concatenate([batch, keras.ops.repeat(batch[-1:], missing, axis=0)]) if missing > 0 else batch
 
 
-def iterate_model(model, batches, num_images):
+def iterate_model(model, batches, num_images=None):
     """Computes the output of a model for every batch of a stream.
 
     Args:
         model: `keras.Model` with one output, or a compiled front.
         batches: Iterable of image batches, of `num_images` images in all.
-        num_images: How many images will come.
+        num_images: How many images will come; `None`: nobody knows.
 
     Yields:
         float32 arrays `(batch, …)`, in the order of the stream.
@@ -52,7 +52,7 @@ def iterate_model(model, batches, num_images):
             )
         done += count
         yield outputs
-    if done != num_images:
+    if num_images is not None and done != num_images:
         raise RuntimeError(f"Expected {num_images} images, got {done}. Did the data change while they were read?")
 
 

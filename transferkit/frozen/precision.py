@@ -7,6 +7,8 @@ from typing import Literal, get_args
 import keras
 import numpy as np
 
+from transferkit._utils.keras import all_layers
+
 Precision = Literal["float32", "bfloat16", "float16"]
 PRECISIONS = get_args(Precision)
 _REPEATS = 3
@@ -23,7 +25,7 @@ def computing_in(network, precision):
         network: `keras.Model`. Models that already called its layers must be traced again to see the change.
         precision: `"float32"`, `"bfloat16"` or `"float16"`.
     """
-    before = [(layer, layer.dtype_policy) for layer in network._flatten_layers()]
+    before = [(layer, layer.dtype_policy) for layer in all_layers(network)]
     policy = "float32" if precision == "float32" else f"mixed_{precision}"
     try:
         for layer, _ in before:

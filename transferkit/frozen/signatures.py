@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from transferkit._utils.fingerprints import fingerprint
+from transferkit._utils.keras import all_layers
 from transferkit._utils.quiet import warnings_filtered
 from transferkit.frozen.code import UnknownCodeError, describe, is_foreign
 
@@ -50,7 +51,7 @@ def signature_of(*models):
 
 def _code_of(model):
     """Describes the code of a model that no version stands for."""
-    layers = list(model._flatten_layers())
+    layers = all_layers(model)
     operations = [each for layer in layers for each in getattr(layer, "operations", ()) if each not in layers]
     elsewhere = [*layers, *(variable for layer in layers for variable in layer.variables)]
     own = [layer for layer in layers + operations if is_foreign(type(layer))]

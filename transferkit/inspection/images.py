@@ -1,4 +1,4 @@
-"""Pictures of pictures: what training really sees."""
+"""Image grids: what training sees."""
 
 import numpy as np
 

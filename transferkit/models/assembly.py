@@ -8,6 +8,8 @@ from transferkit.backbones.backbone import Backbone
 from transferkit.data.resizing import ImageFormat
 from transferkit.models.freezing import AtRest
 from transferkit.models.heads import Activation, Head, build_dense, build_head, build_pooling
+from transferkit.models.trainee import Trainee
+from transferkit.tasks.find import task_with
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ def build_components(
         resize=image_format.resize,
         background=image_format.background_levels,
         channels=image_format.channels,
+        interpolation=image_format.interpolation,
     )
     pooling = build_pooling(head.pooling, network.output_shape[1:])
     dense = build_dense(head, pooling.output_shape[1], num_classes, seed=seed, activation=activation)
@@ -94,9 +97,8 @@ def assemble(preprocessing: keras.Model, backbone: keras.Model, head: keras.Mode
     backbone.trainable = False
     pixels = keras.Input((None, None, preprocessing.input_shape[-1]), dtype="float32", name="pixels")
     model = keras.Model(pixels, head(backbone(preprocessing(pixels))), name="transfer_classifier")
-    is_multilabel = head.get_layer("probabilities").activation is keras.activations.sigmoid
-    loss = "binary_crossentropy" if is_multilabel else "sparse_categorical_crossentropy"
-    model.compile("sgd", loss, metrics=["accuracy"], jit_compile=False)
+    task = task_with(keras.activations.serialize(head.get_layer("probabilities").activation))
+    model.compile("sgd", task.plain_loss, metrics=["accuracy"], jit_compile=False)
     return model
 
 
@@ -108,9 +110,6 @@ def components_of(model: keras.Model) -> tuple[keras.Model, keras.Model, keras.M
 def build_trainee(components, view=None, *, begin="pixels"):
     """Builds the model that is trained in one phase.
 
-    What saves it saves the whole classifier, which takes pixels of any size: so Keras' `ModelCheckpoint` writes
-    files that can be used.
-
     Args:
         components: `Components` of the classifier.
         view: `TrainableBackbone` of its backbone or, for `begin="cut"`, of the part behind the cut. `None` takes the
@@ -119,7 +118,7 @@ def build_trainee(components, view=None, *, begin="pixels"):
             front of the backbone made of them; `"features"`: the pooled features, for the head alone.
 
     Returns:
-        A `keras.Model` that is not compiled yet, to probabilities.
+        A `Trainee` that is not compiled yet, to probabilities.
     """
     if begin == "features":
         inputs = keras.Input(components.dense.input_shape[1:])
@@ -132,38 +131,4 @@ def build_trainee(components, view=None, *, begin="pixels"):
         inputs = keras.Input(shape, name="pixels" if begin == "pixels" else "activations")
         head = components.head if components.head.trainable else AtRest(components.head)
         outputs = head(network(components.scaling(inputs) if begin == "pixels" else inputs))
-    trainee = keras.Model(inputs, outputs, name="trainee")
-    _save_as_whole(trainee, components.whole, tuple(view.adapters.values()) if view else ())
-    return trainee
-
-
-def _save_as_whole(trainee, whole, adapters):
-    def resetting_adapters(method):
-        def call(*args, **kwargs):
-            result = method(*args, **kwargs)
-            for adapter in adapters:
-                adapter.reset()
-            return result
-
-        return call
-
-    def with_adapters_merged(method):
-        def call(*args, **kwargs):
-            kernels = [(adapter.layer.kernel, adapter.layer.kernel.numpy()) for adapter in adapters]
-            for adapter in adapters:
-                adapter.layer.kernel.assign(adapter.merged_kernel())
-            try:
-                return method(*args, **kwargs)
-            finally:
-                for kernel, value in kernels:
-                    kernel.assign(value)
-
-        return call
-
-    trainee.save = with_adapters_merged(whole.save)
-    trainee.save_weights = with_adapters_merged(whole.save_weights)
-    trainee.load_weights = resetting_adapters(whole.load_weights)
-    trainee.to_json = whole.to_json  # for the graph in TensorBoard
-    # Keras' `EarlyStopping` puts weights back that it took in an earlier phase, from another model.
-    trainee.get_weights = with_adapters_merged(whole.get_weights)
-    trainee.set_weights = resetting_adapters(whole.set_weights)
+    return Trainee(inputs, outputs, components.whole, tuple(view.adapters.values()) if view else ())

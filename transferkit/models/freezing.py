@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import keras
 
+from transferkit._utils.keras import all_layers, own_trainable_variables, takes_training
 from transferkit.backbones.stages import Stage, stage_layers
 from transferkit.models.lora import LowRank, can_adapt
 
@@ -50,7 +51,7 @@ def select(
     if train in ("head", "logistic"):
         return Selection(frozenset())
     if train == "batch_norm":
-        if not any(isinstance(layer, _BATCH_NORM) for layer in network._flatten_layers()):
+        if not any(isinstance(layer, _BATCH_NORM) for layer in all_layers(network)):
             raise ValueError("train='batch_norm': this backbone has no BatchNorm layers. Use 'head' or a stage.")
         return Selection(everything, only_batch_norm=True)
     if train == "lora":
@@ -76,7 +77,7 @@ def changing_layers(network, selection):
         if selection.rank is not None:
             return can_adapt(layer)
         if selection.only_batch_norm:
-            return any(isinstance(inner, _BATCH_NORM) for inner in layer._flatten_layers())
+            return any(isinstance(inner, _BATCH_NORM) for inner in all_layers(layer))
         return bool(layer.weights) or _has_modes(layer)
 
     return {layer.name for layer in network.layers if layer.name in selection.layers and changes(layer)}
@@ -199,8 +200,8 @@ def is_batch_norm(layer):
 
 def _has_modes(layer):
     """Whether a layer, or one inside it, computes something else while it trains."""
-    layers = layer._flatten_layers() if isinstance(layer, keras.layers.Layer) else []
-    return any(inner._call_has_training_arg and not isinstance(inner, keras.layers.InputLayer) for inner in layers)
+    layers = all_layers(layer) if isinstance(layer, keras.layers.Layer) else []
+    return any(takes_training(inner) and not isinstance(inner, keras.layers.InputLayer) for inner in layers)
 
 
 def set_flags(network, selection, adapt_batch_norm=False):
@@ -209,7 +210,7 @@ def set_flags(network, selection, adapt_batch_norm=False):
     trains_whole_layers = selection.rank is None and not selection.only_batch_norm
     for layer in network.layers:
         trains = layer.name in selection.layers and trains_whole_layers
-        for inner in layer._flatten_layers():
+        for inner in all_layers(layer):
             if isinstance(inner, _BATCH_NORM) and selection.only_batch_norm:
                 _set_flag(inner, True)
             elif isinstance(inner, _BATCH_NORM) and inner is not layer and not adapt_batch_norm:
@@ -226,7 +227,7 @@ def _set_flag(layer, trains, weights_train=None):
     that were set one by one.
     """
     layer.trainable = trains
-    for weight in layer._trainable_variables:
+    for weight in own_trainable_variables(layer):
         weight.trainable = trains if weights_train is None else weights_train
 
 

@@ -2,18 +2,17 @@
 
 import json
 import zipfile
-from importlib.metadata import version
 from pathlib import Path
 
 import keras
-import tensorflow as tf
 
 from transferkit._utils.files import replacing
+from transferkit._utils.versions import describe_versions, package_versions
 from transferkit._version import __version__
 from transferkit.exceptions import ArchiveError
 
 MEMBER = "transferkit.json"
-FORMAT = 1
+FORMAT = 2
 
 
 def write_archive(path, model, settings):
@@ -36,7 +35,7 @@ def write_archive(path, model, settings):
         raise IsADirectoryError(f"{str(path)!r} is a folder. Give the name of a file.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"The folder {str(path.parent)!r} does not exist. Make it first.")
-    text = json.dumps({"format": FORMAT, "versions": _versions(), **settings}, indent=1, ensure_ascii=False)
+    text = json.dumps({"format": FORMAT, "versions": package_versions(), **settings}, indent=1, ensure_ascii=False)
     # Names of files and classes need not be UTF-8. Python holds such bytes as lone surrogates, which UTF-8 cannot hold
     # but JSON can, escaped, and they are written as JSON escapes them.
     data = text.encode("utf-8", errors="backslashreplace")
@@ -102,17 +101,13 @@ def _parse_settings(text, path):
             f"{str(path)!r} has format {written}, written with {_describe_versions(settings)}. "
             f"transferkit {__version__} reads formats up to {FORMAT}. Upgrade transferkit to open it."
         )
+    if written < FORMAT:
+        raise ArchiveError(
+            f"{str(path)!r} has format {written}, which was never released. Expected format {FORMAT}. The model in it "
+            "opens with `keras.saving.load_model`; fit and save the classifier again for the rest."
+        )
     return settings
 
 
-def _versions():
-    return {
-        "transferkit": __version__,
-        "keras": keras.__version__,
-        "tensorflow": tf.__version__,
-        "numpy": version("numpy"),
-    }
-
-
 def _describe_versions(settings):
-    return ", ".join(f"{name} {number}" for name, number in settings.get("versions", {}).items())
+    return describe_versions(settings.get("versions", {}))

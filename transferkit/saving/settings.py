@@ -13,14 +13,16 @@ from transferkit.backbones.registry import get_backbone, list_backbones
 from transferkit.backbones.stages import Stage
 from transferkit.data.augmentation.augmentation import Augmentation, as_augmentation
 from transferkit.data.augmentation.sources import is_image_data_generator
+from transferkit.data.checks import Checks
+from transferkit.data.resizing import ImageFormat
 from transferkit.models.heads import Head
 from transferkit.training.phases import Phase
 from transferkit.training.rates import SCHEDULES
 
-_RECORDS = {record.__name__: record for record in (Augmentation, Head, Phase, *SCHEDULES)}
+_RECORDS = {record.__name__: record for record in (Augmentation, Checks, Head, ImageFormat, Phase, *SCHEDULES)}
 _KERAS = keras.optimizers.Optimizer | keras.optimizers.schedules.LearningRateSchedule | keras.layers.Layer
 
-_OF_THE_MACHINE = ("strategy", "engine", "cache", "cache_dir", "verbose")
+_OF_THE_MACHINE = ("compute", "verbose")
 
 
 def parameters_to_json(parameters):
@@ -38,11 +40,9 @@ def parameters_to_json(parameters):
 
 
 def parameters_from_json(plain):
-    """Undoes `parameters_to_json`. What older files say about the machine that they come from does not count here."""
+    """Undoes `parameters_to_json`."""
     parameters = {}
     for name, value in plain.items():
-        if name in _OF_THE_MACHINE:
-            continue
         try:
             parameters[name] = from_json(value)
         except (TypeError, ValueError) as error:  # a class of the user that is not registered with Keras

@@ -21,8 +21,10 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from transferkit._utils.quiet import warnings_filtered
 from transferkit.evaluation.calibration import judge_at_best_temperature
 from transferkit.solvers.axes import StreamedRows, Taken, principal_axes, rotate, standardise
-from transferkit.solvers.regression import Images, Problem, compute_logits, rows_of, solve
-from transferkit.solvers.workers import one_worker_a_core
+from transferkit.solvers.examples import Examples
+from transferkit.solvers.losses import LOSSES, SigmoidLoss, SoftmaxLoss
+from transferkit.solvers.regression import Images, Problem, compute_logits, solve, standardised
+from transferkit.solvers.workers import Workers, one_worker_a_core
 
 STRENGTHS = tuple(float(strength) for strength in np.logspace(1, -3.5, 10))
 
@@ -52,7 +54,7 @@ class LogisticPath:
             (see `judge_at_best_temperature`).
         val_accuracy: Held-out accuracy of each.
         temperature: What the logits of each are divided by; that of the chosen one is part of `kernel` and `bias`.
-        judged: Where each class is a question of its own, `(rows, logits)`: indices of the images that the chosen
+        judged: For independent binary labels, `(rows, logits)`: indices of the images that the chosen
             strength was judged on, among those of `validation` if there are such, and logits `(m, num_classes)` of
             weights that were not fitted to them. Otherwise `None`.
     """
@@ -66,10 +68,59 @@ class LogisticPath:
     temperature: tuple[float, ...]
     judged: tuple[np.ndarray, np.ndarray] | None
 
+    @property
+    def history(self):
+        """What was tried: a dict of lists, one entry a strength."""
+        columns = {
+            "l2": self.strengths,
+            "val_loss": self.val_loss,
+            "val_accuracy": self.val_accuracy,
+            "temperature": self.temperature,
+        }
+        return {name: list(values) for name, values in columns.items()}
 
-def fit_logistic_path(features, labels, num_classes, *, targets=None, is_multilabel=False, weights=None, groups=None,
-                      strengths=STRENGTHS, folds=5, validation=None, copies=1, focus=0.0, seed=0,
-                      on_strength=lambda count: None):  # fmt: skip
+
+@dataclass(frozen=True)
+class LogisticProblem:
+    """What is fitted.
+
+    Attributes:
+        examples: `Examples`; their labels are below `num_classes`.
+        num_classes: Number of classes.
+        activation: What makes probabilities of logits: `"softmax"`, or `"sigmoid"` where each class is a question of
+            its own, and targets are 0 and 1.
+        focus: Exponent of the focal loss (Lin et al., ICCV 2017) instead of the log loss, 0 for the latter. Strengths
+            are compared by log loss anyway.
+    """
+
+    examples: Examples
+    num_classes: int
+    activation: str = "softmax"
+    focus: float = 0.0
+
+
+@dataclass(frozen=True)
+class Search:
+    """How the strength of the penalty is chosen.
+
+    Attributes:
+        strengths: L2 strengths to try, from strong to weak.
+        validation: `Examples` to choose the strength on instead of cross-validation.
+        folds: Number of stratified folds of the cross-validation; fewer if every class has fewer images, or there are
+            fewer groups.
+        seed: Seed of the folds.
+    """
+
+    strengths: tuple[float, ...] = STRENGTHS
+    validation: Examples | None = None
+    folds: int = 5
+    seed: int = 0
+
+
+DEFAULT_SEARCH = Search()
+
+
+def fit_logistic_path(problem, search=DEFAULT_SEARCH, on_strength=lambda count: None):
     """Fits `softmax(features @ kernel + bias)` and chooses its L2 strength on data it was not fitted to.
 
     Minimises the mean log loss plus `strength / 2` times the squared norm of the weights on standardised features, by
@@ -77,9 +128,9 @@ def fit_logistic_path(features, labels, num_classes, *, targets=None, is_multila
     two weaker strengths to be worse than the best, or one to be much worse.
 
     Strengths are compared by their held-out log loss after temperature scaling (Guo et al., ICML 2017): a strong
-    penalty makes a classifier timid before it makes it wrong, and one number mends the former. Without it the path
-    prefers weaker penalties, and was less accurate wherever we measured (`benchmarks/solver.py`). The temperature stays
-    in the weights, so the probabilities are calibrated.
+    penalty makes a classifier underconfident before it makes it wrong, and one number mends the former. Without it the
+    path prefers weaker penalties, and was less accurate wherever we measured (`benchmarks/solver.py`). The temperature
+    stays in the weights, so the probabilities are calibrated.
 
     From 5,000 images on, only the first of the folds is held out, and never more than about 20,000 images: they tell
     the strengths apart as well as all folds do (`benchmarks/solver.py`).
@@ -92,81 +143,112 @@ def fit_logistic_path(features, labels, num_classes, *, targets=None, is_multila
     one is taken, at a temperature of 1, and its held-out loss and accuracy are NaN.
 
     Args:
-        features: `(copies * n, num_features)` float32. An array, or anything that has a length and a shape and returns
-            arrays for slices and for arrays of integers, such as `np.memmap`.
-        labels: `(n,)` integer codes below `num_classes`. A class with one image is never held out.
-        num_classes: Number of classes.
-        targets: `(n, num_classes)` float32: shares of each image in the classes, which sum to 1, or the labels that it
-            has. `labels` then only say how images are divided. `None`: the one-hot rows of `labels`.
-        is_multilabel: Whether each class is a question of its own. `sigmoid` then stands for `softmax`, and `targets`
-            are 0 and 1.
-        weights: `(n,)` float32 weights of the images, or `None`: in the loss, held-out loss and accuracy included, and
-            in what features are standardised by. An image of weight 0 is left out, one of weight 2 counts as two.
-        groups: `(n,)` integer codes of what images belong to: no fold holds out a part of a group. `None`: each image
-            is a group of its own.
-        strengths: L2 strengths to try, from strong to weak.
-        folds: Number of stratified folds of the cross-validation; fewer if every class has fewer images, or there are
-            fewer groups.
-        validation: `(features, labels, weights)` to choose the strength on instead of cross-validation; `weights` may
-            be `None`, and labels are targets where each class is a question of its own.
-        copies: Number of versions of each image. The first `n` rows are the images as they are, the next `n` rows
-            other views of the same images in the same order, and so on. Versions of an image are never on different
-            sides of a fold, and images are judged as they are.
-        focus: Exponent of the focal loss (Lin et al., ICCV 2017) instead of the log loss, 0 for the latter. Strengths
-            are compared by log loss anyway.
-        seed: Seed of the folds.
+        problem: `LogisticProblem`.
+        search: `Search`.
         on_strength: Called with 1 after each strength, and with the number of those that were not needed.
 
     Returns:
-        A `LogisticPath`; its weights are fitted to all of `features`.
+        A `LogisticPath`; its weights are fitted to all examples.
     """
+    weights = problem.examples.weights
     if weights is not None and not np.all(weights):
-        kept = np.flatnonzero(weights)
-        path = fit_logistic_path(
-            _versions_of(kept, features, len(labels), copies), labels[kept], num_classes,
-            targets=None if targets is None else targets[kept], is_multilabel=is_multilabel, weights=weights[kept],
-            groups=None if groups is None else groups[kept], strengths=strengths, folds=folds, validation=validation,
-            copies=copies, focus=focus, seed=seed, on_strength=on_strength,
-        )  # fmt: skip
-        if path.judged is None or validation is not None:
-            return path
-        return replace(path, judged=(kept[path.judged[0]], path.judged[1]))
+        return _fit_weighted(problem, search, on_strength)
     with one_worker_a_core() as workers:
-        weights = _or_ones(weights, labels)
-        rows = standardise(features, np.tile(weights, copies), workers)
-        images = Images(rows, labels, weights, copies, targets)
-        if validation is None:
-            choice = _ByFolds(folds, seed)
-        else:
-            others, their_labels, their_weights = validation
-            choice = _ByOthers(Images(rows.of(others), their_labels, _or_ones(their_weights, their_labels)))
-        share = 1 if isinstance(features, np.ndarray) else _FLOATS_ON_DISK
-        if images.num_floats <= _MEMORY_FLOATS // share:
-            held_out = choice.hold_out(labels, groups)
-            axes = principal_axes(rows, images.row_weights, workers)
-            design, first, guesses = rotate(rows, axes, workers), 0, ()
-        else:
-            held_out = choice.hold_out(labels, groups, in_turn=False)
-            drawn = _draw(images, held_out, _SAMPLE_FLOATS // share, seed)
-            sample, their_groups = images.take(drawn), None if groups is None else groups[drawn]
-            design, first, guesses = _rehearse(
-                sample, their_groups, rows, num_classes, choice, strengths, workers, focus, is_multilabel
-            )
-        problem = Problem(design, images, num_classes, workers, focus, is_multilabel)
-        tried = _walk(problem, choice, held_out, strengths[first:], guesses, on_strength)
-        on_strength(len(strengths) - len(tried))
-        best = tried[_best(tried)]
-        solution = solve(problem, np.ones((1, len(labels)), bool), best.weights, best.strength, _EXACT)
-        kernel, bias = rows.unscale(design.standardised(solution[0] / np.float32(best.temperature)))
-        judged = None
-        if is_multilabel:
-            judged_rows, logits = choice.judged(problem, held_out, best.fold_weights)
-            judged = judged_rows, logits / np.float32(best.temperature)
-    names = ("val_loss", "val_accuracy", "temperature")
-    columns = {name: tuple(getattr(trial, name) for trial in tried) for name in names}
-    return LogisticPath(
-        kernel, bias, best.strength, tuple(trial.strength for trial in tried), **columns, judged=judged
-    )  # fmt: skip
+        fitting = _Fitting.of(problem, search, workers)
+        # What is not in memory is on disk because memory is short, so a copy may take less of it.
+        share = 1 if isinstance(problem.examples.features, np.ndarray) else _FLOATS_ON_DISK
+        fits_in_memory = fitting.images.num_floats <= _MEMORY_FLOATS // share
+        beginning = fitting.in_memory() if fits_in_memory else fitting.rehearsed(_SAMPLE_FLOATS // share)
+        strengths = search.strengths[beginning.first :]
+        tried = _walk(fitting.choice, beginning, strengths, on_strength)
+        on_strength(len(search.strengths) - len(tried))
+        return _finish(fitting.choice, beginning, tried)
+
+
+def _fit_weighted(problem, search, on_strength):
+    """Fits to those images that have a weight."""
+    kept = np.flatnonzero(problem.examples.weights)
+    path = fit_logistic_path(replace(problem, examples=problem.examples.take(kept)), search, on_strength)
+    if path.judged is None or search.validation is not None:
+        return path
+    rows, logits = path.judged
+    return replace(path, judged=(kept[rows], logits))
+
+
+@dataclass(frozen=True)
+class _Beginning:
+    """Where a path begins.
+
+    Attributes:
+        problem: The `Problem` that it solves for each strength.
+        held_out: `(folds, n)` bool, what each fold holds out.
+        first: Position of the first strength.
+        guesses: Solutions for it and for weaker ones.
+    """
+
+    problem: Problem
+    held_out: np.ndarray
+    first: int = 0
+    guesses: tuple = ()
+
+
+@dataclass(frozen=True)
+class _Fitting:
+    """What the path of all images and that of a sample share."""
+
+    images: Images
+    num_classes: int
+    loss: SoftmaxLoss | SigmoidLoss
+    choice: "_ByFolds | _ByOthers"
+    search: Search
+    workers: Workers
+
+    @classmethod
+    def of(cls, problem, search, workers):
+        """Standardises the features, and finds what strengths are compared on."""
+        examples, others = problem.examples, search.validation
+        rows = standardise(examples.features, np.tile(examples.image_weights, examples.copies), workers)
+        choice = (
+            _ByFolds(search.folds, search.seed)
+            if others is None
+            else _ByOthers(standardised(others, rows.of(others.features)))
+        )
+        loss = LOSSES[problem.activation](problem.focus)
+        return cls(standardised(examples, rows), problem.num_classes, loss, choice, search, workers)
+
+    def in_memory(self):
+        """Returns the `_Beginning` of images whose features are rotated in memory."""
+        rows = self.images.rows
+        axes = principal_axes(rows, self.images.row_weights, self.workers)
+        return _Beginning(self._problem(rotate(rows, axes, self.workers)), self._hold_out())
+
+    def rehearsed(self, num_floats):
+        """Returns the `_Beginning` of images that are read in every step, after the path of a sample of them.
+
+        It has the axes of the sample, and begins at the first strength that is nearly the best for the sample.
+        """
+        held_out = self._hold_out(in_turn=False)
+        sample = replace(self, images=self.images.take(self._draw(held_out, num_floats))).in_memory()
+        problem = self._problem(StreamedRows(self.images.rows, sample.problem.design.axes))
+        if not len(sample.held_out):  # so few images say nothing about strengths
+            return _Beginning(problem, held_out)
+        tried = _walk(self.choice, sample, self.search.strengths)
+        lowest = min(trial.val_loss for trial in tried)
+        first = next(i for i, trial in enumerate(tried) if trial.val_loss <= (1 + _PROMISING) * lowest)
+        guesses = tuple(sample.problem.design.standardised(trial.weights) for trial in tried[first:])
+        return _Beginning(problem, held_out, first, guesses)
+
+    def _problem(self, design):
+        return Problem(design, self.images, self.num_classes, self.workers, self.loss)
+
+    def _hold_out(self, in_turn=True):
+        return self.choice.hold_out(self.images.labels, self.images.groups, in_turn)
+
+    def _draw(self, held_out, num_floats):
+        """Draws the images of the sample from those that no fold holds out. Returns their indices, in order."""
+        candidates = np.flatnonzero(~held_out.any(axis=0))
+        count = max(1, min(len(candidates), len(self.images.labels) * num_floats // self.images.num_floats))
+        return np.sort(np.random.default_rng(self.search.seed).choice(candidates, count, replace=False))
 
 
 @dataclass(frozen=True)
@@ -179,48 +261,14 @@ class _Trial:
     temperature: float
 
 
-def _or_ones(weights, labels):
-    return np.ones(len(labels), "float32") if weights is None else np.asarray(weights, "float32")
-
-
-def _versions_of(indices, features, num_images, copies):
-    """Takes all versions of some images."""
-    rows = rows_of(indices, num_images, copies)
-    return features[rows] if isinstance(features, np.ndarray) else Taken(features, rows)
-
-
-def _draw(images, held_out, num_floats, seed):
-    """Draws the images of the sample from those that no fold holds out. Returns their indices, in order."""
-    candidates = np.flatnonzero(~held_out.any(axis=0))
-    count = max(1, min(len(candidates), len(images.labels) * num_floats // images.num_floats))
-    return np.sort(np.random.default_rng(seed).choice(candidates, count, replace=False))
-
-
-def _rehearse(sample, groups, rows, num_classes, choice, strengths, workers, focus, is_multilabel):
-    """Walks the path on a sample.
-
-    Returns:
-        `(design, first, guesses)`: the rows of all images with the axes of the sample, the position of the first
-        strength that is nearly the best for the sample, and the solutions for it and for the weaker ones.
-    """
-    axes = principal_axes(sample.rows, sample.row_weights, workers)
-    held_out = choice.hold_out(sample.labels, groups)
-    if not len(held_out):  # so few images say nothing about strengths
-        return StreamedRows(rows, axes), 0, ()
-    problem = Problem(rotate(sample.rows, axes, workers), sample, num_classes, workers, focus, is_multilabel)
-    tried = _walk(problem, choice, held_out, strengths)
-    lowest = min(trial.val_loss for trial in tried)
-    first = next(i for i, trial in enumerate(tried) if trial.val_loss <= (1 + _PROMISING) * lowest)
-    return StreamedRows(rows, axes), first, [problem.design.standardised(trial.weights) for trial in tried[first:]]
-
-
-def _walk(problem, choice, held_out, strengths, guesses=(), on_strength=lambda count: None):
+def _walk(choice, beginning, strengths, on_strength=lambda count: None):
     """Tries strengths, from strong to weak, until weaker ones are worse. Returns a list of `_Trial`.
 
     Each solution is sought one step from the last one: the step between the guesses for the two strengths, if there are
     such, or else the step before. Every fold makes steps of its own, or it would see what it holds out. Without folds
     nothing can be compared, and the strongest one is all that is tried.
     """
+    problem, held_out, guesses = beginning.problem, beginning.held_out, beginning.guesses
     start = guesses[0] if guesses else np.zeros((1, problem.num_classes, problem.design.rows.shape[1] + 1), "float32")
     weights = np.repeat(start, len(held_out), axis=0)
     if not len(held_out):
@@ -241,6 +289,23 @@ def _walk(problem, choice, held_out, strengths, guesses=(), on_strength=lambda c
     return tried
 
 
+def _finish(choice, beginning, tried):
+    """Brings the best of all trials to its optimum on all images. Returns the `LogisticPath`."""
+    problem, best = beginning.problem, tried[_best(tried)]
+    images, temperature = problem.images, np.float32(best.temperature)
+    everything = np.ones((1, len(images.labels)), bool)
+    solution = solve(problem, everything, best.weights, best.strength, _EXACT)
+    kernel, bias = images.rows.unscale(problem.design.standardised(solution[0] / temperature))
+    judged = None
+    if problem.loss.needs_thresholds:
+        rows, logits = choice.judged(problem, beginning.held_out, best.fold_weights)
+        judged = rows, logits / temperature
+    names = ("val_loss", "val_accuracy", "temperature")
+    columns = {name: tuple(getattr(trial, name) for trial in tried) for name in names}
+    strengths = tuple(trial.strength for trial in tried)
+    return LogisticPath(kernel, bias, best.strength, strengths, **columns, judged=judged)
+
+
 def _best(tried):
     """Position of the best trial: a weaker strength has to be worth it."""
     best = 0
@@ -251,7 +316,7 @@ def _best(tried):
 
 
 def can_hold_out(labels, groups=None):
-    """Whether some images can be held out to compare strengths on: see `fit_logistic_path` for the arguments."""
+    """Whether some images can be held out to compare strengths on: see `Examples` for the arguments."""
     return _most_folds(labels, groups) > 0
 
 
@@ -314,15 +379,13 @@ class _ByFolds:
         """Judges the weights of each fold on the images it did not see, as they are, all folds together.
 
         Images that no fold holds out have no weight, but count for the sizes of the classes in Platt's targets. They
-        are left out where so many logits would be too large.
+        are left out where the logits would be too large.
         """
         images, is_judged = problem.images, held_out.any(axis=0)
         is_counted = is_judged | (is_judged.size * problem.num_classes <= _LOGIT_FLOATS)
         logits = _held_out_logits(problem, held_out, weights, is_counted)
-        labels = images.targets if problem.is_multilabel else images.labels
-        return judge_at_best_temperature(
-            logits, labels[is_counted], images.weights[is_counted], is_judged[is_counted]
-        )  # fmt: skip
+        labels, weights = problem.loss.judged_labels(images)[is_counted], images.weights[is_counted]
+        return judge_at_best_temperature(logits, labels, weights, is_judged[is_counted])
 
     def judged(self, problem, held_out, weights):
         """Returns the indices of the images that `judge` judges on, and their logits."""
@@ -352,7 +415,8 @@ class _ByOthers:
     def judge(self, problem, held_out, weights):
         """Judges weights that were fitted to all images on the others."""
         _, logits = self.judged(problem, held_out, weights)
-        return judge_at_best_temperature(logits, self.others.labels, self.others.weights)
+        labels = problem.loss.judged_labels(self.others)
+        return judge_at_best_temperature(logits, labels, self.others.weights)
 
     def judged(self, problem, held_out, weights):
         """Returns the indices of the others, and their logits."""

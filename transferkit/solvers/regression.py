@@ -1,11 +1,13 @@
 """Multinomial logistic regression with one L2 strength: several problems on the same features, side by side."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.optimize import minimize
 
 from transferkit.solvers.axes import RotatedRows, Standardised, StreamedRows, Taken
+from transferkit.solvers.examples import rows_of
+from transferkit.solvers.losses import SigmoidLoss, SoftmaxLoss
 from transferkit.solvers.workers import Workers
 
 _STACK_FLOATS = 1 << 20  # variables of the problems that are solved side by side
@@ -13,16 +15,14 @@ _STACK_FLOATS = 1 << 20  # variables of the problems that are solved side by sid
 
 @dataclass(frozen=True)
 class Images:
-    """Images to fit to or to judge on, with features of `copies` versions of each.
-
-    `targets` `(n, num_classes)` are what is fitted to, where that is more than one class for each image.
-    """
+    """`Examples` whose features are standardised, and of which each has a weight."""
 
     rows: Standardised
     labels: np.ndarray
     weights: np.ndarray
     copies: int = 1
     targets: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
     @property
     def row_weights(self):
@@ -38,12 +38,13 @@ class Images:
         """Returns some of them, in all their versions."""
         features = self.rows.of(Taken(self.rows.features, rows_of(indices, len(self.labels), self.copies)))
         targets = None if self.targets is None else self.targets[indices]
-        return Images(features, self.labels[indices], self.weights[indices], self.copies, targets)
+        groups = None if self.groups is None else self.groups[indices]
+        return Images(features, self.labels[indices], self.weights[indices], self.copies, targets, groups)
 
 
-def rows_of(indices, num_images, copies):
-    """Rows of features that hold all versions of some images."""
-    return (indices + num_images * np.arange(copies)[:, None]).ravel()
+def standardised(examples, rows):
+    """Makes `Images` of `Examples`, whose features are given as `Standardised` rows."""
+    return Images(rows, examples.labels, examples.image_weights, examples.copies, examples.targets, examples.groups)
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,7 @@ class Problem:
     images: Images
     num_classes: int
     workers: Workers
-    focus: float = 0.0  # exponent of the focal loss
-    is_multilabel: bool = False  # whether each class is a question of its own
+    loss: SoftmaxLoss | SigmoidLoss = field(default_factory=SoftmaxLoss)
 
 
 def solve(problem, training, start, strength, tolerance):
@@ -111,74 +111,24 @@ def _minimize(problem, training, start, strength, tolerance):
 def _data_term(problem, row_weights, weights):
     """Weighted loss, summed over the problems, and its gradient by the weights `(problems, classes, width)`.
 
-    The loss is the log loss or, with a focus, the focal loss (Lin et al., ICCV 2017); that of the classes is summed
-    where each is a question of its own.
-
     Rows of features run along the last axis of everything, so that sums over the few classes are fast.
     """
     problems, classes, width = weights.shape
     wide = weights.reshape(problems * classes, width)
     labels, targets = problem.images.labels, problem.images.targets
-    compare = _compare_each if problem.is_multilabel else _compare
 
     def add(rows):
         images = np.arange(rows.start, rows.stop) % len(labels)
         block = problem.design.rows[rows]
         logits = (wide[:, :-1] @ block.T + wide[:, -1:]).reshape(problems, classes, -1)
         wanted = labels[images] if targets is None else np.ascontiguousarray(targets[images].T)
-        loss, residual = compare(logits, wanted, row_weights[:, images], problem.focus)
+        loss, residual = problem.loss.compare(logits, wanted, row_weights[:, images])
         residual = residual.reshape(problems * classes, -1)
         return loss, residual @ block, residual.sum(axis=1)
 
     num_rows = len(problem.design.rows)
     loss, by_kernel, by_bias = problem.workers.sum(add, num_rows, width + 2 * len(wide), result_size=2 * wide.size)
     return loss, np.concatenate([by_kernel, by_bias[:, None]], axis=1).reshape(weights.shape)
-
-
-def _compare(logits, wanted, shares, focus):
-    """Loss of logits `(problems, classes, rows)`, which are overwritten, and its derivatives by them.
-
-    Args:
-        logits: float32.
-        wanted: `(rows,)` codes, or `(classes, rows)` shares that sum to 1.
-        shares: `(problems, rows)` weights.
-        focus: Exponent of the focal loss, or 0.
-    """
-    logits -= logits.max(axis=1, keepdims=True)
-    has_codes, positions = wanted.ndim == 1, np.arange(wanted.shape[-1])
-    target = logits[:, wanted, positions] if has_codes else (logits * wanted).sum(axis=1)
-    residual = np.exp(logits, out=logits)
-    normaliser = residual.sum(axis=1)
-    losses = np.log(normaliser) - target
-    if focus:
-        losses, slope = _focal(losses, focus)
-    loss = float(np.sum(losses * shares, dtype="float64"))
-    shares = shares * slope if focus else shares
-    residual *= (shares / normaliser)[:, None]
-    if has_codes:
-        residual[:, wanted, positions] -= shares
-    else:
-        residual -= shares[:, None] * wanted
-    return loss, residual
-
-
-def _compare_each(logits, wanted, shares, focus):
-    """The same where each class is a question of its own, and `wanted` 0 or 1; the losses of the classes are added."""
-    signs = np.where(wanted > 0, np.float32(-1), np.float32(1))
-    logits *= signs  # above 0 is wrong
-    losses = np.logaddexp(0, logits)
-    residual = np.exp(logits - losses) * shares[:, None] * signs
-    if focus:
-        losses, slope = _focal(losses, focus)
-        residual *= slope
-    return float(np.sum(losses * shares[:, None], dtype="float64")), residual
-
-
-def _focal(losses, focus):
-    """Focal losses and their derivatives by the log losses `(problems, rows)`."""
-    missing = -np.expm1(-losses)  # 1 - probability of the true class
-    by_missing = focus * np.maximum(missing, 1e-7) ** (focus - 1) * losses * (1 - missing)
-    return missing**focus * losses, missing**focus + by_missing
 
 
 def compute_logits(rows, weights, workers):

@@ -1,21 +1,21 @@
 """What watches over training: the record of all phases, the best weights, and words for what goes wrong."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import log, sqrt
 
 import keras
 import numpy as np
 
+from transferkit._utils import console
 from transferkit._utils.text import plural
+from transferkit.tasks.task import LOG_LOSS
 
-LOG_LOSS = "log_loss"  # the metric that `PhaseMonitor` compares
 LOGGED = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
 """What callbacks of the user find in the logs of an epoch."""
 
 _COLUMNS = ("epoch", "phase", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
-_EPOCHS_AT_CHANCE = 3
+_EPOCHS_TO_JUDGE = 3
 _ABOVE_CHANCE = 0.1  # share of the way from the largest class to 1 that counts as having learnt something
 _OVERFIT_GAP = 0.2  # of accuracy, training above validation, beside what chance can do
 _EXPLODED = 10.0  # times the log loss of guessing
@@ -232,8 +232,15 @@ def _forward(name):
     return method
 
 
-for _name in ("on_epoch_begin", "on_train_batch_begin", "on_train_batch_end", "on_test_begin",
-              "on_test_end", "on_test_batch_begin", "on_test_batch_end"):  # fmt: skip
+for _name in (
+    "on_epoch_begin",
+    "on_train_batch_begin",
+    "on_train_batch_end",
+    "on_test_begin",
+    "on_test_end",
+    "on_test_batch_begin",
+    "on_test_batch_end",
+):
     setattr(AcrossPhases, _name, _forward(_name))
 
 
@@ -242,12 +249,10 @@ class TrainingAdvisor:
     """Says, once each, what a person should know about training as it goes.
 
     Args:
-        say: Function that takes a sentence.
         largest_class: Share of the largest class in the training data: what guessing it would score.
         num_held_out: Number of validation images.
     """
 
-    say: Callable[[str], None]
     largest_class: float
     num_held_out: int = 1000
     _said: set[str] = field(default_factory=set)
@@ -266,32 +271,41 @@ class TrainingAdvisor:
         threshold = self.largest_class + _ABOVE_CHANCE * (1 - self.largest_class)
         chance = sqrt(0.25 / self.num_held_out)  # standard error of the validation accuracy, at most
         if history["val_loss"][-1] > _EXPLODED * log(1 / min(self.largest_class, 0.5)):
-            self._say_once("exploded", (
-                f"The validation loss, {history['val_loss'][-1]:.3g}, is far above that of guessing: the learning rate "
-                "is too high. Try a tenth of it, or `find_learning_rate`."
-            ))  # fmt: skip
-        elif len(accuracy) >= _EPOCHS_AT_CHANCE and max(accuracy + held_out) < threshold:
-            self._say_once("chance", (
-                f"After {plural(len(accuracy), 'epoch')} the accuracy, {held_out[-1]:.2f}, is near what guessing "
-                f"the largest class gives ({self.largest_class:.2f}). The likely causes: a learning rate that is far "
-                "too high or low (`find_learning_rate` shows which), labels that do not belong to the images, or "
-                "random weights."
-            ))  # fmt: skip
-        elif (
-            len(accuracy) >= _EPOCHS_AT_CHANCE
-            and accuracy[-1] > threshold
-            and accuracy[-1] - held_out[-1] > _OVERFIT_GAP + 2 * chance
-        ):
-            self._say_once("overfit", (
-                f"The training accuracy, {accuracy[-1]:.2f}, is far above the validation accuracy, {held_out[-1]:.2f}: "
-                "the model learns the images by heart. More images help most; then stronger `augmentation`, fewer "
-                "stages to train, weight decay, or fewer epochs. The best epoch is kept in any case."
-            ))  # fmt: skip
+            self._say_once("exploded", _describe_explosion(history["val_loss"][-1]))
+        elif len(accuracy) < _EPOCHS_TO_JUDGE:
+            return
+        elif max(accuracy + held_out) < threshold:
+            self._say_once("chance", _describe_chance(len(accuracy), held_out[-1], self.largest_class))
+        elif accuracy[-1] > threshold and accuracy[-1] - held_out[-1] > _OVERFIT_GAP + 2 * chance:
+            self._say_once("overfit", _describe_overfitting(accuracy[-1], held_out[-1]))
 
     def _say_once(self, topic, text):
         if topic not in self._said:
             self._said.add(topic)
-            self.say(text)
+            console.note(text)
+
+
+def _describe_explosion(val_loss):
+    return (
+        f"The validation loss, {val_loss:.3g}, is far above that of guessing: the learning rate is too high. Try a "
+        "tenth of it, or `find_learning_rate`."
+    )
+
+
+def _describe_chance(epochs, val_accuracy, largest_class):
+    return (
+        f"After {plural(epochs, 'epoch')} the accuracy, {val_accuracy:.2f}, is near what guessing the largest class "
+        f"gives ({largest_class:.2f}). The likely causes: a learning rate that is far too high or low "
+        "(`find_learning_rate` shows which), labels that do not belong to the images, or random weights."
+    )
+
+
+def _describe_overfitting(accuracy, val_accuracy):
+    return (
+        f"The training accuracy, {accuracy:.2f}, is far above the validation accuracy, {val_accuracy:.2f}: the model "
+        "overfits. More images help most; then stronger `augmentation`, fewer stages to train, "
+        "weight decay, or fewer epochs. The best epoch is kept in any case."
+    )
 
 
 def _compare_rates(together, alone):

@@ -1,37 +1,31 @@
-"""From phases and images to a trained classifier: what is solved, what is computed once, what is trained."""
+"""From images and the arguments of a classifier to a `FittedClassifier`."""
 
-from dataclasses import dataclass, replace
-from functools import cached_property
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import NamedTuple
 
+import keras
 import numpy as np
-from scipy.special import expit
 
 from transferkit._utils import console
-from transferkit._utils.memory import free_memory
+from transferkit._utils.numbers import is_whole
+from transferkit._utils.random import python_random_seeded
 from transferkit._utils.text import plural
-from transferkit.data.balance import choose_balance, class_sizes, class_weights, weigh
-from transferkit.data.datasets import read_into_memory, validation_batches
-from transferkit.data.sampling import Sampling
-from transferkit.data.source import Source
+from transferkit._utils.versions import package_versions
+from transferkit.data.checks import check_classes
+from transferkit.data.intake import Intake
+from transferkit.data.reader import ImageReader
 from transferkit.data.splits import Split, stratified_split
-from transferkit.evaluation.multilabel import choose_thresholds
+from transferkit.fitted import FittedClassifier
 from transferkit.frozen.features import FrozenFeatures
-from transferkit.frozen.forward import predict_batches
-from transferkit.frozen.precision import choose_precision, computing_in
-from transferkit.models.assembly import Components
-from transferkit.models.weights import capture, restore
-from transferkit.solvers.path import can_hold_out
-from transferkit.training.balancing import adjust_logits, check_smote, fit_head_by_smote
-from transferkit.training.callbacks import Record
-from transferkit.training.logistic import fit_logistic_head, record_of_head
-from transferkit.training.loop import run_phases
-from transferkit.training.parameters import Settings
-from transferkit.training.rate_finder import find_rate
-from transferkit.training.training_data import TrainingData
+from transferkit.models.assembly import build_components
+from transferkit.models.weights import restore
+from transferkit.training.phases import Phase, Schedule, check_stage_names
+from transferkit.training.rate_finder import RateRange, find_rate
+from transferkit.training.settings import make_settings, plan_phases
+from transferkit.training.trainer import Trainer
 
-_MEMORY_SHARE = 0.25  # of the free memory that decoded images may take
-_STEPS_WORTH_MEASURING = 200  # training steps from which on it pays to find out which precision is faster
+_FEWEST_STEPS = 10  # that show where a loss explodes
 
 
 class Outcome(NamedTuple):
@@ -50,89 +44,149 @@ class Outcome(NamedTuple):
     was_interrupted: bool = False
 
 
-def train_classifier(components, phases, source, validation, settings):
+def fit_classifier(request, source, validation, callbacks=()):
+    """Trains a classifier. Images that break meanwhile are passed over, if `checks` say so, and training begins again.
+
+    Args:
+        request: The `Request`.
+        source: Labelled `Source` to train on.
+        validation: `Source` to choose on, or `None` to set a part of `source` aside where one is needed.
+        callbacks: Keras callbacks of the user.
+
+    Returns:
+        `(fitted, was_interrupted)`: a `FittedClassifier`, and whether a `KeyboardInterrupt` ended training, so that it
+        has the best weights until then.
+    """
+
+    def train(source, validation):
+        check_classes(source)  # perhaps a class went with the images that broke
+        with python_random_seeded(request.seed), _scope_of(request.compute.strategy):
+            components = build_new(request, source)
+            phases, reason = plan_phases(request, components, len(source))
+            if reason:
+                console.note(reason)
+            settings = make_settings(request, source, callbacks)
+            return components, phases, train_classifier(components, Schedule.of(phases), source, validation, settings)
+
+    _say_what_is_supposed(request)
+    reader = ImageReader(request.image_format)
+    components, phases, outcome = reader.without_broken(train, (source, validation), request.checks.on_bad_image)
+    fitted = FittedClassifier(
+        components.whole,
+        request.backbone,
+        request.image_format,
+        source.class_names,
+        source.task,
+        outcome.thresholds,
+        tuple(phases),
+        outcome.history,
+        outcome.split,
+        dict(request.parameters),
+        package_versions(),
+    )
+    return fitted, outcome.was_interrupted
+
+
+def _say_what_is_supposed(request):
+    if isinstance(request.parameters["backbone"], keras.Model):
+        name, scaling = request.backbone.name, request.backbone.scaling
+        console.note(
+            f"Backbone {name!r} is a model of yours. Its input scaling is taken to be {scaling!r}"
+            " ('none': pixels in [0, 255]). If that is wrong, use `backbone_from_model(model, scaling=...)`."
+        )
+
+
+def _scope_of(strategy):
+    return nullcontext() if strategy is None else strategy.scope()
+
+
+def build_new(request, source):
+    """Builds the `Components` of a classifier with pretrained weights, for the classes of a `Source`."""
+    image_format = request.image_format
+    with console.silence():
+        network = request.backbone.build(image_format.image_size, request.parameters["weights"], image_format.channels)
+    return build_components(
+        request.backbone,
+        network,
+        image_format,
+        request.head,
+        len(source.class_names),
+        request.seed,
+        source.task.activation,
+    )
+
+
+def train_classifier(components, schedule, source, validation, settings):
     """Trains the `Components` of a classifier.
 
     Args:
         components: `Components`. Changed in place.
-        phases: List of `Phase`.
+        schedule: A `Schedule`.
         source: `Source` to train on.
         validation: `Source` to choose on, or `None` to set a part of `source` aside where one is needed.
         settings: `Settings`.
 
     Returns:
         An `Outcome`.
-
-    Raises:
-        ValueError: If `class_weight` names classes that are not there, or it or `balance` do not go with any number of
-            labels for each image.
     """
-    settings = _for_labels_of(source, settings)
     fronts = FrozenFeatures(components, settings, len(source) + (0 if validation is None else len(validation)))
-    check_smote(settings.balance, phases, source, has_validation=validation is not None)
-    balance, note = choose_balance(settings.balance, source.labels)
-    settings = replace(settings, balance=balance)
-    if note and settings.class_weight is None:
-        console.note(note)
-    outcome = _train(components, phases, source, validation, settings, fronts)
-    if balance == "logit_adjustment":
-        adjust_logits(components, source)
+    settings.balance.check(schedule, source, validation is not None)
+    trainer = Trainer(components, source, validation, settings, fronts, schedule.solved)
+    outcome = _solve(trainer) if schedule.only_solves else _train(trainer, schedule)
+    settings.balance.finish(components, source)
     return outcome
 
 
-def _for_labels_of(source, settings):
-    """Settings that suit one label for each image, or any number of them, checked against the labels that there are."""
-    if not source.is_multilabel:
-        _weights_of_classes(settings.class_weight, source)  # an error for classes that are not there
-        return settings
-    if settings.class_weight is not None or settings.balance not in (None, "focal"):
-        raise ValueError(
-            "Where an image can have any number of labels, classes have no sizes to be balanced. Leave out "
-            "`class_weight`, and `balance` unless it is 'focal'; thresholds are chosen for each label anyway. "
-            f"Received: class_weight={settings.class_weight!r}, balance={settings.balance!r}."
+def _solve(trainer):
+    settings = trainer.settings
+    if settings.options.callbacks or (settings.augments_heads and trainer.num_views == 1):
+        console.note(
+            "The logistic head is solved, not trained: `callbacks` have no part in it, nor has `augmentation` "
+            "without a number of `views` in its Phase."
         )
-    return replace(settings, options=replace(settings.options, is_multilabel=True))
+    return Outcome(trainer.solve_head(), _split(trainer.source, trainer.validation), trainer.thresholds())
 
 
-def _train(components, phases, source, validation, settings, fronts):
-    if [phase.train for phase in phases] == ["logistic"]:
-        if settings.options.callbacks or (settings.augments_heads and settings.logistic_views == 1):
-            console.note(
-                "The logistic head is solved, not trained: `callbacks` have no part in it, nor has `augmentation` "
-                "without a number of `views`."
-            )
-        training = _Training(components, source, validation, settings, fronts)
-        return Outcome(training.solve_head(), _split(source, validation), training.thresholds())
-    is_split = validation is None
-    whole = source
-    if is_split:
-        rows, held_out = stratified_split(source.labels, settings.validation_split, settings.seed, source.groups)
-        source, validation = source.take(rows), source.take(held_out)
-        split = Split(_names(whole, rows), _names(whole, held_out))
-    else:
-        split = _split(source, validation)
-    training = _Training(components, source, validation, settings, fronts)
-    record = training.start(phases)
+def _train(on_all, schedule):
+    """Trains on a part of the images if none were given to choose on, else on all."""
+    trainer, split = _with_validation(on_all)
+    record = trainer.start()
     try:
-        training.run(phases, record)
-        if record.best_epoch and not record.is_interpolated:
-            console.note(_describe_best(record))
-        elif record.best_epoch == 0:
-            refitted = " and fitted to all images" if is_split else ""
-            console.note(f"Fine-tuning did not improve on the logistic head, which is kept{refitted}.")
-            if is_split:
-                on_all = _Training(components, whole, None, settings, fronts)
-                on_all.solve_head()
-                training, split = on_all, _split(whole, None)
-        if settings.balance == "crt" and record.best_epoch != 0:  # the first head is balanced already
-            training.retrain_classifier()
+        trainer.run(schedule.trained, record)
+        if record.best_epoch == 0:
+            trainer, split = _keep_solved_head(trainer, on_all, split)
+        else:
+            if record.best_epoch and not record.is_interpolated:
+                console.note(_describe_best(record))
+            trainer.settings.balance.refine(trainer)
     except KeyboardInterrupt:
         if record.best_weights is None:
             raise
-        restore(components.models, record.best_weights)
+        restore(trainer.components.models, record.best_weights)
         console.note(_describe_interruption(record))
         record.was_interrupted = True
-    return Outcome(record.history, split, training.thresholds(), record.was_interrupted)
+    return Outcome(record.history, split, trainer.thresholds(), record.was_interrupted)
+
+
+def _with_validation(trainer):
+    """Sets a part of the images aside if there are none to choose on. Returns `(trainer, split)`."""
+    source, settings = trainer.source, trainer.settings
+    if trainer.validation is not None:
+        return trainer, _split(source, trainer.validation)
+    rows, held_out = stratified_split(source.labels, settings.validation_split, settings.seed, source.groups)
+    divided = replace(trainer, source=source.take(rows), validation=source.take(held_out))
+    return divided, Split(_names(source, rows), _names(source, held_out))
+
+
+def _keep_solved_head(trainer, on_all, split):
+    """What was trained is no better than the head that was solved: that one stays, fitted to all images."""
+    is_divided = trainer is not on_all
+    refitted = " and fitted to all images" if is_divided else ""
+    console.note(f"Fine-tuning did not improve on the logistic head, which is kept{refitted}.")
+    if not is_divided:
+        return trainer, split
+    on_all.solve_head()
+    return on_all, _split(on_all.source, None)
 
 
 def _describe_best(record):
@@ -151,15 +205,6 @@ def _describe_interruption(record):
     )
 
 
-def _judged_by(source):
-    """What heads are judged by: labels, which are codes or, of any number for each image, targets; and weights."""
-    return (source.targets if source.is_multilabel else source.labels), source.weights
-
-
-def _weights_of_classes(class_weight, source):
-    return class_weights(class_weight, class_sizes(source), source.class_names)
-
-
 def _split(training, validation):
     held_out = () if validation is None else _names(validation, range(len(validation)))
     return Split(_names(training, range(len(training))), held_out)
@@ -169,178 +214,50 @@ def _names(source, rows):
     return tuple(source.name(row) for row in rows)
 
 
-def find_learning_rate(components, phase, source, settings, *, solve_head, **limits):
+def find_learning_rate(request, x, y, train=None, rate_range=RateRange(), fitted=None):  # noqa: B008 (it never changes)
     """Finds a rate for a phase by training a classifier that is thrown away.
 
     Args:
-        components: Its `Components`. Changed in place.
-        phase: The `Phase`.
-        source: `Source` to train on.
-        settings: `Settings`.
-        solve_head: Whether the logistic head is to be fitted first.
-        **limits: `smallest`, `largest` and `steps` of `find_rate`.
+        request: The `Request`.
+        x: Images; see `as_source`.
+        y: Labels, or `None` for what brings its own.
+        train: What trains, as in `Phase`, or a `Phase`, or `None`: the last phase of the schedule, or everything if
+            that is solved.
+        rate_range: The `RateRange`.
+        fitted: The `FittedClassifier` whose weights it begins with, or `None`: it begins with the pretrained ones and,
+            if it has one, with a logistic head that is fitted to them.
 
     Returns:
         A `RateCurve`.
     """
-    settings = _for_labels_of(source, settings)
-    fronts = FrozenFeatures(components, settings, len(source))
-    training = _Training(components, source, source, settings, fronts)
-    if solve_head:
-        _Training(components, source, None, settings, fronts).solve_head()
-    training_data = training.training_data()
-    return find_rate(phase, components, training_data, settings.stages, settings.options, **limits)
+    if not is_whole(rate_range.steps) or rate_range.steps < _FEWEST_STEPS:
+        raise ValueError(f"`steps` must be an integer from {_FEWEST_STEPS}. Received: steps={rate_range.steps!r}.")
+    phase = train if train is None or isinstance(train, Phase) else Phase(train)
+    check_stage_names([] if phase is None else [phase], request.backbone.stages)
+    if fitted is None:
+        request.backbone.check_is_fresh()
+    source = _source_for_rates(request, x, y, fitted)
+    with python_random_seeded(request.seed):
+        components = build_new(request, source)
+        if fitted is not None:
+            components.whole.set_weights(fitted.model.get_weights())
+        settings = make_settings(request, source)
+        fronts = FrozenFeatures(components, settings, len(source))
+        if fitted is None and request.has_logistic_head:
+            Trainer(components, source, None, settings, fronts).solve_head()
+        training_data = Trainer(components, source, source, settings, fronts).training_data()
+        phase = phase or _last_trained(request, components, len(source))
+        return find_rate(phase, components, training_data, request.backbone.stages, settings.options, rate_range)
 
 
-@dataclass
-class _Training:
-    components: Components
-    source: Source
-    validation: Source | None
-    settings: Settings
-    fronts: FrozenFeatures  # what of the network is computed once for each image
+def _source_for_rates(request, x, y, fitted):
+    intake = Intake(ImageReader(request.image_format), request.checks)
+    task, class_names = request.parameters["task"], None
+    if fitted is not None:
+        task, class_names = fitted.task.name, fitted.class_names
+    return intake.checked(x, y, "training", class_names=class_names, task=task)
 
-    _is_trained = False  # by an optimizer
 
-    @cached_property
-    def features(self):
-        """Pooled features of the frozen backbone for both sources: the one pass that all heads share."""
-        training = self.fronts.features(self.source, "Computing features", self.settings.logistic_views)
-        if self.validation is None:
-            return training, None
-        return training, self.fronts.features(self.validation, "Computing features (validation)")
-
-    @cached_property
-    def class_weights(self):
-        """Weight of each class in what an optimizer trains, or `None`."""
-        return _weights_of_classes(self.settings.class_weight, self.source)
-
-    @cached_property
-    def sampling(self):
-        """Which images an epoch has, or `None`: each of them once."""
-        kind = self.settings.balance
-        return Sampling(self.source.labels, kind, self.settings.seed) if kind in ("oversample", "undersample") else None
-
-    def solve_head(self, cross_validate=False):
-        """Fits the logistic head and returns its history."""
-        settings = self.settings
-        if settings.balance == "smote":
-            features, held_out = self.features
-            validation = None if held_out is None else (held_out, *_judged_by(self.validation))
-            return fit_head_by_smote(
-                self.components.dense, features[: len(self.source)], self.source.labels, groups=self.source.groups,
-                validation=validation, seed=settings.seed,
-            )  # fmt: skip
-        if settings.balance == "undersample":
-            return self._fit_head(np.sort(self.sampling.rows(0)), None, cross_validate)
-        # Where each image counts once, weights do what drawing images of rare classes more often does.
-        weighting = "balanced" if settings.balance in ("oversample", "crt") else settings.class_weight
-        return self._fit_head(np.arange(len(self.source)), weighting, cross_validate)
-
-    def _fit_head(self, rows, class_weight, cross_validate):
-        settings, source, (features, held_out) = self.settings, self.source.take(rows), self.features
-        copies, validation = settings.logistic_views, None
-        # Every class weighs in validation what it weighs in training, where its share may be another one.
-        by_class = _weights_of_classes(class_weight, source)
-        if held_out is not None and not (cross_validate and can_hold_out(source.labels, source.groups)):
-            validation = held_out, *_judged_by(weigh(self.validation, by_class))
-        source = weigh(source, by_class)
-        if len(source) < len(self.source):
-            features = features[(rows + len(self.source) * np.arange(copies)[:, None]).ravel()]
-        return fit_logistic_head(
-            self.components.dense, features, source.labels, targets=source.targets, is_multilabel=source.is_multilabel,
-            weights=source.weights, groups=source.groups, validation=validation, copies=copies,
-            focus=settings.options.focus, seed=settings.seed,
-            keep=lambda path: self._keep_judged(path, source if validation is None else self.validation),
-        )  # fmt: skip
-
-    def _keep_judged(self, path, source):
-        """Remembers what the head says of labels that it was not fitted to."""
-        if source.is_multilabel:
-            rows, logits = path.judged
-            self._judged = source.targets[rows], expit(logits), None if source.weights is None else source.weights[rows]
-
-    def thresholds(self):
-        """Chooses the probabilities from which on labels are given, on images that were not trained on, or `None`."""
-        if not self.source.is_multilabel:
-            return None
-        if self._is_trained:
-            self._judged = self.validation.targets, self._probabilities(), self.validation.weights
-        return choose_thresholds(*self._judged)
-
-    def _probabilities(self):
-        """Probabilities of the validation images."""
-        training_data = self.training_data()
-        shape = training_data.image_format, training_data.batch_size
-        with validation_batches(self.validation, training_data.held_out_targets, *shape) as batches:
-            return predict_batches(self.components.whole, (images for images, *_ in batches))
-
-    def retrain_classifier(self):
-        """Fits the logistic head anew, all classes alike, to what the trained network makes of the images (cRT).
-
-        Kang et al., "Decoupling representation and classifier", ICLR 2020.
-        """
-        self.__dict__.pop("features", None)
-        self.solve_head(cross_validate=True)
-
-    def start(self, phases):
-        """Does a first phase that is solved. Returns the `Record`, which is empty if there is none."""
-        if phases[0].train != "logistic":
-            return Record()
-        self.solve_head(cross_validate=True)
-        judged = [
-            (features, *_judged_by(weigh(source, self.class_weights)))
-            for features, source in zip(self.features, (self.source, self.validation), strict=True)
-        ]
-        return record_of_head(self.components.dense, *judged, capture(self.components.models), phases[0].title)
-
-    def run(self, phases, record):
-        """Runs the phases that an optimizer trains and writes them into the `Record`."""
-        self._is_trained = True
-        phases = [phase for phase in phases if phase.train != "logistic"]
-        training_data = self.training_data()
-        on_images = self.fronts.plan(phases, training_data)
-        training_data = self._in_memory(training_data, on_images)
-        precision = self._choose_precision(phases)
-        options = self.settings.options
-        with computing_in(self.components.network, precision):
-            run_phases(
-                phases, self.components, training_data, self.settings.stages, options, fronts=self.fronts,
-                record=record, loss_scaling=precision == "float16",
-            )  # fmt: skip
-
-    def training_data(self):
-        """Puts together what phases train on."""
-        settings = self.settings
-        return TrainingData(
-            self.source, self.validation, settings.image_format, settings.batch_size, settings.seed,
-            class_weights=self.class_weights, sampling=self.sampling, augmenter_for=settings.augmenter_for,
-        )  # fmt: skip
-
-    def _in_memory(self, training_data, phases):
-        """Reads files that several epochs would decode again and again once, where memory allows."""
-        settings, sources = self.settings, (training_data.training, training_data.validation)
-        files = [source for source in sources if not source.is_uniform]
-        image_format, room = settings.image_format, _MEMORY_SHARE * free_memory()
-        size = sum(map(len, files)) * int(np.prod(image_format.shape))
-        dtype = next((dtype for dtype in image_format.memory_dtypes if size * np.dtype(dtype).itemsize <= room), None)
-        if sum(phase.epochs for phase in phases) < 2 or not files or dtype is None:
-            return training_data
-        shape = image_format, settings.batch_size
-        with console.step("Reading images into memory", sum(map(len, files))) as advance:
-            training, validation = (
-                source if source.is_uniform else read_into_memory(source, *shape, advance, dtype) for source in sources
-            )
-        return replace(training_data, training=training, validation=validation)
-
-    def _choose_precision(self, phases):
-        if self.settings.precision != "auto":
-            return self.settings.precision
-        steps = len(self.source) / self.settings.batch_size
-        if steps * sum(phase.epochs for phase in phases if not phase.trains_head_only) < _STEPS_WORTH_MEASURING:
-            return "float32"
-        precision, seconds = choose_precision(self.components.network, self.settings.batch_size)
-        times = ", ".join(f"{name} {1000 * value:,.0f} ms" for name, value in seconds.items())
-        size = plural(self.settings.batch_size, "image")
-        console.note(f"Precision {precision}: a batch of {size} takes the backbone {times}.")
-        return precision
+def _last_trained(request, components, num_images):
+    planned = plan_phases(request, components, num_images)[0][-1]
+    return Phase("all") if planned.is_solved else planned

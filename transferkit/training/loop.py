@@ -3,13 +3,15 @@
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import keras
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from transferkit._utils import console
-from transferkit._utils.keras import without_retracing_warnings, without_symbolic_build
+from transferkit._utils.keras import all_layers
+from transferkit._utils.tensorflow import without_retracing_warnings
 from transferkit._utils.text import plural
 from transferkit.backbones.stages import split_model
 from transferkit.data.datasets import validation_batches
@@ -25,9 +27,11 @@ from transferkit.models.freezing import (
     set_flags,
 )
 from transferkit.models.weights import capture, restore
-from transferkit.training.callbacks import LOG_LOSS, AcrossPhases, PhaseMonitor, Record, TrainingAdvisor, measure_rate
+from transferkit.tasks.find import MULTICLASS
+from transferkit.tasks.task import Task
+from transferkit.training.callbacks import AcrossPhases, PhaseMonitor, Record, TrainingAdvisor, measure_rate
 from transferkit.training.interpolation import interpolate, judge_weights
-from transferkit.training.optimizers import Tuning, build_optimizer, weigh_batches
+from transferkit.training.optimizers import Tuning, accumulation_steps_of, build_optimizer, weigh_batches
 from transferkit.training.phases import DEFAULT_RATE, Phase
 from transferkit.training.rates import RateSetter, ReduceOnPlateau, as_rate_schedule
 from transferkit.training.training_data import TrainingData
@@ -39,38 +43,35 @@ class Options:
 
     Attributes:
         optimizer: Name or `keras.optimizers.Optimizer`.
-        accumulation_steps: Batches whose gradients are averaged for one step, or `None`.
         callbacks: Keras callbacks of the user.
         focus: Exponent of the focal loss; 0 makes it the log loss.
-        is_multilabel: Whether an image can have any number of labels.
+        task: The `Task`.
+        scales_loss: Whether losses are scaled, so that gradients do not vanish in float16.
     """
 
     optimizer: str | keras.optimizers.Optimizer = "adam"
-    accumulation_steps: int | None = None
     callbacks: tuple = ()
     focus: float = 0.0
-    is_multilabel: bool = False
+    task: Task = MULTICLASS
+    scales_loss: bool = False
+
+    @property
+    def accumulation_steps(self):
+        """Number of batches that make one step of the optimizer."""
+        return accumulation_steps_of(self.optimizer)
 
     @property
     def loss(self):
         """The loss of a classifier that gives probabilities."""
-        if self.is_multilabel:
-            # With gamma=0 the focal loss is the log loss, but its gradient is NaN where a probability is 1.
-            focal = keras.losses.BinaryFocalCrossentropy
-            return focal(gamma=self.focus) if self.focus else keras.losses.BinaryCrossentropy()
-        if self.focus:
-            return keras.losses.CategoricalFocalCrossentropy(alpha=1.0, gamma=self.focus)
-        return keras.losses.CategoricalCrossentropy()
+        return self.task.loss(self.focus)
 
     @property
     def metrics(self):
         """What is measured besides, each image by its weight: the accuracy and the log loss."""
-        if self.is_multilabel:
-            return [keras.metrics.BinaryAccuracy(name="accuracy"), keras.metrics.BinaryCrossentropy(name=LOG_LOSS)]
-        return ["accuracy", keras.metrics.CategoricalCrossentropy(name=LOG_LOSS)]
+        return self.task.metrics()
 
 
-def run_phases(phases, components, training_data, stages, options, *, fronts=None, record=None, loss_scaling=False):
+def run_phases(phases, components, training_data, stages, options, *, fronts=None, record=None):
     """Trains a classifier, phase by phase, and leaves it with the best weights of all.
 
     Each phase goes on from the best weights of the one before.
@@ -83,7 +84,6 @@ def run_phases(phases, components, training_data, stages, options, *, fronts=Non
         options: `Options`.
         fronts: `FrozenFeatures` that have planned what of each phase is computed once; `None`: nothing.
         record: `Record` of what was done before, such as the logistic head, or `None`.
-        loss_scaling: Whether the loss is scaled so that float16 gradients do not vanish.
 
     Returns:
         The `Record` of everything, that before included.
@@ -92,7 +92,7 @@ def run_phases(phases, components, training_data, stages, options, *, fronts=Non
         ValueError: If a phase trains nothing, or training diverged before anything good was there.
         MemoryError: If the device's memory does not suffice.
     """
-    run = _Run(phases, components, training_data, options, record or Record(), loss_scaling, stages, fronts)
+    run = _Run(phases, components, training_data, options, record or Record(), stages, fronts)
     others = AcrossPhases(options.callbacks, run.record.epochs_done + sum(phase.epochs for phase in phases))
     steps = run.prepare()
     others.around_epoch_end = run.tuned.swap_means
@@ -125,14 +125,14 @@ class _Run:
     training_data: TrainingData
     options: Options
     record: Record
-    loss_scaling: bool
     stages: tuple
     fronts: FrozenFeatures | None
 
     def prepare(self):
         """Builds what all phases need: their views of the network, and one optimizer for all."""
-        guessing = _accuracy_of_guessing(self.training_data.targets())
-        self.advisor = TrainingAdvisor(console.note, guessing, len(self.training_data.validation))
+        targets = self.training_data.targets()
+        guessing = targets.task.guessing_accuracy(targets)
+        self.advisor = TrainingAdvisor(guessing, len(self.training_data.validation))
         network, stages, adapters, steps, self.depths = self.components.network, self.stages, {}, [], {}
         _seed_dropout(network, self.training_data.seed)
         self.latest, self.latest_epoch = self.record.best_weights, self.record.best_epoch
@@ -144,11 +144,9 @@ class _Run:
             adapters |= view.adapters
             self.depths |= depths_below_head(network, stages, view.adapters)
             steps.append(_Step(phase, number, selection, view))
-        self.tuned, self.weight_decay, self.momentum = build_optimizer(
-            self.options.optimizer, self.options.accumulation_steps
-        )
+        self.tuned, self.weight_decay, self.momentum = build_optimizer(self.options.optimizer)
         self.tuned.check_exclusions([weight for model in self.components.models for weight in model.weights])
-        self.outer = keras.optimizers.LossScaleOptimizer(self.tuned) if self.loss_scaling else self.tuned
+        self.outer = keras.optimizers.LossScaleOptimizer(self.tuned) if self.options.scales_loss else self.tuned
         self.tuned.prepare(
             self._all_variables(steps),
             anchored=network.weights if any(phase.l2_sp for phase in self.phases) else (),
@@ -174,11 +172,12 @@ class _Run:
         return list(found.values())
 
     def _check_steps(self, phase):
-        batches, together = phase.epochs * self.training_data.steps_per_epoch, self.options.accumulation_steps or 1
+        batches, together = phase.epochs * self.training_data.steps_per_epoch, self.options.accumulation_steps
         if batches < together:
             raise ValueError(
                 f"The phase {phase.title!r} trains nothing: all its batches, {batches}, are fewer than "
-                f"gradient_accumulation_steps={together}, which make one step. Lower that, or `batch_size`."
+                f"gradient_accumulation_steps={together} of the optimizer, which make one step. Lower that, or "
+                "`batch_size`."
             )
 
     def _trained_variables(self, step):
@@ -216,7 +215,7 @@ class _Run:
         A phase starts from the best weights of the one before, which may be worse than those of a phase before that.
         """
         record, validation = self.record, self.training_data.validation
-        labels = validation.targets if validation.is_multilabel else validation.labels
+        labels = validation.truth
         weights = self.training_data.held_out_targets.weights
         found = interpolate(before, self.latest, self.components, probabilities, labels, weights)
         is_on_the_way = record.best_epoch in (epoch_before, self.latest_epoch)
@@ -260,8 +259,6 @@ class _Run:
         # Without XLA: the last batch of an epoch has another size, and on CPUs XLA is far slower.
         model.compile(self.outer, self.options.loss, weighted_metrics=self.options.metrics, jit_compile=False)
         _create_metrics(model)
-        if model.distribute_strategy.num_replicas_in_sync > 1:
-            without_symbolic_build(model)
         return model
 
     def _probabilities(self, view, once):
@@ -290,17 +287,14 @@ class _Run:
         title = f"Phase {step.number} of {len(self.phases) + self.solved}, {phase.title!r}"
         batches = training_data.activations_for(phase, once, done) if once else training_data.images_for(phase, done)
         with batches as (training, validation), console.step(title, phase.epochs * steps, "step") as advance:
-            monitor = PhaseMonitor(
-                record, phase, self.tuned, lambda: capture(self.components.models, adapters), advance,
-                num_images=len(training_data.training), on_epoch=self._commentary(training, once),
-            )  # fmt: skip
+            told = {"num_images": len(training_data.training), "on_epoch": self._commentary(training, once)}
+            weights_now = partial(capture, self.components.models, adapters)
+            monitor = PhaseMonitor(record, phase, self.tuned, weights_now, advance, **told)
             setter, *plateau = self._rate_callbacks(phase, steps)
             callbacks = [setter, monitor, *plateau, others]
             with without_retracing_warnings(), self._memory_errors_explained(phase):
-                model.fit(
-                    training, validation_data=validation, initial_epoch=done, epochs=done + phase.epochs,
-                    steps_per_epoch=steps, shuffle=False, callbacks=callbacks, verbose=0,
-                )  # fmt: skip
+                epochs = {"initial_epoch": done, "epochs": done + phase.epochs, "steps_per_epoch": steps}
+                model.fit(training, validation_data=validation, **epochs, shuffle=False, callbacks=callbacks, verbose=0)
         return monitor
 
     def _rate_callbacks(self, phase, steps):
@@ -328,7 +322,7 @@ class _Run:
             f"({phase.title!r}), at a learning rate of {rate} with "
             f"{type(self.tuned).__name__.removeprefix('Tuned')}. The likely cause is a rate that is too high: "
             "try a tenth of it, or `find_learning_rate`."
-        )  # fmt: skip
+        )
         if self.record.best_weights is None:
             raise ValueError(text)
         kept = f"epoch {self.record.best_epoch}" if self.record.best_epoch else "the beginning"
@@ -341,23 +335,15 @@ class _Run:
         except Exception as error:
             if type(error).__name__ != "ResourceExhaustedError":
                 raise
-            size, together = self.training_data.batch_size, self.options.accumulation_steps or 1
+            size = self.training_data.batch_size
             smaller = max(1, size // 2)
-            advice = f"Try batch_size={smaller} with gradient_accumulation_steps={together * -(-size // smaller)}, "
+            together = self.options.accumulation_steps * -(-size // smaller)
+            advice = f"Try batch_size={smaller} and an optimizer with gradient_accumulation_steps={together}, "
             advice = "Try " if size == 1 else f"{advice}which gives the same steps, or "
             raise MemoryError(
                 f"The device ran out of memory in phase {phase.title!r} with {plural(size, 'image')} a batch. "
                 f"{advice}a smaller `image_size`, or fewer stages to train."
             ) from error
-
-
-def _accuracy_of_guessing(targets):
-    """Accuracy of one who knows how frequent the classes are, and nothing of the images."""
-    weights = np.ones(len(targets.codes)) if targets.weights is None else targets.weights
-    if targets.is_multilabel:
-        shares = np.average(targets.matrix, axis=0, weights=weights)
-        return float(np.maximum(shares, 1 - shares).mean())
-    return float(np.bincount(targets.codes, weights).max() / weights.sum())
 
 
 def _beginning(once):
@@ -369,7 +355,7 @@ def _beginning(once):
 
 def _seed_dropout(network, seed):
     """Seeds Dropout, stochastic depth and the like that have no seed of their own: Keras has drawn one for each."""
-    for number, layer in enumerate(network._flatten_layers()):
+    for number, layer in enumerate(all_layers(network)):
         generator = getattr(layer, "seed_generator", None)
         if isinstance(generator, keras.random.SeedGenerator) and generator.get_config()["seed"] is None:
             generator.state.assign([seed % 2**32, number])
@@ -385,10 +371,9 @@ def _create_metrics(model):
     model.reset_metrics()
 
 
+_SAID = {"loss": "loss", "accuracy": "accuracy", "val_loss": "validation loss", "val_accuracy": "validation accuracy"}
+
+
 def _describe(row):
-    numbers = ", ".join(
-        f"{label} {row[name]:.3f}"
-        for label, name in {"loss": "loss", "accuracy": "accuracy", "validation loss": "val_loss",
-                            "validation accuracy": "val_accuracy"}.items()
-    )  # fmt: skip
+    numbers = ", ".join(f"{label} {row[name]:.3f}" for name, label in _SAID.items())
     return f"Epoch {row['epoch']} ({row['phase']}): {numbers}; {row['seconds']:.1f} s"

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import keras
 
+from transferkit._utils.keras import OpenOptimizer, copy_exclusions, open_up
 from transferkit._utils.replicas import share_of_replica
-
-_EXCLUSIONS = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern")  # of Keras 3.12 to 3.15
 
 
 def fresh_optimizer(optimizer, learning_rate=1e-3):
@@ -24,7 +23,7 @@ def fresh_optimizer(optimizer, learning_rate=1e-3):
     if isinstance(optimizer, keras.optimizers.Optimizer):
         if not hasattr(optimizer, "update_step") or type(optimizer).__name__ == "MultiOptimizer":
             raise TypeError("`optimizer` must be one optimizer. For rates by depth use `Phase(layer_decay=...)`.")
-        return _copy_exclusions(optimizer, type(optimizer).from_config(optimizer.get_config()))
+        return copy_exclusions(optimizer, type(optimizer).from_config(optimizer.get_config()))
     if not isinstance(optimizer, str):
         raise TypeError(
             "`optimizer` must be a name or a keras.optimizers.Optimizer. "
@@ -37,14 +36,6 @@ def fresh_optimizer(optimizer, learning_rate=1e-3):
             f"Unknown optimizer. Received: optimizer={optimizer!r}. "
             "Expected a name from keras.optimizers, such as 'adam' or 'sgd'."
         ) from error
-
-
-def _copy_exclusions(original, copy):
-    """Lets a copy spare the variables that `exclude_from_weight_decay` has named, which no configuration holds."""
-    for name in _EXCLUSIONS:
-        if hasattr(original, name):
-            setattr(copy, name, getattr(original, name))
-    return copy
 
 
 def own_rate(optimizer):
@@ -70,7 +61,7 @@ class Tuning:
     l2_sp: float = 0.0
 
 
-class _Tuned:
+class Tuned(OpenOptimizer):
     """Mixed into a Keras optimizer: every variable has its own `Tuning`, and may have a running mean.
 
     Whatever is Python here is read when a phase's training step is traced, so it may change from phase to phase.
@@ -106,41 +97,36 @@ class _Tuned:
             tunings: Function from a variable to its `Tuning`.
             momentum: Momentum of the running means, or `None`.
         """
-        self._tunings = [tunings(variable) for variable in self._trainable_variables]
+        self._tunings = [tunings(variable) for variable in self.trained]
         if self.gradient_accumulation_steps:
-            self._drop_what_is_left_over()
+            # Gradients of batches that make no whole step belong to the weights of the phase before.
+            self.drop_gathered()
+            self._gathered.assign(0.0)
         self._momentum = momentum
         self._first_step = int(self.iterations.numpy()) if momentum else 0
-        for variable, mean in zip(self._trainable_variables, self._means, strict=True):
+        for variable, mean in zip(self.trained, self._means, strict=True):
             if momentum is not None:
                 mean.assign(variable)
 
-    def _drop_what_is_left_over(self):
-        # Gradients of batches that make no whole step belong to the weights of the phase before.
-        self._iterations.assign(self.iterations * self.gradient_accumulation_steps)
-        self._gathered.assign(0.0)
-        for gradient in self._accumulated_gradients:
-            gradient.assign(keras.ops.zeros_like(gradient))
-
     def apply(self, grads, trainable_variables=None):
+        """Makes a step or, of batches that are gathered, a part of one."""
         if self.gradient_accumulation_steps:
             self._gathered.assign_add(self.fullness)
             grads = [gradient if gradient is None else gradient * self.fullness for gradient in grads]
         super().apply(grads, trainable_variables)
 
-    def _clip_gradients(self, grads):
+    def correct_gathered(self, grads):
+        """Returns the mean over all images of a step, however full its batches were."""
         # What Keras has gathered for a step, it has divided by the number of batches, as if all were full.
         if self.gradient_accumulation_steps:
             factor = self.gradient_accumulation_steps / self._gathered
             grads = [gradient * factor for gradient in grads]
             self._gathered.assign(0.0)
-        return super()._clip_gradients(grads)
-
-    def _apply_weight_decay(self, variables):
-        """Does nothing: that is what `Tuning` is for, and Muon would decay biases."""
+        return grads
 
     def update_step(self, gradient, variable, learning_rate):
-        index = self._get_variable_index(variable)
+        """Steps along the gradient of one variable as its `Tuning` says."""
+        index = self.place_of(variable)
         tuning = self._tunings[index]
         rate = learning_rate * tuning.rate
         if tuning.l2_sp and self._anchors[index] is not None:
@@ -159,12 +145,11 @@ class _Tuned:
 
     def is_decayed(self, variable):
         """Whether weight decay applies to a variable: not to biases, nor to what the user has excluded."""
-        return not is_spared_from_decay(variable) and self._use_weight_decay(variable)
+        return not is_spared_from_decay(variable) and not self.spares(variable)
 
     def check_exclusions(self, variables):
         """Raises `ValueError` if the user has excluded a variable from weight decay that is not among these."""
-        excluded = getattr(self, _EXCLUSIONS[0], set())
-        if not excluded <= {self._var_key(variable) for variable in variables}:
+        if self.spares_others_than(variables):
             raise ValueError(
                 "`exclude_from_weight_decay(var_list=...)` of the optimizer names variables that are not those of this "
                 "classifier, which builds its own network. Name them by `var_names`, such as ['kernel']; biases, and "
@@ -175,31 +160,33 @@ class _Tuned:
         """Exchanges the variables that train with their running means; twice changes nothing."""
         if self._momentum is None:
             return
-        for variable, mean in zip(self._trainable_variables, self._means, strict=True):
+        for variable, mean in zip(self.trained, self._means, strict=True):
             held = keras.ops.copy(variable)
             variable.assign(mean)
             mean.assign(held)
 
 
-def build_optimizer(optimizer, accumulation_steps=None):
+def accumulation_steps_of(optimizer):
+    """Number of batches whose gradients an optimizer, or one of a name, averages for one step."""
+    return fresh_optimizer(optimizer).gradient_accumulation_steps or 1
+
+
+def build_optimizer(optimizer):
     """Makes the optimizer of all phases: a copy of the user's whose variables can be tuned one by one.
 
     Weight decay and running means of the user's optimizer are taken over by the `Tuning` of each variable, because
-    Keras applies them to all variables alike; the rate is set at every step by the phase.
+    Keras applies them to all variables alike; the rate is set at every step by the phase. Gradients are gathered by
+    Keras, over as many batches as `gradient_accumulation_steps` of the user's optimizer says.
 
     Args:
         optimizer: Name or `keras.optimizers.Optimizer`.
-        accumulation_steps: Batches whose gradients are averaged for one step, or `None`.
 
     Returns:
         `(tuned, weight_decay, momentum)`: the optimizer, and what its original had of these two, or `None`.
     """
     original = fresh_optimizer(optimizer)
     config = original.get_config() | {"learning_rate": 1e-3, "use_ema": False}
-    if accumulation_steps is not None and accumulation_steps > 1:
-        config["gradient_accumulation_steps"] = accumulation_steps
-    kind = type(f"Tuned{type(original).__name__}", (_Tuned, type(original)), {})
-    tuned = _copy_exclusions(original, kind.from_config(config))
+    tuned = copy_exclusions(original, open_up(Tuned, type(original)).from_config(config))
     tuned.weight_decay = None
     return tuned, original.weight_decay, original.ema_momentum if original.use_ema else None
 

@@ -8,11 +8,15 @@ from typing import Literal
 
 import keras
 
+from transferkit.models.freezing import check_stages
 from transferkit.training.rates import RateName, RateSchedule, ReduceOnPlateau, as_rate_schedule
 
 DEFAULT_RATE = 1e-3
+SOLVED = "logistic"  # what trains in a phase that is solved
 Recipe = Literal["linear", "head", "fine_tune", "gradual", "all", "auto"]
 _MAY_BE_NONE = ("weight_decay", "ema")  # the optimizer's own, and off
+# Measured in `benchmarks/views.py`: as accurate as other versions in every epoch, or nearly.
+_VIEWS_OF_FEW, _VIEWS_OF_MANY, _FEW_IMAGES = 4, 2, 2000
 _NUMBERS = ("layer_decay", "weight_decay", "l2_sp", "label_smoothing", "mixup", "cutmix", "ema")
 
 
@@ -49,6 +53,10 @@ class Phase:
         patience: Epochs without a better validation loss before the phase ends; `None`: never.
         interpolate: At the end, go only as far from the weights at the beginning of the phase towards its best ones as
             validation data recommend (WiSE-FT, Wortsman et al., CVPR 2022), and calibrate by temperature.
+        views: Where images are augmented and part of the backbone is frozen, the number of versions of each image that
+            take turns in the epochs, the image as it is among them; 1: that one alone. `None`: other versions in every
+            epoch, for which the frozen part has to be computed again and again. `"auto"`: 4 for fewer than 2,000
+            images, else 2. The logistic head is fitted to this number of versions of each image; `"auto"`: to 1.
         name: What it is called in `history_` and messages. Default: `train`.
 
     Example:
@@ -71,6 +79,7 @@ class Phase:
     lora_rank: int = 8
     patience: int | None = 5
     interpolate: bool = False
+    views: Literal["auto"] | int | None = "auto"
     name: str | None = None
 
     def __post_init__(self):
@@ -104,6 +113,7 @@ class Phase:
             raise ValueError(f"`batch_norm` must be 'fixed' or 'adapt'. Received: batch_norm={self.batch_norm!r}.")
         self._check_rates()
         self._check_lora()
+        self._check_views()
 
     def _check_rates(self):
         is_keras_schedule = isinstance(self.learning_rate, keras.optimizers.schedules.LearningRateSchedule)
@@ -128,6 +138,12 @@ class Phase:
                 "Leave out `batch_norm`, or train stages. Received: batch_norm='adapt'."
             )
 
+    def _check_views(self):
+        if self.views is None or (isinstance(self.views, str) and self.views == "auto"):
+            return
+        if not _is_whole(self.views) or self.views < 1:
+            raise ValueError(f"`views` must be 'auto', an integer from 1, or None. Received: views={self.views!r}.")
+
     def _check_train(self):
         if isinstance(self.train, str):
             return
@@ -145,12 +161,60 @@ class Phase:
     @property
     def trains_head_only(self) -> bool:
         """Whether the backbone stays as it is."""
-        return self.train in ("logistic", "head", ("head",))
+        return self.is_solved or self.train in ("head", ("head",))
+
+    def views_for(self, num_images: int) -> int | None:
+        """Returns how many versions of each augmented image it trains on where part of the backbone is frozen.
+
+        `None`: other ones in every epoch, so that the frozen part has to be computed anew.
+        """
+        if self.views != "auto":
+            return self.views
+        return _VIEWS_OF_FEW if num_images < _FEW_IMAGES else _VIEWS_OF_MANY
+
+    @property
+    def names_stages(self) -> bool:
+        """Whether what trains is told by names of stages, or is all of them."""
+        return self.train not in (SOLVED, "head", "batch_norm", "lora")
+
+    @property
+    def is_solved(self) -> bool:
+        """Whether it fits the logistic head by its solver, rather than anything by an optimizer."""
+        return self.train == SOLVED
 
     @property
     def mixes(self) -> bool:
         """Whether it mixes images with each other."""
         return bool(self.mixup or self.cutmix)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Phases in their order, the one that is solved apart from those that an optimizer trains.
+
+    Attributes:
+        solved: The phase that fits the logistic head by its solver, or `None`. It comes before all others.
+        trained: The phases that an optimizer trains.
+    """
+
+    solved: Phase | None
+    trained: tuple[Phase, ...]
+
+    @classmethod
+    def of(cls, phases):
+        """Makes a schedule of a sequence of `Phase`."""
+        solved = next((phase for phase in phases if phase.is_solved), None)
+        return cls(solved, tuple(phase for phase in phases if not phase.is_solved))
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """All of them."""
+        return self.trained if self.solved is None else (self.solved, *self.trained)
+
+    @property
+    def only_solves(self) -> bool:
+        """Whether nothing is trained by an optimizer."""
+        return not self.trained
 
 
 def check_rate(learning_rate):
@@ -233,15 +297,22 @@ def check_schedule(schedule, head_is_logistic, learning_rate=None):
     if not schedule:
         raise ValueError("`schedule` is an empty list: nothing would train. Expected at least one Phase.")
     for number, phase in enumerate(schedule):
-        if phase.train == "logistic" and (number > 0 or not head_is_logistic):
+        if phase.is_solved and (number > 0 or not head_is_logistic):
             raise ValueError("Phase('logistic') must be the first of a schedule, and goes with head='logistic' only.")
         replace(phase, learning_rate=phase.learning_rate or learning_rate)  # checks that the two go together
+
+
+def check_stage_names(phases, stages):
+    """Raises `ValueError` if phases name stages that are not there."""
+    for phase in phases:
+        if phase.names_stages:
+            check_stages(phase.train, [stage.name for stage in stages])
 
 
 def linear(context, epochs=50, learning_rate=1e-3):
     """The head alone, on features computed once: by its solver if it is the logistic one."""
     if context.head_is_logistic:
-        return [Phase("logistic", name="linear")]
+        return [Phase(SOLVED, name="linear")]
     return head(context, epochs, learning_rate)
 
 
@@ -252,10 +323,8 @@ def head(context, epochs=50, learning_rate=1e-3):
 
 def fine_tune(context, epochs=None, learning_rate=None):
     """The head first, then all (LP-FT, Kumar et al., ICLR 2022), and back as far as validation data say (WiSE-FT)."""
-    backbone = Phase(
-        "all", epochs or 10, learning_rate or DEFAULT_RATE, "cosine", layer_decay=0.8, label_smoothing=0.1,
-        patience=None, interpolate=True,
-    )  # fmt: skip
+    against_overfitting = {"layer_decay": 0.8, "label_smoothing": 0.1, "patience": None, "interpolate": True}
+    backbone = Phase("all", epochs or 10, learning_rate or DEFAULT_RATE, "cosine", **against_overfitting)
     return [*_head_first(context, epochs, learning_rate), backbone]
 
 
@@ -269,7 +338,7 @@ def gradual(context, epochs=None, learning_rate=None):
 
 
 def everything(context, epochs=10, learning_rate=1e-4):
-    """All from the start, with a head that knows nothing yet: the plain recipe."""
+    """All layers from the start, with a head of random weights: the plain recipe."""
     return [Phase("all", epochs, learning_rate)]
 
 

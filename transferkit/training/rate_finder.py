@@ -2,16 +2,17 @@
 
 import math
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from transferkit._utils import console
 from transferkit._utils.figures import ShownFigure, png_of
-from transferkit._utils.keras import without_retracing_warnings
+from transferkit._utils.tensorflow import without_retracing_warnings
 from transferkit.models.assembly import build_trainee
 from transferkit.models.freezing import build_trainable, depths_below_head, select
-from transferkit.training.optimizers import Tuning, build_optimizer
+from transferkit.training.optimizers import Tuning, build_optimizer, weigh_batches
 
 _SMOOTHING = 0.9  # momentum of the running mean of the loss
 _RISEN = 1.5  # times the lowest loss so far, which noise does not explain
@@ -55,7 +56,32 @@ class RateCurve:
         return png_of(self.plot().figure)
 
 
-def find_rate(phase, components, training_data, stages, options, *, smallest, largest, steps):
+@dataclass(frozen=True)
+class RateRange:
+    """The rates that a range test goes through.
+
+    Attributes:
+        smallest: Rate of the first step.
+        largest: Rate of the last step; the test ends sooner where the loss explodes.
+        steps: Number of steps, each of as many batches as the optimizer gathers gradients over.
+    """
+
+    smallest: float = 1e-6
+    largest: float = 1.0
+    steps: int = 100
+
+    def __post_init__(self):
+        if not 0 < self.smallest < self.largest:
+            given = f"{self.smallest!r}, {self.largest!r}"
+            raise ValueError(f"`smallest` must be positive and below `largest`. Received: {given}.")
+
+    @property
+    def rates(self) -> np.ndarray:
+        """The rate of each step, `(steps,)`."""
+        return np.geomspace(self.smallest, self.largest, self.steps)
+
+
+def find_rate(phase, components, training_data, stages, options, rate_range):
     """Trains for some steps at growing rates. The classifier is of no use afterwards: give it one of its own.
 
     Args:
@@ -64,9 +90,7 @@ def find_rate(phase, components, training_data, stages, options, *, smallest, la
         training_data: The `TrainingData`.
         stages: Stages of the backbone.
         options: `Options`: loss and optimizer, of which a copy is used, are those of training.
-        smallest: Rate of the first step.
-        largest: Rate of the last step; the test ends sooner where the loss explodes.
-        steps: Number of steps.
+        rate_range: The `RateRange`.
 
     Returns:
         A `RateCurve`.
@@ -82,24 +106,25 @@ def find_rate(phase, components, training_data, stages, options, *, smallest, la
     tuned.prepare(model.trainable_variables)
     depths = depths_below_head(components.network, stages, view.adapters)
     tuned.begin_phase(lambda variable: Tuning(phase.layer_decay ** depths.get(id(variable), 0)))
+    weigh_batches(model, tuned, training_data.batch_size)
     model.compile(tuned, options.loss, jit_compile=False)
-    rates = np.geomspace(smallest, largest, steps)
-    with training_data.images_for(phase, 0, epochs=math.ceil(steps / training_data.steps_per_epoch)) as (batches, _):
-        losses = _losses(model, batches, rates)
+    rates, together = rate_range.rates, options.accumulation_steps
+    epochs = math.ceil(rate_range.steps * together / training_data.steps_per_epoch)
+    with training_data.images_for(phase, 0, epochs=epochs) as (batches, _):
+        losses = _losses(model, batches, rates, together)
     suggestion, exploded = _suggest(rates[: len(losses)], losses)
     if not exploded:
         console.note(f"The loss did not explode up to a rate of {rates[-1]:g}: a larger `largest` would show where.")
     return RateCurve(rates[: len(losses)], losses, suggestion, exploded)
 
 
-def _losses(model, batches, rates):
-    """Smoothed losses, up to where they explode."""
-    smoothed, mean, lowest = [], 0.0, math.inf
+def _losses(model, batches, rates, together):
+    """Smoothed losses of steps of `together` batches each, up to where they explode."""
+    smoothed, mean, lowest, batches = [], 0.0, math.inf, iter(batches)
     with console.step("Finding a learning rate", len(rates), "step") as advance, without_retracing_warnings():
-        for step, (rate, batch) in enumerate(zip(rates, batches, strict=False), 1):
+        for step, rate in enumerate(rates, 1):
             model.optimizer.learning_rate = rate
-            loss = float(model.train_on_batch(*batch))
-            model.reset_metrics()
+            loss = _loss_of_step(model, islice(batches, together))
             advance(1)
             if not math.isfinite(loss):
                 break
@@ -111,6 +136,16 @@ def _losses(model, batches, rates):
     if len(smoothed) < 3:
         raise ValueError("The loss is not finite from the start. Are the pixels in [0, 255], and the weights right?")
     return np.array(smoothed)
+
+
+def _loss_of_step(model, batches):
+    """Trains on the batches of one step, and returns their mean loss, in which images count alike."""
+    losses, sizes = [], []
+    for batch in batches:
+        losses.append(float(model.train_on_batch(*batch)))
+        sizes.append(len(batch[0]))
+        model.reset_metrics()
+    return float(np.average(losses, weights=sizes))
 
 
 def _suggest(rates, losses):

@@ -2,13 +2,55 @@
 
 import math
 
+from transferkit._utils.random import python_random_kept
 from transferkit._utils.text import plural
 from transferkit.backbones.stages import split_model, stage_layers
 from transferkit.frozen.costs import multiply_adds, training_cost
 from transferkit.frozen.features import describe_front, find_front
+from transferkit.models.assembly import build_components
 from transferkit.models.freezing import build_trainable, is_batch_norm, select
 from transferkit.training.phases import DEFAULT_RATE
 from transferkit.training.rates import as_rate_schedule
+from transferkit.training.settings import make_settings, plan_phases
+
+_MANY_PER_CLASS = 1000  # images that are supposed where nobody says how many there are
+
+
+def describe_classifier(request, fitted=None, num_classes=None, num_images=None):
+    """Describes what a schedule does to a classifier: what `TransferClassifier.summary` prints.
+
+    Args:
+        request: The `Request`.
+        fitted: The `FittedClassifier`, or `None` before training.
+        num_classes: Number of classes, or `None`: that of the training data, or 10 before training.
+        num_images: Number of images to train on, or `None`: a guess, and no cost in all is told.
+
+    Returns:
+        Text of several lines.
+    """
+    is_known = fitted is not None or num_classes is not None
+    num_classes = num_classes or (10 if fitted is None else len(fitted.class_names))
+    supposed = num_images or _MANY_PER_CLASS * num_classes
+    components = _untrained(request, num_classes)
+    phases, reason = plan_phases(request, components, supposed)
+    settings = make_settings(request)
+    if fitted is not None:
+        phases, reason = fitted.phases, None
+    table = summarise(phases, components, settings, supposed, is_sure=num_images is not None)
+    height, width = request.image_format.image_size
+    schedule = request.parameters["schedule"]
+    schedule = schedule if isinstance(schedule, str) else f"{len(schedule)} phases"
+    classes = f"{num_classes} classes" + ("" if is_known else " (assumed)")
+    title = f"{request.backbone.name}, {height} x {width} px, {classes}, schedule: {schedule}"
+    return "\n".join([title, "", table, *([f"{reason} (For {supposed:,} images.)"] if reason else [])])
+
+
+def _untrained(request, num_classes):
+    """A classifier with random weights, for which the numbers are the same."""
+    image_format = request.image_format
+    with python_random_kept():
+        network = request.backbone.build(image_format.image_size, None, image_format.channels)
+        return build_components(request.backbone, network, image_format, request.head, num_classes, request.seed)
 
 
 def summarise(phases, components, settings, num_images, *, is_sure=True):
@@ -24,7 +66,7 @@ def summarise(phases, components, settings, num_images, *, is_sure=True):
     Returns:
         Text of several lines: one row a stage with what trains in each phase, then one line a phase.
     """
-    stages = settings.stages
+    stages = settings.backbone.stages
     members = stage_layers(components.network, stages)
     columns = [_trained_counts(phase, components, stages, members) for phase in phases]
     costs = multiply_adds(components.network)
@@ -61,7 +103,7 @@ def _trained_counts(phase, components, stages, members):
 
 
 def _describe_phase(number, phase, components, settings, costs, num_images, is_sure):
-    if phase.train == "logistic":
+    if phase.is_solved:
         return f"{number}: {phase.title}: solved on features computed once: 1.0 forward pass for each image"
     rate = DEFAULT_RATE if phase.learning_rate is None else phase.learning_rate
     schedule = as_rate_schedule(phase.rate_schedule)
@@ -80,7 +122,7 @@ def _describe_phase(number, phase, components, settings, costs, num_images, is_s
 
 def _work(phase, components, settings, costs, num_images):
     """Multiply-adds for each image: in an epoch, once, and what they are that are done once, in words, or `None`."""
-    selection = select(components.network, settings.stages, phase.train, phase.lora_rank)
+    selection = select(components.network, settings.backbone.stages, phase.train, phase.lora_rank)
     layers = {layer.name: layer for layer in components.network.layers}
     trained = {
         name
@@ -95,7 +137,7 @@ def _work(phase, components, settings, costs, num_images):
     front = f"{describe_front(cut)}{versions}"
     if cut.is_pooled:
         return 0, views * cut.work, front
-    _, back = split_model(components.network, settings.stages, cut.stage)
+    _, back = split_model(components.network, settings.backbone.stages, cut.stage)
     behind = [layer.name for layer in back.layers if layer.name in costs]
     return training_cost(costs, behind, trained & set(behind)), views * cut.work, front
 
@@ -116,6 +158,5 @@ def _count_or_frozen(count):
 def _align(rows):
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        first, *others = (cell.ljust(width) if i == 0 else cell.rjust(width)
-                          for i, (cell, width) in enumerate(zip(row, widths, strict=True)))  # fmt: skip
-        yield "  ".join([first, *others]).rstrip()
+        first, *others = zip(row, widths, strict=True)
+        yield "  ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]).rstrip()

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transferkit.data.balance import weigh
-from transferkit.data.datasets import Targets, activation_batches, training_batches, validation_batches
+from transferkit.data.class_weights import weigh
+from transferkit.data.datasets import Targets, Variation, activation_batches, training_batches, validation_batches
+from transferkit.data.epochs import Epochs
 from transferkit.data.resizing import ImageFormat
 from transferkit.data.sampling import Sampling
 from transferkit.data.source import Source
@@ -64,10 +65,8 @@ class TrainingData:
         """Yields batches of `Activations`: `(training, validation)`."""
         targets, held_out = self.targets(phase.label_smoothing), self.held_out_targets
         with ExitStack() as stack:
-            training = activation_batches(
-                activations.training, targets, self.batch_size, seed=self.seed, epochs=phase.epochs,
-                first_epoch=first_epoch, sampling=self.sampling,
-            )  # fmt: skip
+            epochs = Epochs(phase.epochs, first_epoch, self.seed, self.sampling)
+            training = activation_batches(activations.training, targets, self.batch_size, epochs)
             validation = activation_batches([activations.validation], held_out, self.batch_size)
             yield stack.enter_context(training), stack.enter_context(validation)
 
@@ -76,17 +75,13 @@ class TrainingData:
         """Yields batches of images: `(training, validation)`."""
         shape = self.image_format, self.batch_size
         with ExitStack() as stack:
-            training = training_batches(
-                self.training, self.targets(phase.label_smoothing), *shape, seed=self.seed,
-                epochs=epochs or phase.epochs,
-                first_epoch=first_epoch, sampling=self.sampling, augmenter=self.augmenter_for(phase),
-                mixup=phase.mixup, cutmix=phase.cutmix,
-            )  # fmt: skip
+            planned = Epochs(epochs or phase.epochs, first_epoch, self.seed, self.sampling)
+            variation = Variation(self.augmenter_for(phase), phase.mixup, phase.cutmix)
+            targets = self.targets(phase.label_smoothing)
+            training = training_batches(self.training, targets, *shape, planned, variation)
             validation = validation_batches(self.validation, self.held_out_targets, *shape)
             yield stack.enter_context(training), stack.enter_context(validation)
 
 
 def _targets_of(source, label_smoothing=0.0):
-    return Targets(
-        source.labels, len(source.class_names), source.weights, label_smoothing, source.targets, source.is_multilabel
-    )
+    return Targets(source.labels, len(source.class_names), source.weights, label_smoothing, source.targets, source.task)

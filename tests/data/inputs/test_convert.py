@@ -5,11 +5,12 @@ import pytest
 from PIL import Image
 
 from transferkit import Table
-from transferkit.data.inputs.convert import as_source
+from transferkit.data.inputs.convert import LABELLED, as_source
+from transferkit.data.inputs.streams import Steps
 
 
 def test_a_class_folder_gives_sorted_paths_and_labels(image_folder):
-    source = as_source(image_folder, needs_labels=True)
+    source = as_source(image_folder, label_rule=LABELLED)
     assert len(source) == 24
     assert source.class_names.tolist() == ["blue", "green", "red"]
     assert source.labels.tolist() == [0] * 8 + [1] * 8 + [2] * 8
@@ -115,12 +116,12 @@ def test_a_folder_without_classes_can_be_predicted_but_not_trained_on(image_fold
     folder = image_folder / "red"
     assert len(as_source(folder)) == 8
     with pytest.raises(ValueError, match="no folders of classes, so there are no labels"):
-        as_source(folder, needs_labels=True)
+        as_source(folder, label_rule=LABELLED)
 
 
 def test_missing_labels_are_refused(images):
     with pytest.raises(ValueError, match="Labels are missing"):
-        as_source(images, needs_labels=True)
+        as_source(images, label_rule=LABELLED)
 
 
 def test_black_float_images_are_no_mistake():
@@ -161,7 +162,7 @@ def test_paths_of_a_table_have_to_exist(tmp_path):
 
 def test_pixels_of_a_stream_are_checked(images):
     with pytest.raises(ValueError, match="rescale=1/255"):
-        as_source(iter([images / 255]), steps=1)
+        as_source(iter([images / 255]), steps=Steps(1))
 
 
 def test_a_source_stays_as_it_is(images):
@@ -171,6 +172,6 @@ def test_a_source_stays_as_it_is(images):
 
 def test_what_says_nothing_is_refused(images, labels):
     with pytest.raises(ValueError, match=r"`steps_per_epoch` says how much .* Received: steps_per_epoch=3, x=ndarray"):
-        as_source(images, labels, steps=3)
+        as_source(images, labels, steps=Steps(3))
     with pytest.raises(ValueError, match="`x` is a Source, which has its own"):
         as_source(as_source(images), labels)

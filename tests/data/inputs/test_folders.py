@@ -50,7 +50,7 @@ def test_files_sort_naturally(make_files):
 
 def test_parts_of_a_data_set_are_told_apart(make_files):
     given = read_class_folder(make_files("train/dog/1.png", "train/cat/2.png", "Val/cat/3.png", "test/dog/4.png"))
-    found = [(Path(path).name, *rest) for path, *rest in zip(given.images, given.labels, given.parts, strict=True)]
+    found = [(Path(path).name, *rest) for path, *rest in zip(given.images, given.labels, given.subsets, strict=True)]
     assert sorted(found) == [
         ("1.png", "dog", "training"), ("2.png", "cat", "training"), ("3.png", "cat", "validation"),
         ("4.png", "dog", "test"),
@@ -62,7 +62,7 @@ def test_parts_of_a_data_set_are_told_apart(make_files):
 def test_a_class_may_be_called_like_a_part(make_files):
     given = read_class_folder(make_files("train/1.png", "bus/2.png"))
     assert given.labels == ["bus", "train"]
-    assert given.parts is None
+    assert given.subsets is None
 
 
 @pytest.mark.parametrize(
@@ -82,13 +82,13 @@ def test_parts_may_have_other_words_in_their_names_and_a_folder_in_between(make_
     names = [f"seg_{part}/" + inner.format(part) + f"{label}/1.png" for part in ("train", "test") for label in "ab"]
     given = read_class_folder(make_files(*names))
     assert given.labels == ["a", "a", "b", "b"]
-    assert sorted(given.parts) == ["test", "test", "training", "training"]
+    assert sorted(given.subsets) == ["test", "test", "training", "training"]
     assert given.notes == ("Parts of the data, by the names of their folders: seg_test, seg_train.",)
 
 
 def test_images_of_a_part_that_are_in_no_class_are_mentioned(make_files):
     given = read_class_folder(make_files("train/cat/1.png", "train/dog/2.png", "test/3.png", "test/4.png"))
-    assert given.parts == ["training", "training"]
+    assert given.subsets == ["training", "training"]
     assert "Ignored 2 images directly in" in given.notes[1]
 
 
@@ -97,7 +97,7 @@ def test_images_of_a_part_that_are_in_no_class_are_mentioned(make_files):
 )
 def test_classes_may_have_such_words_in_their_names(make_files, names):
     given = read_class_folder(make_files(*(f"{name}/old/1.png" for name in names)))
-    assert (given.labels, given.parts) == (sorted(names), None)
+    assert (given.labels, given.subsets) == (sorted(names), None)
     assert [name for name in names if any(repr(name) in note for note in given.notes)] == [
         n for n in names if n == "train"
     ]

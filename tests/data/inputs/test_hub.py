@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from transferkit.data.inputs.convert import as_source
+from transferkit.data.inputs.convert import LABELLED, as_source
 from transferkit.data.inputs.hub import is_hub_dataset, read_hub_dataset
 
 
@@ -55,7 +55,7 @@ def dataset(pictures):
 
 def test_images_are_read_only_when_they_are_needed(dataset, images):
     assert is_hub_dataset(dataset)
-    source = as_source(dataset, needs_labels=True)
+    source = as_source(dataset, label_rule=LABELLED)
     assert source.class_names.tolist() == ["red", "blue", "green"]
     assert source.labels.tolist() == [2, 1, 0] * 8
     part = source.take([5, 2]).take([1])
@@ -89,7 +89,7 @@ def test_a_data_source_of_tensorflow_datasets(images):
         def __getitem__(self, index):
             return {"image": images[index], "label": np.int64(index % 2)}
 
-    source = as_source(DataSource(), needs_labels=True)
+    source = as_source(DataSource(), label_rule=LABELLED)
     assert source.class_names[source.labels].tolist() == ["a", "b", "a"]
     assert np.array_equal(source.images[2], images[2])
 
@@ -112,13 +112,13 @@ def test_lists_of_labels_are_any_number_of_labels(pictures):
     rows = [[0], [], [0, 1], [1]] * 6
     feature = SimpleNamespace(feature=ClassLabel(["wet", "dark"]))
     source = as_source(
-        HubDataset({"image": Image(), "labels": feature}, image=pictures, labels=rows), needs_labels=True
+        HubDataset({"image": Image(), "labels": feature}, image=pictures, labels=rows), label_rule=LABELLED
     )
     assert source.class_names.tolist() == ["wet", "dark"]
     assert source.targets[:4].tolist() == [[1, 0], [0, 0], [1, 1], [0, 1]]
     named = [["wet"], [], ["wet", "dark"], ["dark"]] * 6
     source = as_source(
-        HubDataset({"image": Image(), "labels": Value()}, image=pictures, labels=named), needs_labels=True
+        HubDataset({"image": Image(), "labels": Value()}, image=pictures, labels=named), label_rule=LABELLED
     )
     assert source.class_names.tolist() == ["dark", "wet"]
     with pytest.raises(ValueError, match="Labels are missing: 6 of 24 are -1 or None"):

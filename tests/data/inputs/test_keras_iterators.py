@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from tensorflow.keras.preprocessing.image import ImageDataGenerator
 
-from transferkit.data.inputs.convert import as_source
+from transferkit.data.inputs.convert import LABELLED, as_source
 from transferkit.data.inputs.keras_iterators import is_keras_iterator, read_keras_iterator
 
 
@@ -78,6 +78,6 @@ def test_lists_of_classes_are_any_number_of_labels(image_paths, capsys):
     pandas = pytest.importorskip("pandas")
     rows = [["a"], ["a", "b"], ["b"], ["c", "a"]]
     frame = pandas.DataFrame({"filename": image_paths[:4], "class": rows})
-    source = as_source(ImageDataGenerator().flow_from_dataframe(frame), needs_labels=True)
+    source = as_source(ImageDataGenerator().flow_from_dataframe(frame), label_rule=LABELLED)
     assert source.class_names.tolist() == ["a", "b", "c"]
     assert source.targets.tolist() == [[1, 0, 0], [1, 1, 0], [0, 1, 0], [1, 0, 1]]

@@ -7,10 +7,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from transferkit.data.decoder import RGB, Decoder
 from transferkit.data.inputs import spool, streams
-from transferkit.data.inputs.convert import as_source
-from transferkit.data.inputs.streams import is_stream, read_stream
-from transferkit.data.readers import read_pixels
+from transferkit.data.inputs.convert import LABELLED, as_source
+from transferkit.data.inputs.streams import Steps, is_stream, read_stream
 
 
 class Batches(keras.utils.PyDataset):
@@ -82,7 +82,7 @@ def test_weights_in_dicts_come_along(images, codes, key):
     dataset = tf.data.Dataset.from_tensor_slices({"image": images, "label": codes, key: np.arange(24.0)})
     for stream in (dataset, dataset.batch(7)):
         assert read_stream(stream).sample_weight.tolist() == list(range(24))
-        assert as_source(stream, needs_labels=True).weights.tolist() == list(range(24))
+        assert as_source(stream, label_rule=LABELLED).weights.tolist() == list(range(24))
 
 
 def test_dicts_as_of_tensorflow_datasets(images, labels):
@@ -103,7 +103,7 @@ def test_keras_datasets_of_a_folder_have_class_names(image_folder, labels):
 def test_labels_in_columns_come_as_they_are_or_by_name(images, codes):
     given = read_stream(tf.data.Dataset.from_tensor_slices((images, np.eye(3)[codes])).batch(5))
     assert np.array_equal(given.labels, np.eye(3)[codes])
-    source = as_source(tf.data.Dataset.from_tensor_slices((images, codes[:, None])).batch(5), needs_labels=True)
+    source = as_source(tf.data.Dataset.from_tensor_slices((images, codes[:, None])).batch(5), label_rule=LABELLED)
     assert np.array_equal(source.labels, codes)
 
 
@@ -124,7 +124,7 @@ def test_sets_of_labels_come_in_streams_as_well(images, size):
     batches = ((images[i : i + size], labels[i : i + size]) for i in range(0, 4, size))
     ragged = tf.data.Dataset.from_tensor_slices((images[:4], tf.ragged.constant(labels)))
     for stream, steps in ((batches, 9), (ragged, None), (ragged.batch(size), None)):
-        source = as_source(stream, steps=steps, needs_labels=True)
+        source = as_source(stream, steps=Steps(steps), label_rule=LABELLED)
         assert source.class_names.tolist() == ["a", "b"]
         assert source.targets.tolist() == [[1, 0], [1, 1], [0, 0], [0, 1]]
 
@@ -147,7 +147,7 @@ def test_floats_of_zero_and_one_are_judged_as_in_an_array(images, codes):
 def test_paths_may_come_in_streams(image_paths, labels, batch_size):
     dataset = tf.data.Dataset.from_tensor_slices((image_paths, labels))
     for stream in (dataset.batch(batch_size) if batch_size else dataset, iter(zip(image_paths, labels, strict=True))):
-        source = as_source(stream, needs_labels=True, steps=99)
+        source = as_source(stream, label_rule=LABELLED, steps=Steps(99))
         assert source.paths == image_paths
         assert source.class_names[source.labels].tolist() == labels.tolist()
 
@@ -161,14 +161,17 @@ def test_pil_images_in_streams_are_read_as_they_are_elsewhere(images):
     plain = [Image.fromarray(image) for image in images[:4]]
     palette = [image.quantize(16) for image in plain]
     for given in (plain, palette, [image.convert("L") for image in plain]):
-        expected = np.stack([read_pixels(image) for image in given])
-        assert np.array_equal(as_source(iter(given), steps=9).images, expected)
-        assert np.array_equal(as_source(iter([(given[:2], [0, 1]), (given[2:], [1, 0])]), steps=9).images, expected)
-    assert as_source(iter([image.convert("L") for image in plain]), steps=9, channels=1).images.shape[-1] == 1
+        expected = np.stack([RGB.decode(image) for image in given])
+        assert np.array_equal(as_source(iter(given), steps=Steps(9)).images, expected)
+        assert np.array_equal(
+            as_source(iter([(given[:2], [0, 1]), (given[2:], [1, 0])]), steps=Steps(9)).images, expected
+        )
+    gray = iter([image.convert("L") for image in plain])
+    assert as_source(gray, steps=Steps(9), decoder=Decoder(1)).images.shape[-1] == 1
     with pytest.raises(ValueError, match=r"transparent parts.*`image.convert\('RGB'\)`"):
-        as_source(iter([plain[0].convert("RGBA")]), steps=1)
+        as_source(iter([plain[0].convert("RGBA")]), steps=Steps(1))
     with pytest.raises(ValueError, match=r"must give \(images, labels"):
-        as_source(iter([plain[:2]]), steps=1)
+        as_source(iter([plain[:2]]), steps=Steps(1))
 
 
 def test_images_alone_have_no_labels(images):
@@ -180,18 +183,18 @@ def test_images_alone_have_no_labels(images):
 
 def test_py_datasets_are_read_once_batch_by_batch(images, codes):
     check(read_stream(Batches(images, codes)), images, codes)
-    check(read_stream(Batches(images, codes), 2), images[:16], codes[:16])
-    check(read_stream(Batches(images, codes, length=None), 3), images, codes)
+    check(read_stream(Batches(images, codes), Steps(2)), images[:16], codes[:16])
+    check(read_stream(Batches(images, codes, length=None), Steps(3)), images, codes)
 
 
 def test_generators_are_read_for_so_many_batches(images, codes):
-    given = read_stream(generate(images, codes), 2)
+    given = read_stream(generate(images, codes), Steps(2))
     check(given, images[:16], codes[:16])
     assert given.notes == ()
 
 
 def test_a_generator_that_ends_early_is_used_and_it_is_said(images, codes):
-    given = read_stream(generate(images, codes), 10)
+    given = read_stream(generate(images, codes), Steps(10))
     check(given, images, codes)
     assert given.notes == ("The generator ended after 3 of 10 batches: these are used.",)
 
@@ -202,8 +205,8 @@ def test_what_may_never_end_needs_a_number_of_batches(images, codes):
         (generate(images), "generator"), (endless, "tf.data.Dataset"), (Batches(images, codes, None), "PyDataset"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=f"The {kind} may never end. Say how many batches to read: `steps=...`"):
-            read_stream(x, argument="steps")
-    check(read_stream(endless.batch(8), 3), images, codes)
+            read_stream(x, steps=Steps(argument="steps"))
+    check(read_stream(endless.batch(8), Steps(3)), images, codes)
 
 
 def without_length(images, codes, endless):
@@ -232,8 +235,8 @@ def test_a_dataset_that_does_not_say_its_length_is_not_read_for_ever(monkeypatch
             ValueError, match=r"has not ended after 70 images \(101 kB.*to read: `steps=...`. If it does end"
         ),
     ):
-        read_stream(endless, argument="steps")
-    given = read_stream(endless, 100)  # no limit for who says how much
+        read_stream(endless, steps=Steps(argument="steps"))
+    given = read_stream(endless, Steps(100))  # no limit for who says how much
     assert len(given.images) == 100
     disk.free = 2 * images.nbytes
     with pytest.warns(UserWarning, match="does not say how long it is"):
@@ -246,15 +249,15 @@ def test_what_fits_into_memory_is_read_without_a_word(images, codes):
 
 def test_labels_that_do_not_fit_their_images_are_refused(images, codes):
     with pytest.raises(ValueError, match="one of its labels for each image. Received: 8 images and 7 labels"):
-        read_stream(iter([(images[:8], codes[:7]), (images[8:16], codes[:9])]), 2)
+        read_stream(iter([(images[:8], codes[:7]), (images[8:16], codes[:9])]), Steps(2))
     with pytest.raises(
         ValueError, match=r"Received: labels of shape \(20, 24, 3\). `np.stack\(images\)` makes a batch"
     ):
-        read_stream(iter([[images[0], images[1]]]), 1)
+        read_stream(iter([[images[0], images[1]]]), Steps(1))
 
 
 def test_nothing_and_too_much_are_refused(images):
     with pytest.raises(ValueError, match="The generator gave nothing. Was it used up before"):
-        read_stream(iter(()), 1)
+        read_stream(iter(()), Steps(1))
     with pytest.raises(ValueError, match=r"must give \(images, labels\[, weights\]\). Received: 4 parts"):
-        read_stream(iter([(images,) * 4]), 1)
+        read_stream(iter([(images,) * 4]), Steps(1))

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from transferkit import Table
-from transferkit.data.inputs.convert import as_source
+from transferkit.data.inputs.convert import LABELLED, as_source
 from transferkit.data.inputs.tables import is_table, read_table
 
 
@@ -43,7 +43,7 @@ def test_a_file_of_paths_and_labels(write, tmp_path):
     given = read_table(write('path,label,note\na.jpg,ant,"one, two"\nsub/b.jpg,bee,\n'))
     assert given.images == [str(tmp_path / "a.jpg"), str(tmp_path / "sub/b.jpg")]
     assert list(given.labels) == ["ant", "bee"]
-    assert given.sample_weight is given.groups is given.parts is None
+    assert given.sample_weight is given.groups is given.subsets is None
 
 
 def test_tabs_and_the_mark_that_excel_writes_first(write):
@@ -57,7 +57,7 @@ def test_all_columns_have_a_use(write):
     assert given.images == ["photos/a.jpg", "photos/b.jpg", "photos/c.jpg"]
     assert given.sample_weight.tolist() == [2, 0.5, 1]
     assert list(given.groups) == ["p1", "p2", "p2"]
-    assert given.parts == ["training", "validation", "test"]
+    assert given.subsets == ["training", "validation", "test"]
 
 
 @pytest.mark.parametrize("make", [Frame, lambda **columns: Table(columns)])
@@ -166,7 +166,7 @@ def test_empty_cells_are_no_class_and_no_group(write, tmp_path, images):
         keras.utils.save_img(tmp_path / f"{name}.png", images[0])
     path = write("path,label,patient\na.png,ant,\nb.png,,p1\n")
     with pytest.raises(ValueError, match="Labels are missing: 1 of 2, the first at position 1"):
-        as_source(path, needs_labels=True)
+        as_source(path, label_rule=LABELLED)
     with pytest.raises(ValueError, match="`groups` are missing for 1 of 2 images, the first at position 0"):
         as_source(Table(path, group="patient"))
     assert as_source(path).labels is None  # as `predict` reads it, which needs none

@@ -1,16 +1,17 @@
 import numpy as np
 import pytest
 
-from transferkit.data.inputs.convert import as_source
-from transferkit.data.labels.targets import encode_matrix, encode_sets, encode_targets, stand_in_codes
+from transferkit.data.inputs.convert import LabelRule, as_source
+from transferkit.data.labels.targets import encode_matrix, encode_sets, encode_targets
+from transferkit.tasks.find import MULTICLASS, MULTILABEL
 
 PIXELS = np.zeros((3, 4, 4, 3), "uint8")
 
 
 def test_one_hot_labels_are_one_class_each_unless_many_are_asked_for():
     for task, expected in (("auto", False), ("multiclass", False), ("multilabel", True)):
-        targets, names, is_multilabel = encode_matrix(np.eye(3, dtype=int), task=task)
-        assert is_multilabel == expected
+        targets, names, kind = encode_matrix(np.eye(3, dtype=int), task=task)
+        assert kind is (MULTILABEL if expected else MULTICLASS)
         assert names.tolist() == [0, 1, 2]
         assert targets.dtype == "float32"
 
@@ -21,17 +22,15 @@ def test_classes_are_sorted_unless_their_order_is_kept():
 
 
 def test_any_number_of_ones_means_any_number_of_labels():
-    targets, names, is_multilabel = encode_matrix(np.array([[0, 1], [1, 1], [0, 0]]))
-    assert is_multilabel
+    targets, names, kind = encode_matrix(np.array([[0, 1], [1, 1], [0, 0]]))
+    assert kind is MULTILABEL
     assert names.tolist() == [0, 1]
     assert targets.tolist() == [[0, 1], [1, 1], [0, 0]]
 
 
 def test_shares_are_soft_labels():
-    targets, names, is_multilabel = encode_matrix(
-        np.array([[0.25, 0.75], [1, 0], [0.5, 0.5004]]), class_names=["x", "y"]
-    )
-    assert not is_multilabel
+    targets, names, kind = encode_matrix(np.array([[0.25, 0.75], [1, 0], [0.5, 0.5004]]), class_names=["x", "y"])
+    assert kind is MULTICLASS
     assert names.tolist() == ["x", "y"]
     assert targets.sum(axis=1) == pytest.approx(1, abs=1e-6)
 
@@ -150,25 +149,25 @@ def test_other_sets_are_refused(labels, names, message):
 
 def test_images_are_divided_by_their_rarest_label():
     targets = np.array([[1, 1, 0], [1, 0, 0], [0, 0, 0], [1, 0, 1], [1, 1, 0]], "float32")
-    assert stand_in_codes(targets, is_multilabel=True).tolist() == [1, 0, 0, 2, 1]
-    assert stand_in_codes(targets[:, ::-1], is_multilabel=True).tolist() == [1, 2, 2, 0, 1]
-    assert stand_in_codes(np.array([[0.4, 0.6], [0.9, 0.1]]), is_multilabel=False).tolist() == [1, 0]
+    assert MULTILABEL.stand_in_codes(targets).tolist() == [1, 0, 0, 2, 1]
+    assert MULTILABEL.stand_in_codes(targets[:, ::-1]).tolist() == [1, 2, 2, 0, 1]
+    assert MULTICLASS.stand_in_codes(np.array([[0.4, 0.6], [0.9, 0.1]])).tolist() == [1, 0]
 
 
 def test_sources_keep_targets_with_their_images():
     source = as_source(PIXELS, [["a"], [], ["b", "a"]])
-    assert source.is_multilabel
+    assert source.task is MULTILABEL
     assert source.take([2, 0]).targets.tolist() == [[1, 1], [1, 0]]
     soft = as_source(PIXELS, np.array([[0.2, 0.8], [1, 0], [0.5, 0.5]]))
-    assert (soft.is_multilabel, soft.labels.tolist()) == (False, [1, 0, 0])
+    assert (soft.task, soft.labels.tolist()) == (MULTICLASS, [1, 0, 0])
 
 
 def test_the_task_has_to_fit_the_labels():
     with pytest.raises(ValueError, match="task='multilabel', `y` must hold a list .*Received: 'a' for the first"):
-        as_source(PIXELS, ["a", "b", "a"], task="multilabel")
+        as_source(PIXELS, ["a", "b", "a"], label_rule=LabelRule(task="multilabel"))
     with pytest.raises(ValueError, match="With task='binary' there must be two classes. Received: a, b, c"):
-        as_source(PIXELS, ["a", "b", "c"], task="binary")
-    assert as_source(PIXELS, ["a", "b", "a"], task="binary").class_names.tolist() == ["a", "b"]
+        as_source(PIXELS, ["a", "b", "c"], label_rule=LabelRule(task="binary"))
+    assert as_source(PIXELS, ["a", "b", "a"], label_rule=LabelRule(task="binary")).class_names.tolist() == ["a", "b"]
 
 
 @pytest.mark.parametrize("task", ["auto", "multilabel"])
@@ -176,10 +175,10 @@ def test_a_source_of_one_hot_rows_is_the_same_as_one_of_their_matrix(task):
     matrix = np.eye(3, dtype=int)
     rows = np.empty(3, object)
     rows[:] = list(matrix)
-    expected = as_source(PIXELS, matrix, task=task)
+    expected = as_source(PIXELS, matrix, label_rule=LabelRule(task=task))
     for labels in (list(matrix), matrix.tolist(), rows, rows.tolist()):
-        source = as_source(PIXELS, labels, task=task)
-        assert source.is_multilabel == expected.is_multilabel == (task == "multilabel")
+        source = as_source(PIXELS, labels, label_rule=LabelRule(task=task))
+        assert source.task is expected.task is (MULTILABEL if task == "multilabel" else MULTICLASS)
         assert source.class_names.tolist() == [0, 1, 2]
         assert np.array_equal(source.targets, expected.targets)
-    assert not as_source(PIXELS, [[0], [1], [1]]).is_multilabel
+    assert as_source(PIXELS, [[0], [1], [1]]).task is MULTICLASS

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from transferkit import check_data
+from transferkit import ImageFormat, check_data
 from transferkit.data.quality import check
 
 
@@ -16,7 +16,7 @@ def look(*args, **options):
 
 
 def names(group):
-    return sorted((image.part, image.name.rsplit("/", 1)[-1]) for image in group)
+    return sorted((image.subset, image.name.rsplit("/", 1)[-1]) for image in group)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_everything_that_was_planted_is_found(photos, photo_folder, validation_f
     photos[58].resize((40, 96)).save(validation_folder / "cow" / "narrow.png")
     report = look(photo_folder, validation_data=validation_folder, image_size=(100, 100))
     assert not report.is_clean
-    assert [(item.image.part, item.image.index, item.reason) for item in report.unreadable] == [
+    assert [(item.image.subset, item.image.index, item.reason) for item in report.unreadable] == [
         ("validation", 22, "not an image that Pillow can identify")
     ]
     assert [names(group) for group in report.exact_duplicates] == [[("training", "03.jpg"), ("validation", "copy.jpg")]]
@@ -162,7 +162,7 @@ def test_streams_and_other_channels_are_looked_at_as_the_errors_advise(images):
     four = np.concatenate([images, images[..., :1]], axis=-1)
     with pytest.raises(ValueError, match="give `channels=4`"):
         look(four)
-    assert look(four, channels=4, near_duplicates=False).counts == {"training": 24}
+    assert look(four, image_size=ImageFormat(channels=4), near_duplicates=False).counts == {"training": 24}
 
 
 def test_unreadable_files_are_duplicates_of_nothing(tmp_path, image_paths):

@@ -1,16 +1,21 @@
+from typing import get_args
+
 import numpy as np
 import pytest
 
 from transferkit import LeakError
 from transferkit._utils.console import Console, speaking_to
-from transferkit.data.intake import training_sources
+from transferkit.data.checks import Checks, OnLeak
+from transferkit.data.intake import Intake
 from transferkit.data.quality import leaks
+from transferkit.data.reader import ImageReader
+from transferkit.data.resizing import ImageFormat
 
 
-def sources(x, y, validation_data, verbose=0, **options):
-    options = {"on_bad_image": "raise", "on_leak": "warn", "image_size": (20, 24)} | options
+def sources(x, y, validation_data, verbose=0, image_size=(20, 24), groups=None, most_compared=20_000, **checks):
+    intake = Intake(ImageReader(ImageFormat(image_size)), Checks(**checks), most_compared)
     with speaking_to(Console(verbose)):
-        return training_sources(x, y, validation_data, (None, None), **options)
+        return intake.training_sources(x, y, validation_data, groups=groups)
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +59,7 @@ def test_dropping_everything_is_an_error(images, labels):
         sources(images, labels, (images, labels), on_leak="drop")
 
 
-@pytest.mark.parametrize("on_leak", leaks.ON_LEAK)
+@pytest.mark.parametrize("on_leak", get_args(OnLeak))
 def test_without_a_leak_nothing_is_said_or_left_out(images, labels, on_leak, capsys):
     training, _ = sources(images[:18], labels[:18], (images[18:], labels[18:]), 2, on_leak=on_leak)
     assert len(training) == 18
@@ -127,8 +132,7 @@ def test_images_of_one_kind_are_no_group(images, labels):
     assert sources(images[rows], labels[rows], None)[0].groups is None
 
 
-def test_among_many_images_only_exact_duplicates_are_looked_for(photos, monkeypatch):
-    monkeypatch.setattr("transferkit.data.intake._MOST_COMPARED", 21)
+def test_among_many_images_only_exact_duplicates_are_looked_for(photos):
     changed = [photos[3].resize((80, 80)), photos[5]]
-    training, _ = sources(photos[:20], ["a", "b"] * 10, (changed, ["a", "b"]), on_leak="drop")
+    training, _ = sources(photos[:20], ["a", "b"] * 10, (changed, ["a", "b"]), on_leak="drop", most_compared=21)
     assert len(training) == 19  # 20 but for the one that is the same in all pixels

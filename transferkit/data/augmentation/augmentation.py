@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from transferkit.data.augmentation.sources import KerasLayers, is_image_data_generator, translate_generator
+from transferkit.data.augmentation.sources import KerasLayers, is_image_data_generator, layers_in, translate_generator
 from transferkit.data.augmentation.transforms import (
     FILL_MODES,
     INTERPOLATIONS,
@@ -79,7 +79,7 @@ class Augmentation:
 
     Example:
         >>> augmentation = Augmentation(rotation=10, zoom=(0.8, 1.0), horizontal_flip=True)
-        >>> augmentation.augment(tf.zeros((2, 8, 9, 3)), seed=[7, 0]).shape
+        >>> augmentation.augment(tf.zeros((2, 8, 9, 3)), key=[7, 0]).shape
         TensorShape([2, 8, 9, 3])
     """
 
@@ -118,27 +118,26 @@ class Augmentation:
                 raise _error(ValueError, name, f"one of {', '.join(map(repr, choices))}", getattr(self, name))
 
     @tf.autograph.experimental.do_not_convert
-    def augment(self, images: tf.Tensor, seed: Any) -> tf.Tensor:
-        """Augments a batch. The same seed gives the same images, wherever and whenever it is done.
+    def augment(self, images: tf.Tensor, key: Any) -> tf.Tensor:
+        """Augments a batch. The same key gives the same images, wherever and whenever it is done.
 
         Args:
             images: `(batch, height, width, channels)` float32 in `[0, 255]`.
-            seed: Two integers, other ones for each batch.
+            key: Two integers, other ones for each batch.
 
         Returns:
             Tensor of the same shape, clipped to `[0, 255]`; the images themselves if nothing is asked for.
         """
         images = tf.cast(images, tf.float32)
-        parameters = self._draw(images, seed)
+        uniform = tf.random.stateless_uniform((tf.shape(images)[0], len(_DRAWS)), tf.cast(key, tf.int64))
+        parameters = self._parameters(images, dict(zip(_DRAWS, tf.unstack(uniform, axis=1), strict=True)))
         return transform_images(images, parameters, self.fill_mode, self.fill_value, self.interpolation)
 
-    def _draw(self, images, seed):
-        """Draws the `Parameters` of each image."""
-        batch, height, width = tf.unstack(tf.shape(images)[:3])
-        uniform = tf.random.stateless_uniform((batch, len(_DRAWS)), tf.cast(seed, tf.int64))
-        uniform = dict(zip(_DRAWS, tf.unstack(uniform, axis=1), strict=True))
-        drawn = {name: getattr(self, name) * (2 * uniform[name] - 1)
-                 for name in ("rotation", "shear", "hue", "channel_shift") if getattr(self, name)}  # fmt: skip
+    def _parameters(self, images, uniform):
+        """Makes the `Parameters` of each image of random numbers in [0, 1), one array for each draw."""
+        height, width = tf.unstack(tf.shape(images)[1:3])
+        symmetric = [name for name in ("rotation", "shear", "hue", "channel_shift") if getattr(self, name)]
+        drawn = {name: getattr(self, name) * (2 * uniform[name] - 1) for name in symmetric}
         drawn |= {name: uniform[name] < 0.5 for name in ("horizontal_flip", "vertical_flip") if getattr(self, name)}
         for name, side in zip(_SHIFTS, (width, height), strict=True):
             if (shift := getattr(self, name)) != 0:
@@ -197,17 +196,37 @@ def _error(kind, name, expected, value, advice="."):
 
 STRENGTHS = {
     "light": Augmentation(
-        width_shift=0.05, height_shift=0.05, zoom=(0.9, 1.05), horizontal_flip=True, fill_mode="reflect",
+        width_shift=0.05,
+        height_shift=0.05,
+        zoom=(0.9, 1.05),
+        horizontal_flip=True,
+        fill_mode="reflect",
     ),
     "medium": Augmentation(
-        rotation=10, width_shift=0.1, height_shift=0.1, zoom=(0.75, 1.1), horizontal_flip=True, brightness=(0.8, 1.2),
-        contrast=(0.8, 1.2), saturation=(0.8, 1.2), fill_mode="reflect",
+        rotation=10,
+        width_shift=0.1,
+        height_shift=0.1,
+        zoom=(0.75, 1.1),
+        horizontal_flip=True,
+        brightness=(0.8, 1.2),
+        contrast=(0.8, 1.2),
+        saturation=(0.8, 1.2),
+        fill_mode="reflect",
     ),
     "strong": Augmentation(
-        rotation=20, width_shift=0.15, height_shift=0.15, shear=10, zoom=(0.6, 1.2), horizontal_flip=True,
-        brightness=(0.65, 1.35), contrast=(0.65, 1.35), saturation=(0.5, 1.5), hue=15, fill_mode="reflect",
+        rotation=20,
+        width_shift=0.15,
+        height_shift=0.15,
+        shear=10,
+        zoom=(0.6, 1.2),
+        horizontal_flip=True,
+        brightness=(0.65, 1.35),
+        contrast=(0.65, 1.35),
+        saturation=(0.5, 1.5),
+        hue=15,
+        fill_mode="reflect",
     ),
-}  # fmt: skip
+}
 
 
 def as_augmentation(value, seed=0, channels=3):
@@ -216,12 +235,12 @@ def as_augmentation(value, seed=0, channels=3):
     Args:
         value: `None`; `"light"`, `"medium"` or `"strong"`; an `Augmentation`; an `ImageDataGenerator`, whose arguments
             are translated one by one; or a Keras layer or a list of them, which are copied.
-        seed: Makes the draws of Keras layers other ones. All else depends on the seeds of the batches alone.
+        seed: Makes the draws of Keras layers other ones. All else depends on the keys of the batches alone.
         channels: Number of channels of the images. Hue and saturation are left out of the named ones if they are not
             RGB.
 
     Returns:
-        `(augmenter, notes)`. The augmenter has `augment(images, seed)` and `is_stateless`; where that is `False`, runs
+        `(augmenter, notes)`. The augmenter has `augment(images, key)` and `is_stateless`; where that is `False`, runs
         repeat only if batches are augmented one at a time. It is `None` if there is nothing to do. Notes are sentences
         about what was translated with a difference.
 
@@ -230,12 +249,30 @@ def as_augmentation(value, seed=0, channels=3):
             RGB where there are other channels.
         TypeError: If it is of another kind.
     """
-    augmenter, notes = _as_augmentation(value, seed)
+    augmenter, notes = value, ()
+    if isinstance(value, str):
+        augmenter = _of_strength(value, is_rgb=channels == 3)
+    elif is_image_data_generator(value):
+        arguments, notes = translate_generator(value)
+        augmenter = Augmentation(**arguments)
+    elif layers := layers_in(value):
+        augmenter = KerasLayers(layers, seed)
+    elif not (value is None or isinstance(value, Augmentation | KerasLayers)):
+        raise TypeError(
+            f"`augmentation` must be None, one of {', '.join(map(repr, STRENGTHS))}, an `Augmentation`, an "
+            "`ImageDataGenerator`, a Keras layer or a list of Keras layers. "
+            f"Received: {value!r} of type {type(value).__name__}."
+        )
     if channels != 3:
-        if isinstance(value, str):
-            augmenter = replace(augmenter, hue=0.0, saturation=(1.0, 1.0))
         _check_needs_no_rgb(augmenter, channels)
     return augmenter, notes
+
+
+def _of_strength(name, is_rgb):
+    if name not in STRENGTHS:
+        names = ", ".join(map(repr, STRENGTHS))
+        raise ValueError(f"Unknown `augmentation`. Expected one of {names}. Received: augmentation={name!r}.")
+    return STRENGTHS[name] if is_rgb else replace(STRENGTHS[name], hue=0.0, saturation=(1.0, 1.0))
 
 
 def _check_needs_no_rgb(augmenter, channels):
@@ -248,24 +285,3 @@ def _check_needs_no_rgb(augmenter, channels):
         raise ValueError(
             f"{' and '.join(augmenter.needs_rgb)} in `augmentation` need RGB images. Received: channels={channels}."
         )
-
-
-def _as_augmentation(value, seed):
-    if value is None or isinstance(value, Augmentation | KerasLayers):
-        return value, ()
-    if isinstance(value, str):
-        if value not in STRENGTHS:
-            names = ", ".join(map(repr, STRENGTHS))
-            raise ValueError(f"Unknown `augmentation`. Expected one of {names}. Received: augmentation={value!r}.")
-        return STRENGTHS[value], ()
-    if is_image_data_generator(value):
-        arguments, notes = translate_generator(value)
-        return Augmentation(**arguments), notes
-    layers = KerasLayers.from_value(value, seed)
-    if layers is None:
-        names = ", ".join(map(repr, STRENGTHS))
-        raise TypeError(
-            f"`augmentation` must be None, one of {names}, an `Augmentation`, an `ImageDataGenerator`, a Keras layer "
-            f"or a list of Keras layers. Received: {value!r} of type {type(value).__name__}."
-        )
-    return layers, ()

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 @tf.autograph.experimental.do_not_convert
 def mix(
-    images: tf.Tensor, labels: tf.Tensor, seed: Any, *, mixup: float = 0.0, cutmix: float = 0.0
+    images: tf.Tensor, labels: tf.Tensor, key: Any, *, mixup: float = 0.0, cutmix: float = 0.0
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Blends each image of a batch with another one of it, and their labels in the same proportion.
 
@@ -21,7 +21,7 @@ def mix(
     Args:
         images: `(batch, height, width, 3)` float32.
         labels: `(batch, num_classes)` float32, one-hot or soft.
-        seed: Two integers, other ones for each batch. The same seed gives the same batch.
+        key: Two integers, other ones for each batch. The same key gives the same batch.
         mixup: α of MixUp, at least 0; 0 is off. Below 1 most images are nearly pure, at 1 all λ are equally likely.
         cutmix: α of CutMix.
 
@@ -41,17 +41,17 @@ def mix(
         raise ValueError(f"`labels` must have shape (batch, num_classes). Received: shape {labels.shape}.")
     if not mixup and not cutmix:
         return images, labels
-    seeds = tf.random.experimental.stateless_split(tf.cast(seed, tf.int64), 4)
+    keys = tf.random.experimental.stateless_split(tf.cast(key, tf.int64), 4)
     batch = tf.shape(images)[0]
-    partners = tf.random.experimental.stateless_shuffle(tf.range(batch), seeds[0])
+    partners = tf.random.experimental.stateless_shuffle(tf.range(batch), keys[0])
     box, pasted = tf.zeros((batch, 4), tf.int32), tf.zeros(batch)
     share = tf.ones(batch)
     if cutmix:
-        box, pasted = _draw_boxes(images, cutmix, seeds[1])
+        box, pasted = _draw_boxes(images, cutmix, keys[1])
     if mixup:
-        share = _draw_beta(batch, mixup, seeds[2])
+        share = _draw_beta(batch, mixup, keys[2])
     if mixup and cutmix:
-        blends = tf.random.stateless_uniform((batch,), seeds[3]) < 0.5
+        blends = tf.random.stateless_uniform((batch,), keys[3]) < 0.5
         box = tf.where(blends[:, tf.newaxis], 0, box)
         share = tf.where(blends, share, 1.0)
         pasted = tf.where(blends, 0.0, pasted)
@@ -71,25 +71,25 @@ def check_mixing(mixup, cutmix):
             )
 
 
-def _draw_beta(batch, alpha, seed):
+def _draw_beta(batch, alpha, key):
     """Draws from Beta(α, α) as the share of one Gamma(α) variable in the sum of two.
 
     Gamma(α) is Gamma(α + 1) times the α-th root of a uniform variable. As logarithms, none are too small for float32.
     """
-    seeds = tf.random.experimental.stateless_split(seed, 2)
-    gamma = tf.random.stateless_gamma((2, batch), seeds[0], alpha=alpha + 1.0)
-    root = tf.math.log(1 - tf.random.stateless_uniform((2, batch), seeds[1])) / alpha
+    keys = tf.random.experimental.stateless_split(key, 2)
+    gamma = tf.random.stateless_gamma((2, batch), keys[0], alpha=alpha + 1.0)
+    root = tf.math.log(1 - tf.random.stateless_uniform((2, batch), keys[1])) / alpha
     logarithm = tf.math.log(gamma) + root
     return tf.sigmoid(logarithm[0] - logarithm[1])
 
 
-def _draw_boxes(images, alpha, seed):
+def _draw_boxes(images, alpha, key):
     """Draws boxes as CutMix does. Returns `(batch, 4)` of top, bottom, left, right, and the part that each covers."""
-    seeds = tf.random.experimental.stateless_split(seed, 2)
+    keys = tf.random.experimental.stateless_split(key, 2)
     batch = tf.shape(images)[0]
     sides = tf.cast(tf.shape(images)[1:3], tf.float32)
-    centre = tf.random.stateless_uniform((batch, 2), seeds[0]) * sides
-    half = tf.sqrt(1 - _draw_beta(batch, alpha, seeds[1]))[:, tf.newaxis] * sides / 2
+    centre = tf.random.stateless_uniform((batch, 2), keys[0]) * sides
+    half = tf.sqrt(1 - _draw_beta(batch, alpha, keys[1]))[:, tf.newaxis] * sides / 2
     start, end = (tf.round(tf.clip_by_value(edge, 0.0, sides)) for edge in (centre - half, centre + half))
     box = tf.reshape(tf.stack([start, end], axis=2), (batch, 4))
     return tf.cast(box, tf.int32), tf.reduce_prod((end - start) / sides, axis=1)

@@ -1,13 +1,11 @@
 """Augmentation as Keras has it: an `ImageDataGenerator`, taken apart, and preprocessing layers, as they are."""
 
-import sys
-
 import keras
 import tensorflow as tf
 
+from transferkit._utils.keras import generator_validation_split
 from transferkit._utils.random import python_random_kept
 
-_GENERATOR_MODULE = "keras.src.legacy.preprocessing.image"
 _STANDARDISING = (
     "featurewise_center",
     "samplewise_center",
@@ -17,14 +15,22 @@ _STANDARDISING = (
 )
 _SCALING_LAYERS = (keras.layers.Rescaling, keras.layers.Normalization)
 _MIXING_LAYERS = (keras.layers.MixUp, keras.layers.CutMix)
-_RGB_LAYERS = {"AugMix", "RandAugment", "RandomColorDegeneration", "RandomColorJitter", "RandomGrayscale", "RandomHue",
-               "RandomSaturation"}  # fmt: skip
+_RGB_LAYERS = {
+    "AugMix",
+    "RandAugment",
+    "RandomColorDegeneration",
+    "RandomColorJitter",
+    "RandomGrayscale",
+    "RandomHue",
+    "RandomSaturation",
+}
 
 
 def is_image_data_generator(value):
-    """Whether a value is a Keras `ImageDataGenerator`. Nothing is imported: who has one has imported its module."""
-    module = sys.modules.get(_GENERATOR_MODULE)
-    return module is not None and isinstance(value, module.ImageDataGenerator)
+    """Whether a value is a Keras `ImageDataGenerator`."""
+    # Only `tf.keras` has a public name for that class, and would have to be imported for it.
+    kinds = type(value).__mro__
+    return any((kind.__name__, kind.__module__.split(".")[0]) == ("ImageDataGenerator", "keras") for kind in kinds)
 
 
 def translate_generator(generator):
@@ -94,11 +100,8 @@ def _differences(generator):
     """What the user should know about the translation, in sentences."""
     if generator.interpolation_order not in (0, 1):
         yield f"`interpolation_order={generator.interpolation_order}` became 1: images are interpolated bilinearly."
-    if generator._validation_split:
-        yield (
-            f"`validation_split={generator._validation_split:g}` of the `ImageDataGenerator` was ignored: "
-            "give it to the classifier."
-        )
+    if split := generator_validation_split(generator):
+        yield (f"`validation_split={split:g}` of the `ImageDataGenerator` was ignored: give it to the classifier.")
     if generator.data_format == "channels_first":
         yield "`data_format='channels_first'` was ignored: images are (height, width, channels)."
     if generator.dtype != "float32":
@@ -114,7 +117,7 @@ class KerasLayers:
     """Keras preprocessing layers that augment batches, one layer after another.
 
     The layers are copied, so that the user's own keep their state. Before every batch the state of all their random
-    generators is set from the batch's seed: a batch comes out the same whatever came before it, as long as batches are
+    generators is set from the batch's key: a batch comes out the same whatever came before it, as long as batches are
     augmented one at a time (`num_parallel_calls=None` in `tf.data.Dataset.map`). Layers that draw from elsewhere,
     such as from Keras' global generator, do not repeat.
 
@@ -144,19 +147,12 @@ class KerasLayers:
         """Names of the layers that work on RGB images only."""
         return sorted({type(layer).__name__ for layer in self.layers} & _RGB_LAYERS)
 
-    @classmethod
-    def from_value(cls, value, seed=0):
-        """Makes one of a layer, a `Sequential` or `Pipeline`, or a list of layers; `None` of anything else."""
-        if isinstance(value, keras.layers.Layer):
-            value = [value]
-        return cls(value, seed) if isinstance(value, list | tuple) and value else None
-
-    def augment(self, images, seed):
+    def augment(self, images, key):
         """Augments a batch.
 
         Args:
             images: `(batch, height, width, channels)` float32 in `[0, 255]`.
-            seed: Two integers, other ones for each batch.
+            key: Two integers, other ones for each batch.
 
         Returns:
             Tensor of the same shape, float32, clipped to `[0, 255]`.
@@ -164,9 +160,9 @@ class KerasLayers:
         Raises:
             ValueError: If the layers change the shape of images.
         """
-        seed = tf.random.experimental.stateless_fold_in(tf.cast(seed, tf.int64), self._seed)
+        key = tf.random.experimental.stateless_fold_in(tf.cast(key, tf.int64), self._seed)
         for number, state in enumerate(self._states):
-            state.assign(tf.cast(tf.random.experimental.stateless_fold_in(seed, number), state.dtype))
+            state.assign(tf.cast(tf.random.experimental.stateless_fold_in(key, number), state.dtype))
         result = self._pipeline(images, training=True)
         if result.shape.rank != 4 or not result.shape[1:].is_compatible_with(images.shape[1:]):
             raise ValueError(
@@ -174,6 +170,13 @@ class KerasLayers:
                 f"Received: layers that make {tuple(result.shape[1:])} of {tuple(images.shape[1:])}."
             )
         return tf.clip_by_value(tf.cast(result, tf.float32), 0.0, 255.0)
+
+
+def layers_in(value):
+    """A list of what a layer, a `Sequential` or `Pipeline`, or a list stands for; empty for anything else."""
+    if isinstance(value, keras.layers.Layer):
+        return [value]
+    return list(value) if isinstance(value, list | tuple) else []
 
 
 def _flatten(layers):

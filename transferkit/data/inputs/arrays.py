@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from transferkit._utils.text import bullets, plural
-from transferkit.data.readers import accepted_channels, check_pixels
+from transferkit.data.decoder import RGB, with_channels
 
 
 def refuse_encoded(x):
@@ -24,27 +24,32 @@ def _advice_on_encoded(x):
     return ""
 
 
-def read_images(x, channels=3):
-    """Brings images that are in memory, or their paths, to an array or a list; see `as_source`."""
+def read_images(x, decoder=RGB):
+    """Brings images that are in memory, or their paths, to an array or a list.
+
+    Args:
+        x: Images; see `as_source`.
+        decoder: The `Decoder` that says what pixels have to be.
+    """
     if isinstance(x, str | os.PathLike):
         return _existing_paths([x])
     if isinstance(x, Image.Image):
         return [x]
     if isinstance(x, np.ndarray) and x.dtype.kind not in "OUS":
-        return _as_image_array(x, channels)
+        return _as_image_array(x, decoder)
     if isinstance(x, Sequence | np.ndarray):
-        return _as_image_list(list(x), channels)
+        return _as_image_list(list(x), decoder)
     if hasattr(x, "to_numpy"):  # a pandas Series
-        return read_images(x.to_numpy(), channels)
+        return read_images(x.to_numpy(), decoder)
     raise TypeError(
         f"`x` must be a folder, a path, an array, a PIL image or a sequence of those. Received: {type(x).__name__}. "
         "`np.asarray(x)` turns a tensor into an array."
     )
 
 
-def _as_image_array(array, channels):
+def _as_image_array(array, decoder):
     """Brings an array to `(n, height, width, channels)`."""
-    if array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in accepted_channels(channels)):
+    if array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in decoder.accepted):
         array = array[np.newaxis]
     if array.ndim == 3:
         array = array[..., np.newaxis]
@@ -53,17 +58,17 @@ def _as_image_array(array, channels):
             "`x` must have shape (n, height, width, channels), (height, width, channels) or (n, height, width). "
             f"Received: an array of shape {array.shape}."
         )
-    check_pixels(array, channels=channels)
+    decoder.check(array)
     return array
 
 
-def _as_image_list(items, channels):
+def _as_image_list(items, decoder):
     if all(isinstance(item, str | os.PathLike) for item in items):
         return _existing_paths(items)
     brightest = max((float(item.max()) for item in items if isinstance(item, np.ndarray) and item.size), default=0)
     for index, item in enumerate(items):
         if isinstance(item, np.ndarray) and item.ndim in (2, 3):
-            check_pixels(item if item.ndim == 3 else item[..., np.newaxis], f"image {index}", brightest, channels)
+            decoder.check(with_channels(item), f"image {index}", brightest)
         elif not isinstance(item, Image.Image):
             shape = f" of shape {item.shape}" if isinstance(item, np.ndarray) else ""
             raise TypeError(

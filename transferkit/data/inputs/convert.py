@@ -1,24 +1,45 @@
 """Turns whatever holds images into a `Source`."""
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from transferkit.data.decoder import RGB
 from transferkit.data.inputs.archives import extract, is_archive
 from transferkit.data.inputs.arrays import read_images, refuse_encoded
 from transferkit.data.inputs.folders import find_images, read_class_folder
 from transferkit.data.inputs.hub import is_hub_dataset, read_hub_dataset
 from transferkit.data.inputs.keras_iterators import is_keras_iterator, read_keras_iterator
 from transferkit.data.inputs.raw_data import RawData
-from transferkit.data.inputs.streams import is_stream, read_stream
+from transferkit.data.inputs.streams import ALL_STEPS, is_stream, read_stream
 from transferkit.data.inputs.tables import is_table, read_table
-from transferkit.data.labels.columns import as_groups, as_parts, as_weights
+from transferkit.data.labels.columns import as_groups, as_subsets, as_weights
 from transferkit.data.labels.targets import encode_targets
 from transferkit.data.source import Source
 
 
-def as_source(x, y=None, *, sample_weight=None, groups=None, class_names=None, needs_labels=False, task="auto",
-              channels=3, steps=None, steps_name="steps_per_epoch"):  # fmt: skip
+@dataclass(frozen=True)
+class LabelRule:
+    """What labels may be, and whether there have to be any.
+
+    Attributes:
+        class_names: Classes that labels may have, in order; `None`: those that occur.
+        task: One of `TASKS`: what kind of labels. `"auto"`: as they look.
+        is_required: Whether there have to be labels. `None`: they are read where `x` brings any; `False`: labels that
+            `x` brings are not looked at.
+    """
+
+    class_names: Any = None
+    task: str = "auto"
+    is_required: bool | None = False
+
+
+ANY_LABELS = LabelRule()
+LABELLED = LabelRule(is_required=True)
+
+
+def as_source(x, y=None, *, sample_weight=None, groups=None, label_rule=ANY_LABELS, decoder=RGB, steps=ALL_STEPS):
     """Turns whatever holds images into a `Source`.
 
     Args:
@@ -40,13 +61,9 @@ def as_source(x, y=None, *, sample_weight=None, groups=None, class_names=None, n
             column. What brings labels of its own, such as a class folder or a stream, needs none.
         sample_weight: Weights `(n,)`, at least 0, or `None`.
         groups: What each image belongs to, `(n,)` int or str, or `None`; see `Source`.
-        class_names: Classes that labels may have, in order; default: those that occur.
-        needs_labels: Whether labels are required. `None`: they are read where `x` brings any; `False`: labels that `x`
-            brings are not looked at.
-        task: One of `TASKS`: what labels may be. `"auto"`: as they look.
-        channels: Number of channels that arrays must have; for 3, gray ones are welcome, too.
-        steps: How many batches to take from a stream. Default: all, if it has an end.
-        steps_name: What the user calls `steps`.
+        label_rule: The `LabelRule`. Default: any labels, and none are required.
+        decoder: The `Decoder` that says what pixels have to be. Default: RGB, and gray images are welcome, too.
+        steps: `Steps` to read from a stream. Default: all, if it has an end.
 
     Returns:
         A `Source`.
@@ -58,16 +75,16 @@ def as_source(x, y=None, *, sample_weight=None, groups=None, class_names=None, n
         if not (y is sample_weight is groups is None):
             raise ValueError("`y`, `sample_weight` and `groups` must be left out: `x` is a Source, which has its own.")
         return x
-    if steps is not None and not is_stream(x):
+    if steps.count is not None and not is_stream(x):
         raise ValueError(
-            f"`{steps_name}` says how much to read from a stream, and `x` is none: every epoch has all images. "
-            f"Leave it out. Received: {steps_name}={steps!r}, x={_describe(x)}."
+            f"`{steps.argument}` says how much to read from a stream, and `x` is none: every epoch has all images. "
+            f"Leave it out. Received: {steps.argument}={steps.count!r}, x={_describe(x)}."
         )
-    given = _read(x, y, needs_labels, channels, steps, steps_name)
+    given = _read(x, y, label_rule.is_required, decoder, steps)
     count = len(given.images)
     if count == 0:
         raise ValueError("`x` holds no images. Expected at least one.")
-    if given.labels is None and needs_labels:
+    if given.labels is None and label_rule.is_required:
         raise ValueError(
             "Labels are missing. Expected `y` with one label for each image, or `x` as a folder with one subfolder of "
             "images for each class."
@@ -76,21 +93,21 @@ def as_source(x, y=None, *, sample_weight=None, groups=None, class_names=None, n
         if own is not None and other is not None:
             raise ValueError(f"`{name}` must be left out: `x` brings its own.")
     encoded = {}
-    if given.labels is not None and not (needs_labels is False and y is None):
-        names = given.class_names if class_names is None else class_names
-        encoded = encode_targets(given.labels, count, names, task, ordered=given.is_ordered)
+    if given.labels is not None and not (label_rule.is_required is False and y is None):
+        names = given.class_names if label_rule.class_names is None else label_rule.class_names
+        encoded = encode_targets(given.labels, count, names, label_rule.task, ordered=given.is_ordered)
     return Source(
         given.images,
         **encoded,
         weights=as_weights(given.sample_weight if sample_weight is None else sample_weight, count),
         groups=as_groups(given.groups if groups is None else groups, count),
-        parts=as_parts(given.parts, count),
+        subsets=as_subsets(given.subsets, count),
         notes=given.notes,
         augmentation=given.augmentation,
     )
 
 
-def _read(x, y, needs_labels, channels, steps, steps_name):
+def _read(x, y, needs_labels, decoder, steps):
     """Reads `x`, whatever it is. Returns a `RawData`."""
     refuse_encoded(x)
     if y is not None and is_stream(x):
@@ -102,28 +119,28 @@ def _read(x, y, needs_labels, channels, steps, steps_name):
     if is_archive(x):
         x = extract(x)
     if is_table(x):
-        return _with_images_checked(read_table(x, y, needs_labels), channels)
+        return _with_images_checked(read_table(x, y, needs_labels), decoder)
     for is_kind, read in (
         (_is_folder, lambda folder: _read_folder(Path(folder), needs_labels)),  # its files are there, whatever they are
         (is_keras_iterator, read_keras_iterator),  # streams as well, but known better
-        (is_stream, lambda stream: read_stream(stream, steps, steps_name, channels)),
+        (is_stream, lambda stream: read_stream(stream, steps, decoder)),
         (is_hub_dataset, read_hub_dataset),
     ):
         if is_kind(x):
             if y is not None:
                 raise ValueError(f"`y` must be left out: `x` brings its own labels. Received: x={_describe(x)}.")
-            return read(x) if is_kind is _is_folder else _with_images_checked(read(x), channels)
-    return RawData(read_images(x, channels), y)
+            return read(x) if is_kind is _is_folder else _with_images_checked(read(x), decoder)
+    return RawData(read_images(x, decoder), y)
 
 
 def _is_folder(x):
     return isinstance(x, str | os.PathLike) and os.path.isdir(x)
 
 
-def _with_images_checked(given, channels):
+def _with_images_checked(given, decoder):
     """Lets arrays and paths pass the same checks, wherever they come from."""
     is_lazy = not isinstance(given.images, list) and not hasattr(given.images, "dtype")
-    return given if is_lazy or not len(given.images) else replace(given, images=read_images(given.images, channels))
+    return given if is_lazy or not len(given.images) else replace(given, images=read_images(given.images, decoder))
 
 
 def _read_folder(folder, needs_labels):

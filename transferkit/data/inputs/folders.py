@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from transferkit._utils.text import listing, natural_key, plural
-from transferkit.data.inputs.raw_data import PARTS, RawData
+from transferkit.data.inputs.raw_data import SUBSETS, RawData
 
 IMAGE_SUFFIXES = frozenset([".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".npy", ".png", ".tif", ".tiff", ".webp"])
 _IGNORED_FOLDERS = frozenset({"__MACOSX", "__pycache__"})
@@ -19,8 +19,8 @@ def read_class_folder(folder):
     Numeric names sort by value: 1, 2, 10. Images in subfolders of a class folder belong to the class. Links to folders
     are followed, unless they lead back into the data or to a folder that holds it.
 
-    Where all subfolders are called `train`, `validation`, `test` and the like (see `PARTS`), or `seg_train` and
-    `seg_test`, each of them is a class folder of its own, with a part of the data.
+    Where all subfolders are called `train`, `validation`, `test` and the like (see `SUBSETS`), or `seg_train`
+    and `seg_test`, each of them is a class folder of its own, with a subset of the data.
 
     Args:
         folder: `pathlib.Path` of an existing folder.
@@ -30,22 +30,22 @@ def read_class_folder(folder):
         has no images if no subfolder holds any.
 
     Raises:
-        ValueError: If folders of parts stand beside others.
+        ValueError: If folders of subsets stand beside others.
     """
     folder = _unwrapped(folder)
     paths, labels, notes = _scan(folder, folder)
     names = list(dict.fromkeys(labels))
-    parts = _parts_among(names)
-    if not parts:
-        return RawData(paths, labels, is_ordered=True, notes=(*notes, *_notes_on_likely_parts(names)))
-    if others := [name for name in names if name not in parts]:
+    subsets = _subsets_among(names)
+    if not subsets:
+        return RawData(paths, labels, is_ordered=True, notes=(*notes, *_notes_on_likely_subsets(names)))
+    if others := [name for name in names if name not in subsets]:
         raise ValueError(
-            f"Folder {str(folder)!r} has parts of the data ({listing(parts)}) beside other folders with images "
+            f"Folder {str(folder)!r} has parts of the data ({listing(subsets)}) beside other folders with images "
             f"({listing(others)}). Expected parts only, or classes only. Take the other folders out of it, or give the "
-            f"parts one by one: `fit({str(folder / next(iter(parts)))!r}, validation_data=...)`. If all of them are "
+            f"parts one by one: `fit({str(folder / next(iter(subsets)))!r}, validation_data=...)`. If all of them are "
             "classes, give a list of paths as `x` and labels as `y`."
         )
-    return _read_parts(folder, parts, notes)
+    return _read_subsets(folder, subsets, notes)
 
 
 def _unwrapped(folder):
@@ -60,50 +60,50 @@ def _unwrapped(folder):
         folder = inner
 
 
-def _parts_among(names):
-    """Finds folders that are parts of the data: a dict from their names to what they are.
+def _subsets_among(names):
+    """Finds folders that are subsets of the data: a dict from their names to what they are.
 
-    All are, or the names of some say different parts and are the same but for that, such as `seg_train` and `seg_test`.
-    `train` alone, or `bullet_train` and `freight_train`, may be classes.
+    All are, or the names of some say different subsets and are the same but for that, such as `seg_train` and
+    `seg_test`. `train` alone, or `bullet_train` and `freight_train`, may be classes.
     """
-    told = {name: said for name in names if (said := _part_and_rest(name))}
+    told = {name: said for name in names if (said := _subset_and_rest(name))}
     is_plain = all(rest == () for _, rest in told.values())
-    if len(told) == len(names) and (is_plain or len({part for part, _ in told.values()}) > 1):
-        return {name: part for name, (part, _) in told.items()}
+    if len(told) == len(names) and (is_plain or len({subset for subset, _ in told.values()}) > 1):
+        return {name: subset for name, (subset, _) in told.items()}
     for _, rest in told.values():
-        alike = {name: part for name, (part, other) in told.items() if other == rest}
+        alike = {name: subset for name, (subset, other) in told.items() if other == rest}
         if len(set(alike.values())) > 1:
             return alike
     return {}
 
 
-def _part_and_rest(name):
-    """What part a name says, and its other words: `("training", ("seg",))`. `None` if it says none, or several."""
+def _subset_and_rest(name):
+    """What subset a name says, and its other words: `("training", ("seg",))`. `None` if it says none, or several."""
     words = _WORDS.findall(name.lower())
-    said = [word for word in words if word in PARTS]
-    return (PARTS[said[0]], tuple(word for word in words if word != said[0])) if len(said) == 1 else None
+    said = [word for word in words if word in SUBSETS]
+    return (SUBSETS[said[0]], tuple(word for word in words if word != said[0])) if len(said) == 1 else None
 
 
-def _notes_on_likely_parts(names):
+def _notes_on_likely_subsets(names):
     return [
         f"Folder {name!r} was taken as a class, like those beside it. If it is a part of the data, give it alone."
         for name in names
-        if name.lower() in PARTS
+        if name.lower() in SUBSETS
     ]
 
 
-def _read_parts(folder, parts, notes):
-    paths, labels, places = [], [], []
-    for name, part in parts.items():
+def _read_subsets(folder, names, notes):
+    paths, labels, subsets = [], [], []
+    for name, subset in names.items():
         found, their_labels, their_notes = _scan(_unwrapped(folder / name), folder)
         paths += found
         labels += their_labels
-        places += [part] * len(found)
+        subsets += [subset] * len(found)
         notes += their_notes
     order = sorted(range(len(paths)), key=lambda i: natural_key(labels[i]))  # classes in the order of their names
-    notes = (f"Parts of the data, by the names of their folders: {', '.join(parts)}.", *notes)
-    paths, labels, places = ([column[i] for i in order] for column in (paths, labels, places))
-    return RawData(paths, labels, parts=places, is_ordered=True, notes=notes)
+    notes = (f"Parts of the data, by the names of their folders: {', '.join(names)}.", *notes)
+    paths, labels, subsets = ([column[i] for i in order] for column in (paths, labels, subsets))
+    return RawData(paths, labels, subsets=subsets, is_ordered=True, notes=notes)
 
 
 def _scan(folder, root):

@@ -47,9 +47,13 @@ def read_keras_iterator(iterator):
     if left_out:
         note += f" Left out, since the model scales its own input: {', '.join(left_out)}."
     return RawData(
-        images, labels, class_names, sample_weight=getattr(iterator, "sample_weight", None), notes=(note,),
+        images,
+        labels,
+        class_names,
+        sample_weight=getattr(iterator, "sample_weight", None),
+        notes=(note,),
         augmentation=None if changes_nothing else generator,
-    )  # fmt: skip
+    )
 
 
 def _labels(iterator, has_files):

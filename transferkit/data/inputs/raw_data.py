@@ -14,7 +14,8 @@ class RawData:
         class_names: Classes that labels may have, in order; `None`: those that occur.
         sample_weight: Weights, or `None`.
         groups: Groups, or `None`.
-        parts: Which part of the data each image belongs to, `"training"`, `"validation"` or `"test"`; `None`: unknown.
+        subsets: Which subset of the data each image belongs to, `"training"`, `"validation"` or `"test"`; `None`:
+            unknown.
         is_ordered: Whether classes keep the order in which they occur.
         notes: What was ignored on the way, in words.
         augmentation: An `ImageDataGenerator` that the images came with, or `None`.
@@ -25,15 +26,20 @@ class RawData:
     class_names: Any = None
     sample_weight: Any = field(default=None, repr=False)
     groups: Any = field(default=None, repr=False)
-    parts: Any = field(default=None, repr=False)
+    subsets: Any = field(default=None, repr=False)
     is_ordered: bool = False
     notes: tuple[str, ...] = ()
     augmentation: Any = None
 
 
-PARTS = {
-    "train": "training", "training": "training",
-    "val": "validation", "valid": "validation", "validation": "validation", "dev": "validation",
-    "test": "test", "testing": "test",
-}  # fmt: skip
-"""What parts of data are called, in lower case, and what they are."""
+SUBSETS = {
+    "train": "training",
+    "training": "training",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+}
+"""What subsets of data are called, in lower case, and what they are."""

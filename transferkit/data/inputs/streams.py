@@ -5,6 +5,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import islice
 
 import keras
@@ -13,13 +14,29 @@ import tensorflow as tf
 from PIL import Image
 
 from transferkit._utils.text import human_bytes
+from transferkit.data.decoder import RGB
 from transferkit.data.inputs.raw_data import RawData
 from transferkit.data.inputs.spool import Spool
 from transferkit.data.labels.codes import read_labels
-from transferkit.data.readers import check_pixels, read_pixels
 
 _KEYS = (("image", "images"), ("label", "labels"), ("weight", "weights", "sample_weight"))
 _MOST_UNENDED = 2**34  # bytes kept of a stream that does not say how long it is
+
+
+@dataclass(frozen=True)
+class Steps:
+    """How much to read from a stream.
+
+    Attributes:
+        count: Number of batches, or of images, if they come one by one. `None`: all there are.
+        argument: What the user calls that number, for messages.
+    """
+
+    count: int | None = None
+    argument: str = "steps_per_epoch"
+
+
+ALL_STEPS = Steps()
 
 
 def is_stream(x):
@@ -29,33 +46,32 @@ def is_stream(x):
     return isinstance(x, tf.data.Dataset | keras.utils.PyDataset | Iterator)
 
 
-def read_stream(x, steps=None, argument="steps_per_epoch", channels=3):
+def read_stream(x, steps=ALL_STEPS, decoder=RGB):
     """Reads a stream once, and keeps its images in memory or, if they are too many, in a temporary file.
 
     Args:
         x: A stream of images, of `(images, labels)`, or of `(images, labels, weights)`, in batches or one by one, or of
             dicts with `image` and perhaps `label` and `weight`. Pixels are in `[0, 255]`; paths may stand for images;
             labels are what `read_labels` takes.
-        steps: Number of batches to read, or of images, if they come one by one. Default: all there are. Of a stream
-            that does not say how long it is, at most 16 GiB of images, or half of the free disk.
-        argument: Name of the argument that says how many, for messages.
-        channels: Number of channels that PIL images become.
+        steps: `Steps` to read. Default: all there are. Of a stream that does not say how long it is, at most 16 GiB of
+            images, or half of the free disk.
+        decoder: The `Decoder` of PIL images.
 
     Returns:
         A `RawData`.
 
     Raises:
-        ValueError: If the stream may never end and `steps` does not say how far to read, if it does not say how long it
+        ValueError: If the stream may never end and `steps` do not say how far to read, if it does not say how long it
             is and gives too much, or if it gives something else.
     """
     elements, length = _elements(x)
-    if steps is None and length is None:
-        raise ValueError(f"{_kind(x)} may never end. Say how many batches to read: `{argument}=...`.")
+    if steps.count is None and length is None:
+        raise ValueError(f"{_kind(x)} may never end. Say how many batches to read: `{steps.argument}=...`.")
     images, labels, weights, count = Spool(), [], [], 0
-    watch = _watch_length(x, argument) if steps is None and length == tf.data.UNKNOWN_CARDINALITY else None
-    for element in islice(elements, steps):
+    watch = _watch_length(x, steps.argument) if steps.count is None and length == tf.data.UNKNOWN_CARDINALITY else None
+    for element in islice(elements, steps.count):
         own_images, own_labels, own_weights = _take_apart(element)
-        own_images = _as_images(own_images, channels)
+        own_images = _as_images(own_images, decoder)
         is_batch = own_images.ndim == (1 if own_images.dtype.kind == "U" else 4)
         _refuse_images_as_labels(own_labels, is_batch)
         images.extend(own_images) if is_batch else images.append(own_images)
@@ -68,12 +84,16 @@ def read_stream(x, steps=None, argument="steps_per_epoch", channels=3):
     if not count:
         raise ValueError(f"{_kind(x)} gave nothing. Was it used up before?")
     _refuse_scaled(images)
-    notes = (f"{_kind(x)} ended after {count} of {steps} batches: these are used.",) if count < (steps or 0) else ()
+    is_short = count < (steps.count or 0)
+    notes = (f"{_kind(x)} ended after {count} of {steps.count} batches: these are used.",) if is_short else ()
     names = getattr(x, "class_names", None)  # of `image_dataset_from_directory`
     return RawData(
-        images.collect(), _decode(labels, names), None if names is None else np.array(names),
-        sample_weight=np.array(weights) if weights else None, notes=notes,
-    )  # fmt: skip
+        images.collect(),
+        _decode(labels, names),
+        None if names is None else np.array(names),
+        sample_weight=np.array(weights) if weights else None,
+        notes=notes,
+    )
 
 
 def _watch_length(x, argument):
@@ -107,7 +127,7 @@ def _watch_length(x, argument):
 def _refuse_scaled(images):
     """Checks floats as those of an array are: kept as bytes, 0 and 1 would be taken for two shades of black."""
     if images.has_floats and 0 < images.brightest <= 1:
-        check_pixels(np.full((1, 1, 3), images.brightest, "float32"))
+        RGB.check(np.full((1, 1, 3), images.brightest, "float32"))
 
 
 def _refuse_images_as_labels(labels, is_batch):
@@ -119,12 +139,12 @@ def _refuse_images_as_labels(labels, is_batch):
         )
 
 
-def _as_images(images, channels):
+def _as_images(images, decoder):
     """What a stream gives as images, as an array; paths as an array of text."""
     if isinstance(images, Image.Image):
-        return _pixels(images, channels)
+        return _pixels(images, decoder)
     if isinstance(images, list | tuple) and images and isinstance(images[0], Image.Image):
-        return np.stack([_pixels(image, channels) for image in images])
+        return np.stack([_pixels(image, decoder) for image in images])
     array = np.asarray(images)
     if array.dtype.kind in "SO":
         values = [value.decode() if isinstance(value, bytes) else value for value in array.ravel().tolist()]
@@ -133,14 +153,14 @@ def _as_images(images, channels):
     return array
 
 
-def _pixels(image, channels):
+def _pixels(image, decoder):
     """Pixels of a PIL image. An array of it would have the numbers of a palette in place of its colours."""
     if image.has_transparency_data:
         raise ValueError(
             "A stream must give images without transparent parts, since it does not know what is behind them. "
             f"Received: a PIL image of mode {image.mode!r}. `image.convert('RGB')` leaves these out."
         )
-    return read_pixels(image, channels)
+    return decoder.decode(image)
 
 
 def _one_each(values, num_images, name):

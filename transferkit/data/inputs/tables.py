@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from transferkit._utils.text import listing
-from transferkit.data.inputs.raw_data import PARTS, RawData
+from transferkit.data.inputs.raw_data import SUBSETS, RawData
 from transferkit.data.labels.missing import is_missing
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -82,15 +82,15 @@ def read_table(x, y=None, needs_labels=None):
         labels = _column(columns, name, "y")
         if table.separator is not None:
             labels = _label_sets(labels, table.separator, name)
-    optional = {"sample_weight": "weight", "groups": "group", "parts": "split"}
+    optional = {"sample_weight": "weight", "groups": "group", "subsets": "split"}
     found = {
         key: None if getattr(table, argument) is None else _column(columns, getattr(table, argument), argument)
         for key, argument in optional.items()
     }
     if found["sample_weight"] is not None:
         found["sample_weight"] = _numbers(found["sample_weight"], table.weight)
-    if found["parts"] is not None:
-        found["parts"] = _parts(found["parts"], table.split)
+    if found["subsets"] is not None:
+        found["subsets"] = _subsets(found["subsets"], table.split)
     return RawData(paths, labels, **found)
 
 
@@ -173,7 +173,7 @@ def _label_sets(cells, separator, name):
             f"{missing[0]}. For images without a label, give empty text, for instance by `frame[{name!r}].fillna('')`. "
             f"Received: {cells[missing[0]]!r}."
         )
-    return [{part.strip() for part in str(cell).split(separator) if part.strip()} for cell in cells]
+    return [{label.strip() for label in str(cell).split(separator) if label.strip()} for cell in cells]
 
 
 def _column(columns, name, argument):
@@ -205,12 +205,12 @@ def _numbers(values, name):
         raise ValueError(f"Column {name!r} must hold numbers: {error}.") from error
 
 
-def _parts(values, name):
-    parts = [PARTS.get(str(value).strip().lower()) for value in values]
-    unknown = sorted({str(value) for value, part in zip(values, parts, strict=True) if part is None})
+def _subsets(values, name):
+    subsets = [SUBSETS.get(str(value).strip().lower()) for value in values]
+    unknown = sorted({str(value) for value, subset in zip(values, subsets, strict=True) if subset is None})
     if unknown:
         raise ValueError(
             f"Column {name!r} must say of each image 'train', 'validation' or 'test'. "
             f"Received: {listing(map(repr, unknown))}."
         )
-    return parts
+    return subsets

@@ -67,10 +67,10 @@ def _describe(weights):
     return f"values from {weights.min():g} to {weights.max():g}"
 
 
-def as_parts(parts, num_images):
-    """Brings the names of parts to an array of strings `(n,)`; `None` stays `None`."""
-    if parts is None:
+def as_subsets(subsets, num_images):
+    """Brings the names of subsets to an array of strings `(n,)`; `None` stays `None`."""
+    if subsets is None:
         return None
-    parts = np.asarray(parts)
-    _check_length(parts, num_images, "parts")
-    return parts
+    subsets = np.asarray(subsets)
+    _check_length(subsets, num_images, "subsets")
+    return subsets

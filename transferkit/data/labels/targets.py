@@ -7,9 +7,10 @@ import numpy as np
 from transferkit._utils.text import listing, natural_key
 from transferkit.data.labels.codes import encode_labels, label_array, read_labels, refuse_unknown
 from transferkit.data.labels.missing import is_missing
+from transferkit.tasks.find import MULTICLASS, MULTILABEL
 
-Task = Literal["auto", "multiclass", "binary", "multilabel"]
-TASKS = get_args(Task)
+TaskName = Literal["auto", "multiclass", "binary", "multilabel"]
+TASKS = get_args(TaskName)
 
 _ROUNDING = 1e-3  # by which soft labels may miss a sum of 1
 
@@ -32,7 +33,7 @@ def encode_targets(labels, num_images, class_names=None, task="auto", *, ordered
         ordered: Whether to keep the classes in order of appearance instead of sorting them.
 
     Returns:
-        A dict of `labels` and `class_names` and, unless each image is of one class, `targets` and `is_multilabel`.
+        A dict of `labels` and `class_names` and, unless each image is of one class, `targets` and `task`.
 
     Raises:
         TypeError: If it is no sequence.
@@ -48,13 +49,15 @@ def encode_targets(labels, num_images, class_names=None, task="auto", *, ordered
         codes, names = encode_labels(read.values, class_names, ordered=ordered)
         return {"labels": codes, "class_names": _two_if_binary(names, task)}
     if read.kind == "sets":
-        (targets, names), is_multilabel = encode_sets(read.values, class_names), True
+        (targets, names), kind = encode_sets(read.values, class_names), MULTILABEL
     else:
-        targets, names, is_multilabel = encode_matrix(read.values, read.columns, class_names, task)
+        targets, names, kind = encode_matrix(read.values, read.columns, class_names, task)
     return {
-        "labels": stand_in_codes(targets, is_multilabel), "class_names": _two_if_binary(names, task),
-        "targets": targets, "is_multilabel": is_multilabel,
-    }  # fmt: skip
+        "labels": kind.stand_in_codes(targets),
+        "class_names": _two_if_binary(names, task),
+        "targets": targets,
+        "task": kind,
+    }
 
 
 def _check_kind(read, task):
@@ -90,7 +93,7 @@ def encode_matrix(matrix, columns=None, class_names=None, task="auto"):
         task: One of `TASKS`.
 
     Returns:
-        `(targets, class_names, is_multilabel)`: the first float32 `(n, num_classes)`.
+        `(targets, class_names, task)`: float32 `(n, num_classes)`, and the `Task` that they belong to.
 
     Raises:
         ValueError: If it is of another shape, holds other values, or has columns that are not among the classes.
@@ -108,9 +111,9 @@ def encode_matrix(matrix, columns=None, class_names=None, task="auto"):
     sums_to_one = np.abs(matrix.sum(axis=1) - 1).max() <= _ROUNDING and matrix.min() >= 0
     is_binary = np.isin(matrix, (0, 1)).all()
     if is_binary and (task == "multilabel" or (task == "auto" and not sums_to_one)):
-        return matrix, names, True
+        return matrix, names, MULTILABEL
     if sums_to_one and task != "multilabel":
-        return matrix / matrix.sum(axis=1, keepdims=True), names, False
+        return matrix / matrix.sum(axis=1, keepdims=True), names, MULTICLASS
     expected = "0 and 1" if task == "multilabel" else "shares that sum to 1 for each image (soft labels), or 0 and 1"
     raise ValueError(
         f"`y` with a column for each class must hold {expected}. Received: values from {matrix.min():g} to "
@@ -182,15 +185,3 @@ def _refuse_missing_in_sets(rows):
             "Labels are missing inside a set of labels; an image without labels has an empty set. "
             f"Received: {rows[place]!r} at position {place}."
         )
-
-
-def stand_in_codes(targets, is_multilabel):
-    """One class for each image, `(n,)` int64, for what has to divide images in proportion.
-
-    The most likely one of soft labels; of sets of labels the rarest, or the most frequent class for an empty set.
-    """
-    if not is_multilabel:
-        return targets.argmax(axis=1).astype("int64")
-    counts = targets.sum(axis=0)
-    by_rarity = np.where(targets > 0, -counts, -np.inf)
-    return np.where(targets.any(axis=1), by_rarity.argmax(axis=1), counts.argmax()).astype("int64")

@@ -5,14 +5,16 @@ from typing import Any, Literal
 import numpy as np
 
 from transferkit._utils.console import Console, speaking_to
-from transferkit.data.inputs.convert import as_source
-from transferkit.data.inputs.streams import is_stream
-from transferkit.data.quality.findings import Part, report_on
+from transferkit.data.decoder import Decoder
+from transferkit.data.inputs.convert import LabelRule, as_source
+from transferkit.data.inputs.streams import Steps, is_stream
+from transferkit.data.quality.findings import Inspected, report_on
 from transferkit.data.quality.inspection import inspect_in_steps
 from transferkit.data.quality.report import DataReport
 from transferkit.data.quality.similarity import PIP_LINE, has_imagehash
+from transferkit.data.resizing import ImageFormat, as_image_format
 
-PARTS = ("training", "validation", "test")
+_SUBSETS = ("training", "validation", "test")
 _NOT_LOOKED_FOR = f"near-duplicates were not looked for: ImageHash is missing. `{PIP_LINE}` brings it."
 
 
@@ -22,17 +24,16 @@ def check_data(
     *,
     validation_data: Any = None,
     test_data: Any = None,
-    image_size: int | tuple[int, int] | None = None,
+    image_size: int | tuple[int, int] | ImageFormat | None = None,
     near_duplicates: Literal["auto"] | bool = "auto",
-    channels: int = 3,
     steps: int | None = None,
     verbose: Literal["auto", 0, 1, 2] = "auto",
 ) -> DataReport:
     """Looks for what is wrong with images and labels, before anything is trained. `fit` does so, too, and says less.
 
-    It reads every image once and finds: images that cannot be read; exact and near-duplicates, within a part and
-    across parts; duplicates with different labels; classes with fewer than 10 training images; images with a side
-    shorter than half of the model's input; classes that are not in all parts. No file is changed or deleted.
+    It reads every image once and finds: images that cannot be read; exact and near-duplicates, within a subset and
+    across subsets; duplicates with different labels; classes with fewer than 10 training images; images with a side
+    shorter than half of the model's input; classes that are not in all subsets. No file is changed or deleted.
 
     Near-duplicates are images that were made brighter or darker, compressed again, resized, or cropped by a few
     percent. They are found by ImageHash and a comparison of thumbnails (`pip install "transferkit[check]"`).
@@ -42,11 +43,10 @@ def check_data(
         y: Their labels `(n,)`; not for a class folder. Without labels, only the images are checked.
         validation_data: Class folder, `(x, y)`, or images, that `fit` chooses on.
         test_data: The same for those that `evaluate` gets.
-        image_size: Size of the model's input, an integer or `(height, width)`, in pixels. Default: images may be of
-            any size.
+        image_size: Size of the model's input, an integer or `(height, width)`, in pixels, or an `ImageFormat`, whose
+            `channels` images must have. Default: RGB images of any size.
         near_duplicates: Whether to look for near-duplicates; `"auto"`: if ImageHash is installed.
-        channels: Number of channels that images must have, as in `TransferClassifier`.
-        steps: Number of batches to read from a stream, of each part that is one. Default: all, if it has an end.
+        steps: Number of batches to read from a stream, of each subset that is one. Default: all, if it has an end.
         verbose: `"auto"` or 1: a progress bar on a terminal; 2: one line a step; 0: nothing.
 
     Returns:
@@ -59,7 +59,6 @@ def check_data(
     Example:
         >>> import numpy as np
 
-    from transferkit._utils.console import Console, speaking_to
         >>> from transferkit import check_data
         >>> images = np.random.default_rng(0).integers(0, 255, (30, 32, 32, 3), dtype="uint8")
         >>> images[7] = images[2]
@@ -75,18 +74,20 @@ def check_data(
         True
     """
     near, notes = _looks_for_near(near_duplicates)
-    size = _pair(image_size)
+    image_format = as_image_format(image_size)
+    size = None if image_format.size is None else image_format.image_size
     given: dict[str, Any] = {"training": (x, y)}
     for name, data in (("validation", validation_data), ("test", test_data)):
         if data is not None:
             given[name] = data if isinstance(data, tuple | list) and len(data) == 2 else (data, None)
-    sources = _divided(_sources(given, channels, steps))
+    decoder = Decoder(image_format.channels)
+    sources = _divided(_sources(given, decoder, steps))
     with speaking_to(Console(verbose)):
-        parts = {
-            name: Part(source, inspect_in_steps(source, channels=channels, has_thumbnails=near))
+        inspected = {
+            name: Inspected(source, inspect_in_steps(source, decoder, has_thumbnails=near))
             for name, source in sources.items()
         }
-    return report_on(parts, size, notes)
+    return report_on(inspected, size, notes)
 
 
 def _looks_for_near(near_duplicates):
@@ -102,31 +103,20 @@ def _looks_for_near(near_duplicates):
     return bool(near_duplicates), ()
 
 
-def _pair(image_size):
-    if image_size is None:
-        return None
-    sides = (image_size, image_size) if isinstance(image_size, int | np.integer) else image_size
-    is_pair = isinstance(sides, tuple | list) and len(sides) == 2
-    if not is_pair or not all(isinstance(side, int | np.integer) and side > 0 for side in sides):
-        raise ValueError(f"`image_size` must be an integer or (height, width). Received: image_size={image_size!r}.")
-    return tuple(int(side) for side in sides)
-
-
 def _divided(sources):
-    """Takes training images apart that the user has divided already, unless there are other parts."""
+    """Takes training images apart that the user has divided already, unless there are other subsets."""
     source = sources["training"]
-    if source.parts is None or len(sources) > 1:
+    if source.subsets is None or len(sources) > 1:
         return sources
-    return {name: source.take(np.flatnonzero(source.parts == name)) for name in PARTS if name in source.parts}
+    return {name: source.take(np.flatnonzero(source.subsets == name)) for name in _SUBSETS if name in source.subsets}
 
 
-def _sources(given, channels, steps):
-    """Reads each part, with labels where there are any, of the same kind in all parts."""
+def _sources(given, decoder, steps):
+    """Reads each subset, with labels where there are any, of the same kind in all of them."""
     sources, task = {}, "auto"
     for name, (x, y) in given.items():
-        sources[name] = as_source(
-            x, y, needs_labels=None if y is None else True, task=task, channels=channels,
-            steps=steps if is_stream(x) else None, steps_name="steps",
-        )  # fmt: skip
-        task = "multilabel" if sources[name].is_multilabel else task
+        rule = LabelRule(task=task, is_required=None if y is None else True)
+        own_steps = Steps(steps if is_stream(x) else None, "steps")
+        sources[name] = as_source(x, y, label_rule=rule, decoder=decoder, steps=own_steps)
+        task = task if sources[name].labels is None else sources[name].task.name
     return sources

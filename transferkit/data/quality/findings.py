@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from transferkit._utils.text import natural_key
 from transferkit.data.quality.duplicates import duplicate_groups, exact_groups, members_of
 from transferkit.data.quality.inspection import Inspection
 from transferkit.data.quality.report import DataReport, ImageRef, UnreadableImage
@@ -14,70 +13,65 @@ _FEWEST = 10  # images that a class should have
 _FAR_SMALLER = 0.5  # of a side of the model's input
 
 
-class Part(NamedTuple):
-    """One part of the data, and what was seen of it."""
+class Inspected(NamedTuple):
+    """One subset of the data, and what was seen of it."""
 
     source: Source
     inspection: Inspection
 
 
-def report_on(parts, image_size=None, notes=()):
+def report_on(inspected, image_size=None, notes=()):
     """Puts together what inspections have seen.
 
     Args:
-        parts: Dict from the name of a part to its `Part`; the first one is trained on.
+        inspected: Dict from the name of a subset to its `Inspected`; the first one is trained on.
         image_size: `(height, width)` of the model's input in pixels, or `None`.
         notes: Sentences for the report.
 
     Returns:
         A `DataReport`.
     """
-    starts = np.cumsum([0, *(len(part.source) for part in parts.values())])
-    exact, joined = _groups([part.inspection for part in parts.values()])
+    starts = np.cumsum([0, *(len(seen.source) for seen in inspected.values())])
+    exact, joined = _groups([seen.inspection for seen in inspected.values()])
     contents = np.bincount(np.unique(np.stack([joined, exact], axis=1), axis=0)[:, 0])  # how many each group has
 
-    names = list(parts)
+    names = list(inspected)
 
     def refs(rows):
         places = np.searchsorted(starts, rows, side="right") - 1
         return tuple(
-            _ref(parts, names[place], int(row - starts[place])) for place, row in zip(places, rows, strict=True)
+            _ref(inspected, names[place], int(row - starts[place])) for place, row in zip(places, rows, strict=True)
         )
 
     return DataReport(
-        counts={name: len(part.source) for name, part in parts.items()},
+        counts={name: len(seen.source) for name, seen in inspected.items()},
         unreadable=tuple(
-            UnreadableImage(_ref(parts, name, index), reason)
-            for name, part in parts.items()
-            for index, _, reason in part.inspection.failures
+            UnreadableImage(_ref(inspected, name, index), reason)
+            for name, seen in inspected.items()
+            for index, _, reason in seen.inspection.failures
         ),
         exact_duplicates=tuple(map(refs, members_of(exact))),
         near_duplicates=tuple(map(refs, members_of(joined, contents[joined] > 1))),
-        rare_classes=_rare_classes(next(iter(parts.values()))),
-        small_images={} if image_size is None else {name: _small(part, image_size) for name, part in parts.items()},
-        class_differences=_class_differences({name: part.source for name, part in parts.items()}),
+        rare_classes=_rare_classes(next(iter(inspected.values()))),
+        small_images={} if image_size is None else {name: _small(seen, image_size) for name, seen in inspected.items()},
+        class_differences=_class_differences({name: seen.source for name, seen in inspected.items()}),
         groups=dict(zip(names, np.split(joined, starts[1:-1]), strict=True)),
         notes=tuple(notes),
     )
 
 
-def _ref(parts, name, index):
-    source = parts[name].source
+def _ref(inspected, name, index):
+    source = inspected[name].source
     return ImageRef(name, index, source.name(index), _label(source, index))
 
 
 def _label(source, index):
     """The label of an image, or `None`; where it can have any number of labels, a tuple of them, in order."""
-    if source.labels is None:
-        return None
-    names = source.class_names.tolist()
-    if not source.is_multilabel:
-        return names[source.labels[index]]
-    return tuple(sorted((names[code] for code in np.flatnonzero(source.targets[index])), key=natural_key))
+    return None if source.labels is None else source.task.label_of(source, index)
 
 
 def _groups(inspections):
-    """Numbers of exact duplicates and of all duplicates, over all parts. What cannot be read is like nothing else."""
+    """Numbers of exact duplicates and of all duplicates, over all subsets. What cannot be read is like nothing else."""
     is_readable = np.concatenate([np.isin(np.arange(len(seen.sizes)), seen.readable) for seen in inspections])
     prints = np.concatenate([seen.prints for seen in inspections])[is_readable]
     thumbnails = None
@@ -94,28 +88,21 @@ def _spread(groups, is_readable):
     return result
 
 
-def _rare_classes(part):
-    source = part.source
+def _rare_classes(training):
+    source = training.source
     if source.labels is None:
         return {}
-    counts = _class_sizes(source, part.inspection.readable)
+    counts = source.task.class_counts(source, training.inspection.readable)
     return {name: int(n) for name, n in zip(source.class_names.tolist(), counts, strict=True) if n < _FEWEST}
 
 
-def _class_sizes(source, rows=slice(None)):
-    """How many of the images at `rows` have each label, `(num_classes,)` integers."""
-    if source.is_multilabel:
-        return np.count_nonzero(source.targets[rows], axis=0)
-    return np.bincount(source.labels[rows], minlength=len(source.class_names))
-
-
-def _small(part, image_size):
-    rows = part.inspection.readable
-    return rows[(part.inspection.sizes[rows] < _FAR_SMALLER * np.asarray(image_size)).any(axis=1)]
+def _small(seen, image_size):
+    rows = seen.inspection.readable
+    return rows[(seen.inspection.sizes[rows] < _FAR_SMALLER * np.asarray(image_size)).any(axis=1)]
 
 
 def _class_differences(sources):
-    """What each part lacks of the classes of the first one, and has beyond them."""
+    """What each subset lacks of the classes of the first one, and has beyond them."""
     classes = {name: _classes(source) for name, source in sources.items() if source.labels is not None}
     known = next(iter(classes.values()), [])
     differences = {}
@@ -131,4 +118,5 @@ def _class_differences(sources):
 
 def _classes(source):
     """Classes that occur, in order."""
-    return [name for name, n in zip(source.class_names.tolist(), _class_sizes(source), strict=True) if n]
+    counts = source.task.class_counts(source)
+    return [name for name, n in zip(source.class_names.tolist(), counts, strict=True) if n]

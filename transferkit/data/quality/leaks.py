@@ -1,15 +1,10 @@
 """Images that are trained on and validated on, and what is said about a data set in `fit`."""
 
-from typing import Literal, get_args
-
 import numpy as np
 
 from transferkit._utils import console
 from transferkit._utils.text import plural
 from transferkit.exceptions import LeakError
-
-OnLeak = Literal["warn", "raise", "drop"]
-ON_LEAK = get_args(OnLeak)
 
 _MANY_SMALL = 0.1  # of all images: fewer are single thumbnails, which `check_data` lists
 _told: set[str] = set()  # what this process has said, and says no more
@@ -44,7 +39,8 @@ def judge_leaks(report, on_leak):
         console.note(f"Left out {count}: duplicates of validation images.")
         return rows
     console.note(
-        f"{count} are duplicates of validation images, so validation looks too good. `on_leak='drop'` leaves them out; "
+        f"{count} are duplicates of validation images, so validation looks too good. "
+        "`checks=Checks(on_leak='drop')` leaves them out; "
         "`check_data` lists them."
     )
     return rows[:0]
@@ -54,8 +50,8 @@ def _pairs(report):
     """For each group across parts, `(index, name, validation name)` of its training images."""
     pairs = []
     for group in report.leaks:
-        other = next((image.name for image in group if image.part == "validation"), None)
-        pairs += [(image.index, image.name, other) for image in group if image.part == "training" and other]
+        other = next((image.name for image in group if image.subset == "validation"), None)
+        pairs += [(image.index, image.name, other) for image in group if image.subset == "training" and other]
     return sorted(pairs)
 
 

@@ -14,12 +14,12 @@ _MEMBERS = 4  # shown of each group
 
 @dataclass(frozen=True)
 class ImageRef:
-    """One image: its part (`"training"`, …), its index in it as it was given, what to call it, and its label.
+    """One image: its subset (`"training"`, …), its index in it as it was given, what to call it, and its label.
 
     Where an image can have any number of labels, a tuple of them.
     """
 
-    part: str
+    subset: str
     index: int
     name: str
     label: Any = None
@@ -39,18 +39,18 @@ Group = tuple[ImageRef, ...]
 class DataReport:
     """What `check_data` found. It prints as a short text, which a notebook shows, too; nothing was changed.
 
-    Indices count the images of their part as they were given; those of a folder are sorted by class, then by name.
+    Indices count the images of their subset as they were given; those of a folder are sorted by class, then by name.
 
     Args:
-        counts: Number of images of each part, a dict: `"training"`, `"validation"`, `"test"`.
+        counts: Number of images of each subset, a dict: `"training"`, `"validation"`, `"test"`.
         unreadable: Tuple of `UnreadableImage(image, reason)`.
-        exact_duplicates: Groups of images with the same content, tuples of `ImageRef(part, index, name, label)`.
+        exact_duplicates: Groups of images with the same content, tuples of `ImageRef(subset, index, name, label)`.
         near_duplicates: Groups of images that look the same but are not all exact duplicates.
         rare_classes: Dict from class to its number of readable training images, for classes with too few.
-        small_images: Dict from part to indices `(m,)` int64 of images far smaller than the input of the model.
-        class_differences: Dict from part to `{"missing": [...], "unknown": [...]}`: classes that only the training
-            part has, and classes that it does not have.
-        groups: Dict from part to `(n,)` int64: a number for each image, shared by duplicates, also across parts.
+        small_images: Dict from subset to indices `(m,)` int64 of images far smaller than the input of the model.
+        class_differences: Dict from subset to `{"missing": [...], "unknown": [...]}`: classes that only the training
+            images have, and classes that these do not have.
+        groups: Dict from subset to `(n,)` int64: a number for each image, shared by duplicates, also across subsets.
         notes: What was not looked for, and why, in sentences.
     """
 
@@ -71,8 +71,8 @@ class DataReport:
 
     @property
     def leaks(self) -> tuple[Group, ...]:
-        """Groups of duplicates, exact or near, with images of more than one part."""
-        return tuple(group for group in self.duplicates if len({image.part for image in group}) > 1)
+        """Groups of duplicates, exact or near, with images of more than one subset."""
+        return tuple(group for group in self.duplicates if len({image.subset for image in group}) > 1)
 
     @property
     def duplicates(self) -> tuple[Group, ...]:
@@ -87,9 +87,9 @@ class DataReport:
             group for group in self.duplicates if len({image.label for image in group if image.label is not None}) > 1
         )
 
-    def unreadable_in(self, part: str) -> tuple[UnreadableImage, ...]:
-        """The unreadable images of one part."""
-        return tuple(item for item in self.unreadable if item.image.part == part)
+    def unreadable_in(self, subset: str) -> tuple[UnreadableImage, ...]:
+        """The unreadable images of one subset."""
+        return tuple(item for item in self.unreadable if item.image.subset == subset)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns all of it as dicts, lists, strings and numbers, ready for JSON."""
@@ -102,10 +102,10 @@ class DataReport:
             "unreadable": unreadable,
             **groups,
             "rare_classes": {str(name): count for name, count in self.rare_classes.items()},
-            "small_images": {part: indices.tolist() for part, indices in self.small_images.items()},
+            "small_images": {subset: indices.tolist() for subset, indices in self.small_images.items()},
             "class_differences": {
-                part: {kind: list(map(str, names)) for kind, names in difference.items()}
-                for part, difference in self.class_differences.items()
+                subset: {kind: list(map(str, names)) for kind, names in difference.items()}
+                for subset, difference in self.class_differences.items()
             },
             "notes": list(self.notes),
         }
@@ -118,9 +118,9 @@ class DataReport:
         return f"DataReport(counts={self.counts}, is_clean={self.is_clean}{shown})"
 
     def __str__(self):
-        parts = ", ".join(f"{plural(count, 'image')} of {part}" for part, count in self.counts.items())
+        counts = ", ".join(f"{plural(count, 'image')} of {subset}" for subset, count in self.counts.items())
         sections = self._sections() or ["Nothing was found."]
-        return "\n".join([f"Checked {parts}.", *sections, *(f"Note: {note}" for note in self.notes)])
+        return "\n".join([f"Checked {counts}.", *sections, *(f"Note: {note}" for note in self.notes)])
 
     def _repr_html_(self):
         return html_text(str(self))
@@ -136,12 +136,12 @@ class DataReport:
         ]
         rare = [f"{name} ({count})" for name, count in self.rare_classes.items()]
         sections.append(f"Too few images: {plural(len(rare), 'class')}: {listing(rare)}" if rare else "")
-        small = {part: len(indices) for part, indices in self.small_images.items() if len(indices)}
+        small = {subset: len(indices) for subset, indices in self.small_images.items() if len(indices)}
         if small:
-            counts = ", ".join(f"{plural(count, 'image')} of {part}" for part, count in small.items())
+            counts = ", ".join(f"{plural(count, 'image')} of {subset}" for subset, count in small.items())
             sections.append(f"Far smaller than the input of the model: {counts}")
-        for part, difference in self.class_differences.items():
-            sections += [f"Classes {kind} in {part}: {listing(names)}" for kind, names in difference.items() if names]
+        for subset, difference in self.class_differences.items():
+            sections += [f"Classes {kind} in {subset}: {listing(names)}" for kind, names in difference.items() if names]
         return [section for section in sections if section]
 
 
@@ -157,7 +157,7 @@ def _size_of(groups):
 
 
 def _show_unreadable(item):
-    return f"  {item.image.name} ({item.image.part}): {item.reason}"
+    return f"  {item.image.name} ({item.image.subset}): {item.reason}"
 
 
 def _show_group(group):
@@ -168,10 +168,10 @@ def _show_group(group):
 
 def _where(image):
     if image.label is None:
-        return image.part
+        return image.subset
     if isinstance(image.label, tuple):
-        return f"{image.part}, {' + '.join(map(str, image.label)) or 'no label'}"
-    return f"{image.part}, {image.label}"
+        return f"{image.subset}, {' + '.join(map(str, image.label)) or 'no label'}"
+    return f"{image.subset}, {image.label}"
 
 
 def _image_dict(image):

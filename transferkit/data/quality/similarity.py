@@ -17,8 +17,8 @@ _LEAST_CONTRAST = 2.0  # standard deviation in gray levels; flatter images have 
 _CANDIDATE = 0.88  # least correlation of low frequencies
 _COARSE = 0.88  # least correlation at half the size of thumbnails
 _ALIKE = 0.9  # least correlation in the end, ...
-_MOST_BITS = 8  # ... with which hashes may differ in so many of 64 bits, ...
-_BITS_FOR_MORE = 120  # ... and in so many more times the correlation beyond it
+_MOST_BITS = 8  # ... for which this number of the 64 bits of two hashes may differ, ...
+_BITS_FOR_MORE = 120  # ... and this many more for a correlation that is higher by 1
 _MOST_SHIFT = 3.0  # pixels of a thumbnail: a tenth of its side
 _NEIGHBOURS = 8  # candidates followed for each image, the nearest
 _BLOCK = 1024  # rows compared at a time
@@ -101,10 +101,8 @@ def _buckets(vectors):
     if count <= _COMPARED_AT_ONCE:
         return [np.arange(count)]
     anchors = vectors[np.random.default_rng(0).choice(count, count // _BUCKET, replace=False)]
-    nearest = np.concatenate([
-        np.argpartition(-(vectors[start : start + _BLOCK] @ anchors.T), _ANCHORS, axis=1)[:, :_ANCHORS]
-        for start in range(0, count, _BLOCK)
-    ]).ravel()  # fmt: skip
+    blocks = (vectors[start : start + _BLOCK] @ anchors.T for start in range(0, count, _BLOCK))
+    nearest = np.concatenate([np.argpartition(-block, _ANCHORS, axis=1)[:, :_ANCHORS] for block in blocks]).ravel()
     order = np.argsort(nearest, kind="stable")
     return np.split(order // _ANCHORS, np.flatnonzero(np.diff(nearest[order])) + 1)
 
@@ -143,14 +141,14 @@ def _correlation(sources, targets, factor):
     count, side, _ = sources.shape
     down, across = np.gradient(sources, axis=(1, 2))
     place = np.linspace(-1, 1, side, dtype=np.float32)
-    parts = [sources, across, down, across * place, down * place[:, None]]
-    basis = np.stack([part.reshape(count, -1) for part in parts], axis=1)
+    changes = [sources, across, down, across * place, down * place[:, None]]
+    basis = np.stack([change.reshape(count, -1) for change in changes], axis=1)
     basis -= basis.mean(axis=2, keepdims=True)
     wanted = targets.reshape(count, -1)
     wanted = wanted - wanted.mean(axis=1, keepdims=True)
     gram = (basis @ basis.transpose(0, 2, 1)).astype(np.float64)
     moments = (basis @ wanted[:, :, None]).astype(np.float64)
-    weights = np.linalg.solve(gram + 1e-3 * np.eye(len(parts)), moments)
+    weights = np.linalg.solve(gram + 1e-3 * np.eye(len(changes)), moments)
     explained = (weights * moments).sum(axis=(1, 2)) / np.maximum((wanted**2).sum(axis=1), 1e-6)
     gain, moves = weights[:, 0, 0], np.abs(weights[:, 1:, 0]).max(axis=1)
     is_small_move = (gain > 0) & (moves * factor <= _MOST_SHIFT * gain)

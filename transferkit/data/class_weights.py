@@ -1,4 +1,4 @@
-"""What is done about classes of different sizes: weights of images, and what the classes are worth after training."""
+"""Weights of classes, and of images by their classes."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -6,15 +6,9 @@ from typing import Literal, get_args
 
 import numpy as np
 
-Balance = Literal["logit_adjustment", "oversample", "undersample", "focal", "crt", "smote"]
-BALANCES = get_args(Balance)
-FOCUS = 2.0  # exponent of the focal loss
-
 Weighting = Literal["balanced", "effective_number"]
 _WEIGHTINGS = get_args(Weighting)
 _BETA = 0.999  # of the effective number of images
-_UNEVEN = 3.0  # images of the largest class for each of the smallest from which on "auto" does something
-_WORTH_A_NOTE = 10.0
 
 
 def check_class_weight(class_weight):
@@ -30,42 +24,6 @@ def check_class_weight(class_weight):
 
 def _is_weight(value):
     return isinstance(value, int | float | np.number) and 0 < value < np.inf
-
-
-def check_balance(balance, class_weight):
-    """Raises `ValueError` unless `balance` is known, and goes together with `class_weight`."""
-    if balance is not None and balance not in ("auto", *BALANCES):
-        raise ValueError(
-            f"`balance` must be None, 'auto', {', '.join(map(repr, BALANCES))}. Received: balance={balance!r}."
-        )
-    if balance is not None and class_weight is not None:
-        raise ValueError(
-            "`balance` and `class_weight` both make up for classes of different sizes: give one of them. "
-            f"Received: balance={balance!r}, class_weight={class_weight!r}."
-        )
-
-
-def choose_balance(balance, labels):
-    """Decides what to do about classes of different sizes.
-
-    Args:
-        balance: The argument of the classifier.
-        labels: `(n,)` integer codes of the training images.
-
-    Returns:
-        `(balance, note)`: one of `BALANCES` or `None`, and a sentence for the user or `None`.
-    """
-    counts = np.bincount(labels)
-    ratio = counts.max() / counts[counts > 0].min()
-    if balance == "auto":
-        chosen = "logit_adjustment" if ratio >= _UNEVEN else None
-        return chosen, f"The largest class is {ratio:.1f} times as large as the smallest: balance={chosen!r}."
-    if balance is None and ratio >= _WORTH_A_NOTE:
-        return None, (
-            f"The largest class is {ratio:.0f} times as large as the smallest. Rare classes will be found less often; "
-            "`balance` makes up for it."
-        )
-    return balance, None
 
 
 def class_sizes(source):
@@ -129,9 +87,8 @@ def weigh(source, by_class):
         shares = targets * by_class
         weights = shares.sum(axis=1)
         targets = shares / weights[:, None]
-    return replace(
-        source, targets=targets, weights=weights if source.weights is None else weights * source.weights
-    )  # fmt: skip
+    own = weights if source.weights is None else weights * source.weights
+    return replace(source, targets=targets, weights=own)
 
 
 def log_prior(source):

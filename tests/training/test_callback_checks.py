@@ -3,9 +3,9 @@ import importlib.util
 import keras
 import pytest
 
-from transferkit.training import parameters
+from transferkit.training import callback_checks
+from transferkit.training.callback_checks import check_callbacks
 from transferkit.training.callbacks import LOGGED
-from transferkit.training.parameters import check_callbacks
 
 callbacks = keras.callbacks
 
@@ -20,10 +20,14 @@ def test_what_is_logged_can_be_watched(name):
     check_callbacks([callbacks.EarlyStopping(name, mode=mode), callbacks.ReduceLROnPlateau(name, mode=mode)])
 
 
-@pytest.mark.parametrize("callback", [
-    callbacks.EarlyStopping("val_acc"), callbacks.ReduceLROnPlateau("val_acc"),
-    callbacks.ModelCheckpoint("best.keras", "val_acc", save_best_only=True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "callback",
+    [
+        callbacks.EarlyStopping("val_acc"),
+        callbacks.ReduceLROnPlateau("val_acc"),
+        callbacks.ModelCheckpoint("best.keras", "val_acc", save_best_only=True),
+    ],
+)
 def test_what_is_not_logged_cannot_be_watched(callback):
     kind = type(callback).__name__
     with pytest.raises(ValueError, match=f"A {kind} of .* 'val_acc', which is not logged.*Did you mean 'val_accuracy'"):
@@ -47,16 +51,20 @@ def test_a_checkpoint_of_every_epoch_watches_nothing():
     check_callbacks([callbacks.ModelCheckpoint("{epoch}.keras", "val_acc")])
 
 
-@pytest.mark.parametrize(("callback", "package"), [
-    (callbacks.TensorBoard("logs"), "tensorboard"), (callbacks.RemoteMonitor(), "requests"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("callback", "package"),
+    [
+        (callbacks.TensorBoard("logs"), "tensorboard"),
+        (callbacks.RemoteMonitor(), "requests"),
+    ],
+)
 def test_a_callback_whose_package_is_missing_is_refused(monkeypatch, callback, package):
     monkeypatch.setattr(
-        parameters, "find_spec", lambda name: None if name == package else importlib.util.find_spec(name)
+        callback_checks, "find_spec", lambda name: None if name == package else importlib.util.find_spec(name)
     )
     with pytest.raises(ImportError, match=f"{type(callback).__name__}, which needs {package}.*pip install {package}"):
         check_callbacks([callback])
-    monkeypatch.setattr(parameters, "find_spec", lambda name: object())
+    monkeypatch.setattr(callback_checks, "find_spec", lambda name: object())
     check_callbacks([callback])
 
 

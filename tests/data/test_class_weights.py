@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 from sklearn.utils.class_weight import compute_class_weight
 
-from transferkit.data.balance import (
-    check_balance,
+from transferkit.data.class_weights import (
     check_class_weight,
-    choose_balance,
     class_sizes,
     class_weights,
     log_prior,
@@ -119,35 +117,6 @@ def test_the_prior_is_the_share_of_each_class():
     assert prior([[0.9, 0.1]] * 4) == pytest.approx([0.9, 0.1])  # less than one image is no empty class
     empty = replace(as_source(np.zeros((3, 2, 2, 3), "uint8"), [0, 0, 0]), class_names=np.arange(2))
     assert np.exp(log_prior(empty)) == pytest.approx([0.75, 0.25])  # an empty class counts as one image
-
-
-@pytest.mark.parametrize(
-    ("balance", "counts", "expected", "said"),
-    [
-        ("auto", [30, 10], "logit_adjustment", "3.0 times as large as the smallest: balance='logit_adjustment'"),
-        ("auto", [4, 1], "logit_adjustment", "4.0 times as large as the smallest"),
-        ("auto", [29, 10], None, "2.9 times as large as the smallest: balance=None"),
-        (None, [30, 0, 3], None, "10 times as large as the smallest. Rare classes will be found less often"),
-        ("focal", [30, 1], "focal", None),
-    ],
-)
-def test_what_is_done_follows_from_the_sizes_of_the_classes(balance, counts, expected, said):
-    chosen, note = choose_balance(balance, np.repeat(np.arange(len(counts)), counts))
-    assert chosen == expected
-    assert note is None if said is None else said in note
-
-
-def test_even_classes_are_no_subject():
-    assert choose_balance(None, LABELS) == (None, None)
-
-
-def test_unknown_and_double_balance_are_refused():
-    check_balance("smote", None)
-    check_balance(None, "balanced")
-    with pytest.raises(ValueError, match="`balance` must be None, 'auto', 'logit.* Received: balance='no'"):
-        check_balance("no", None)
-    with pytest.raises(ValueError, match="give one of them. Received: balance='crt', class_weight='balanced'"):
-        check_balance("crt", "balanced")
 
 
 @pytest.mark.parametrize("weight", ["3", 0, -1, float("nan"), float("inf"), None])

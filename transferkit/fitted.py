@@ -1,0 +1,93 @@
+"""What training gives, and all that comes after it works on."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Generic, Self, TypeVar, overload
+
+import keras
+import numpy as np
+
+from transferkit.backbones.backbone import Backbone
+from transferkit.data.reader import ImageReader
+from transferkit.data.resizing import ImageFormat
+from transferkit.data.splits import Split
+from transferkit.frozen.prediction import Predictor
+from transferkit.tasks.task import Task
+
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True, eq=False)
+class FittedClassifier:
+    """A trained classifier, with all that prediction, evaluation, saving and explaining it needs.
+
+    Attributes:
+        model: The whole classifier as a `keras.Model`: pixels in `[0, 255]`, of any size, to probabilities.
+        backbone: The `Backbone` that was used.
+        image_format: What images are brought into before the backbone sees them.
+        class_names: Classes in the order of the probabilities, `(num_classes,)`, as they were given.
+        task: The `Task`: what kind of labels they are.
+        thresholds: Probability from which on a label is given, `(num_classes,)`, or `None` for one label an image.
+        phases: The `Phase` that were run.
+        history: Dict of lists; see `TransferClassifier.history_`.
+        split: The `Split`: what was trained on and what chosen on.
+        parameters: Arguments of the `TransferClassifier` when it was trained, its seed among them.
+        versions: Version of each package that computes, by its name, when it was trained.
+    """
+
+    model: keras.Model = field(repr=False)
+    backbone: Backbone
+    image_format: ImageFormat
+    class_names: np.ndarray
+    task: Task
+    thresholds: np.ndarray | None
+    phases: tuple[Any, ...]
+    history: Mapping[str, list] = field(repr=False)
+    split: Split = field(repr=False)
+    parameters: Mapping[str, Any] = field(repr=False)
+    versions: Mapping[str, str] = field(repr=False)
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """What computes probabilities, compiled when it is first used."""
+        return Predictor(self.model, self.backbone, self.image_format)
+
+    @property
+    def reader(self) -> ImageReader:
+        """What reads images as training has read them."""
+        return ImageReader(self.image_format)
+
+    def __getstate__(self):
+        """What is pickled: all but what predictions have compiled."""
+        return {name: value for name, value in self.__dict__.items() if name != "predictor"}
+
+
+class Learnt(Generic[_Value]):
+    """An attribute of an estimator that is read from its `fitted_`, and that is not there before `fit`.
+
+    Args:
+        read: Function of the `FittedClassifier`.
+    """
+
+    def __init__(self, read: Callable[[FittedClassifier], _Value]):
+        self._read = read
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, estimator: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, estimator: Any, owner: type) -> _Value: ...
+
+    def __get__(self, estimator, owner):
+        if estimator is None:
+            return self
+        if "fitted_" not in vars(estimator):  # an AttributeError, so that `hasattr` says no
+            raise AttributeError(f"This {owner.__name__} is not fitted yet: `{self._name}` comes with `fit` or `load`.")
+        return self._read(estimator.fitted_)
+
+    def __set__(self, estimator: Any, value: Any) -> None:
+        raise AttributeError(f"`{self._name}` shows what was learnt, and cannot be set. `fitted_` holds it.")

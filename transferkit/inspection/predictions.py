@@ -1,0 +1,118 @@
+"""What a fitted classifier says about images, and how right it is."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from transferkit._utils import console
+from transferkit.data.inputs.streams import Steps
+from transferkit.data.intake import Intake
+from transferkit.data.quality.inspection import refuse_unreadable
+
+
+class FilePrediction(NamedTuple):
+    """What a classifier says about one file. `path` and `label` are `None` where there is none."""
+
+    path: str | None
+    label: object
+    probability: float
+
+
+def predict_probabilities(fitted, x, *, batch_size=32, steps=None):
+    """Returns the probability of each class, `(n, num_classes)` float32, in the order of the images.
+
+    Args:
+        fitted: A `FittedClassifier`.
+        x: Images; see `as_source`.
+        batch_size: Images a step.
+        steps: Number of batches to read from a stream. Default: all, if it has an end.
+
+    Raises:
+        ImageReadError: If any image cannot be read, so that no row is out of place.
+    """
+    source = fitted.reader.source(x, steps=Steps(steps, "steps"))
+    return _probabilities(fitted, source, batch_size, "raise")[0]
+
+
+def predict_labels(fitted, x, *, batch_size=32, steps=None):
+    """Returns what is predicted for each image, `(n,)`, in the labels of the user; see `predict_probabilities`."""
+    probabilities = predict_probabilities(fitted, x, batch_size=batch_size, steps=steps)
+    return fitted.task.labels(probabilities, fitted.class_names, fitted.thresholds)
+
+
+def predict_files(fitted, x, *, batch_size=32, steps=None, on_bad_image="raise"):
+    """Returns a list of `FilePrediction`, in the order of the images.
+
+    Args:
+        fitted: A `FittedClassifier`.
+        x: Images; see `as_source`.
+        batch_size: Images a step.
+        steps: Number of batches to read from a stream. Default: all, if it has an end.
+        on_bad_image: `"raise"`, or `"skip"`: unreadable images have the label `None` and the probability NaN.
+
+    Raises:
+        ImageReadError: If images cannot be read, for `"raise"` or if none can.
+    """
+    source = fitted.reader.source(x, steps=Steps(steps, "steps"))
+    probabilities, failures = _probabilities(fitted, source, batch_size, on_bad_image)
+    result = [FilePrediction(path, None, float("nan")) for path in source.paths]
+    for index, row in zip(_readable(source, failures), probabilities, strict=True):
+        predicted = fitted.task.label_and_probability(row, fitted.class_names, fitted.thresholds)
+        result[index] = FilePrediction(result[index].path, *predicted)
+    return result
+
+
+def evaluate(fitted, x, y=None, *, batch_size=32, steps=None, on_bad_image="raise"):
+    """Compares predictions with true labels.
+
+    Args:
+        fitted: A `FittedClassifier`.
+        x: Images; see `as_source`. Where they are divided, the part to test on is taken.
+        y: Labels, or `None` for what brings its own.
+        batch_size: Images a step.
+        steps: Number of batches to read from a stream. Default: all, if it has an end.
+        on_bad_image: `"raise"` or `"skip"`.
+
+    Returns:
+        The report of the task: an `EvaluationReport` or a `MultilabelReport`.
+
+    Raises:
+        ValueError: If a label is not among the classes of the training data.
+    """
+    source, probabilities = _judge(fitted, x, y, batch_size, on_bad_image, steps=steps)
+    return fitted.task.report(source.truth, probabilities, fitted.thresholds, fitted.class_names)
+
+
+def score(fitted, x, y=None, *, sample_weight=None, batch_size=32, on_bad_image="raise"):
+    """Returns the share of images of which all labels are right, each by its weight; for arguments see `evaluate`."""
+    source, probabilities = _judge(fitted, x, y, batch_size, on_bad_image, sample_weight=sample_weight)
+    return fitted.task.accuracy(source.truth, probabilities, fitted.thresholds, source.weights)
+
+
+def _judge(fitted, x, y, batch_size, on_bad_image, steps=None, sample_weight=None):
+    """Returns labelled images that can be read, as a `Source`, and their probabilities."""
+    source = Intake(fitted.reader).labelled(
+        x,
+        y,
+        "test",
+        class_names=fitted.class_names,
+        task=fitted.task.name,
+        steps=Steps(steps, "steps"),
+        sample_weight=sample_weight,
+    )
+    probabilities, failures = _probabilities(fitted, source, batch_size, on_bad_image)
+    refuse_unreadable(failures, len(source), on_bad_image)
+    return source.take(_readable(source, failures)) if failures else source, probabilities
+
+
+def _probabilities(fitted, source, batch_size, on_bad_image):
+    """Returns the probabilities of the images that can be read, and `(index, name, reason)` of the others."""
+    with console.step("Predicting", len(source)) as advance:
+        if on_bad_image == "skip":
+            return fitted.predictor.predict_readable(source, batch_size, advance)
+        return fitted.predictor.predict(source, batch_size, advance), ()
+
+
+def _readable(source, failures):
+    """Indices of the images that can be read."""
+    return np.setdiff1d(np.arange(len(source)), [index for index, _, _ in failures])

@@ -1,0 +1,84 @@
+"""What depends on the kind of labels: one object for each kind answers all of it, and nobody else asks which kind."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import keras
+import numpy as np
+
+LOG_LOSS = "log_loss"  # column of the logs: the loss without smoothing, focus and penalties
+
+
+class Task(ABC):
+    """One kind of labels. A new kind is a subclass, and an entry in `transferkit.tasks.find`.
+
+    Of a labelled `Source` it takes what labels are to it, the truth: an array `(n,)` of integer codes, or
+    `(n, num_classes)` float32. Probabilities are `(n, num_classes)`, thresholds `(num_classes,)` or `None`.
+
+    Attributes:
+        name: The argument `task` of a classifier that asks for it.
+        activation: What makes probabilities of the logits in the last layer: `"softmax"` or `"sigmoid"`.
+        plain_loss: Name of the Keras loss that goes with labels as users of plain Keras have them.
+        has_thresholds: Whether labels are given from thresholds on, which are chosen on held-out images.
+    """
+
+    name: str
+    activation: str
+    plain_loss: str
+    has_thresholds: bool
+
+    @abstractmethod
+    def loss(self, focus: float = 0.0) -> keras.losses.Loss:
+        """The loss that an optimizer minimises; `focus` is the exponent of the focal loss, and 0 the log loss."""
+
+    @abstractmethod
+    def metrics(self) -> list[Any]:
+        """What is measured in training beside the loss: `"accuracy"` and `LOG_LOSS`."""
+
+    @abstractmethod
+    def smoothing_choices(self, num_classes: int) -> int:
+        """Among how many answers label smoothing divides its share."""
+
+    @abstractmethod
+    def truth(self, source: Any) -> np.ndarray:
+        """What probabilities are compared with."""
+
+    @abstractmethod
+    def stand_in_codes(self, targets: np.ndarray) -> np.ndarray:
+        """One class for each row of targets, `(n,)` int64, for what has to divide images in proportion."""
+
+    @abstractmethod
+    def class_counts(self, source: Any, rows: Any = slice(None)) -> np.ndarray:
+        """How many of the images at `rows` have each label, `(num_classes,)` integers."""
+
+    @abstractmethod
+    def label_of(self, source: Any, index: int) -> Any:
+        """The label of one image as its user would name it."""
+
+    @abstractmethod
+    def check_balancing(self, class_weight: Any, balance: str | None) -> None:
+        """Raises `ValueError` if classes of such labels cannot be balanced in this way."""
+
+    @abstractmethod
+    def guessing_accuracy(self, targets: Any) -> float:
+        """Accuracy of one who knows how frequent the labels of `Targets` are, and nothing of the images."""
+
+    @abstractmethod
+    def choose_thresholds(self, truth: np.ndarray, probabilities: np.ndarray, weights: Any = None) -> np.ndarray | None:
+        """Chooses the probability from which on each label is given, `(num_classes,)`; `None`: the largest one wins."""
+
+    @abstractmethod
+    def labels(self, probabilities: np.ndarray, class_names: np.ndarray, thresholds: Any) -> np.ndarray:
+        """What is predicted for each image, `(n,)`, in the labels of the user."""
+
+    @abstractmethod
+    def label_and_probability(self, row: np.ndarray, class_names: np.ndarray, thresholds: Any) -> tuple[Any, Any]:
+        """What is predicted for one row of probabilities, and how probable it is."""
+
+    @abstractmethod
+    def accuracy(self, truth: np.ndarray, probabilities: np.ndarray, thresholds: Any, weights: Any = None) -> float:
+        """Share of images of which all labels are right, each by its weight."""
+
+    @abstractmethod
+    def report(self, truth: np.ndarray, probabilities: np.ndarray, thresholds: Any, class_names: np.ndarray) -> Any:
+        """Everything that is to be said about predictions: a report of `transferkit.evaluation`."""

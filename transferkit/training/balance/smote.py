@@ -1,0 +1,102 @@
+"""Features of rare classes that are made up (SMOTE)."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from transferkit.data.splits import stratified_split
+from transferkit.solvers.examples import Examples
+from transferkit.solvers.path import DEFAULT_SEARCH
+from transferkit.training.logistic import fit_logistic_head
+
+_HELD_OUT = 0.2  # share of the images that choose the strength where none are given for that
+_NEIGHBOURS = 5  # of an image, between which and itself SMOTE makes features up
+
+
+def check_smote(schedule, source, has_validation=False):
+    """Raises an error if SMOTE cannot be had for this `Schedule` and these images."""
+    if not schedule.only_solves:
+        raise ValueError(
+            "SMOTE makes up features, not images, so that it needs the logistic head on a frozen backbone: "
+            "schedule='linear' and head='logistic'. Received: balance='smote'."
+        )
+    if source.weights is not None and np.ptp(source.weights) > 0:
+        raise ValueError(
+            "What lies between two images has no weight that SMOTE knows: leave out `sample_weight`, or try "
+            f"balance='oversample'. Received: weights from {source.weights.min():g} to {source.weights.max():g}."
+        )
+    if source.targets is not None and not np.isin(source.targets, (0, 1)).all():
+        raise ValueError(
+            "SMOTE makes up features between images of one class, so that each image needs one: give labels instead of "
+            "shares, or try balance='oversample'. Received: soft labels."
+        )
+    if not has_validation:
+        stratified_split(source.labels, _HELD_OUT, 0, source.groups)  # an error where nothing can be set aside
+    _import_smote()
+
+
+def fit_head_by_smote(dense, examples, search=DEFAULT_SEARCH):
+    """Fits the logistic head to features of which all classes have the same number (SMOTE; Chawla et al., JAIR 2002).
+
+    What is made up lies between images, so it must not be made of images that judge. Without others to judge by, the
+    strength of the penalty is chosen on a part that is set aside before, and the head is fitted again to what is made
+    of all images.
+
+    Args:
+        dense: `keras.Model` that `build_dense(LOGISTIC, ...)` made. Changed in place.
+        examples: `Examples` with labels and, if there are any, groups.
+        search: `Search`; all classes count alike in its validation data, as in training. Its seed is that of the split
+            and of what is made up, too.
+
+    Returns:
+        The `LogisticPath` by which the strength was chosen.
+    """
+    examples, seed = replace(examples, features=np.asarray(examples.features)), search.seed
+    num_classes = dense.output_shape[-1]
+    by_class = (1 / np.maximum(np.bincount(examples.labels, minlength=num_classes), 1)).astype("float32")
+    if search.validation is not None:
+        validation = _weigh_classes(search.validation, by_class)
+        return fit_logistic_head(dense, _make_even(examples, seed), replace(search, validation=validation))
+    rows, held_out = stratified_split(examples.labels, _HELD_OUT, seed, examples.groups)
+    validation = _weigh_classes(examples.take(held_out), by_class)
+    path = fit_logistic_head(dense, _make_even(examples.take(rows), seed), replace(search, validation=validation))
+    best = int(np.argmin(path.val_loss))
+    chosen = replace(search, strengths=(path.strengths[best],))
+    fit_logistic_head(dense, _make_even(examples, seed), chosen, temperature=path.temperature[best])
+    return path
+
+
+def _weigh_classes(examples, by_class):
+    weights = by_class[examples.labels]
+    return replace(examples, weights=weights if examples.weights is None else weights * examples.weights)
+
+
+def _make_even(examples, seed):
+    """Adds made-up features until all classes have as many as the largest. A class of one image is repeated.
+
+    Groups are left out: what lies between two images would belong to those of both.
+    """
+    smote, repeat = _import_smote()
+    features, labels = examples.features, examples.labels
+    counts = np.bincount(labels)
+    most = counts.max()
+    neighbours = min(_NEIGHBOURS, counts[counts > 1].min(initial=most) - 1)
+    single = dict.fromkeys(np.flatnonzero(counts == 1), most)
+    if single:
+        features, labels = repeat(sampling_strategy=single, random_state=seed).fit_resample(features, labels)
+    wanted = dict.fromkeys(np.flatnonzero((counts > 1) & (counts < most)), most)
+    if wanted:
+        sampler = smote(sampling_strategy=wanted, k_neighbors=neighbours, random_state=seed)
+        features, labels = sampler.fit_resample(features, labels)
+    return Examples(features, labels)
+
+
+def _import_smote():
+    try:
+        from imblearn.over_sampling import SMOTE, RandomOverSampler
+    except ImportError as error:
+        raise ImportError(
+            "balance='smote' needs imbalanced-learn, which is not installed here. "
+            'Install it with: pip install "transferkit[smote]"'
+        ) from error
+    return SMOTE, RandomOverSampler
