@@ -139,23 +139,26 @@ def test_images_of_any_size_are_resized(models, engine):
     assert np.allclose(compile_front(resizing, engine=engine)(images), plain(resizing, images), atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("name", "size"),
-    [
-        ("efficientnet_lite0", 64),
-        pytest.param("mobilenetv2", 64, marks=pytest.mark.slow),
-        pytest.param("resnet50", 64, marks=pytest.mark.slow),
-        pytest.param("convnexttiny", 64, marks=pytest.mark.slow),
-        pytest.param("efficientnetb0", 64, marks=pytest.mark.slow),
+@pytest.fixture(
+    scope="module",
+    params=[
+        "efficientnet_lite0",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("mobilenetv2", "resnet50", "convnexttiny")),
+        pytest.param("efficientnetb0", marks=pytest.mark.slow),
     ],
 )
-@pytest.mark.parametrize("engine", ENGINES)
-def test_a_front_of_a_real_network_computes_the_same(name, size, engine):
-    backbone = get_backbone(name)
-    network = backbone.build((size, size), "imagenet" if name == "efficientnet_lite0" else None)
+def real(request):
+    """Models around a real network, images, and what the models compute: the same for all engines."""
+    backbone, size = get_backbone(request.param), 64
+    network = backbone.build((size, size), "imagenet" if request.param == "efficientnet_lite0" else None)
     models = backbone.build_scaling(), network, build_pooling("avg", network.output_shape[1:])
     images = np.random.default_rng(0).integers(0, 256, (3, size, size, 3)).astype("uint8")
-    expected = plain(models, images)
+    return models, images, plain(models, images)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_front_of_a_real_network_computes_the_same(real, engine):
+    models, images, expected = real
     difference = np.abs(compile_front(models, engine=engine)(images) - expected)
     assert difference.max() < 1e-4 * np.abs(expected).max()
 

@@ -188,6 +188,10 @@ class AtRest(keras.layers.Layer):
         """Calls it."""
         return self.layer(*args, **{**kwargs, "training": False})
 
+    def compute_output_spec(self, *args, **kwargs):
+        """Asks the layer, which knows: Keras would trace `call` twice instead, for each of hundreds of layers."""
+        return self.layer.compute_output_spec(*args, **{**kwargs, "training": False})
+
 
 def is_batch_norm(layer):
     """Whether a layer is a BatchNorm."""
