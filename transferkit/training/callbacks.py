@@ -1,4 +1,4 @@
-"""What watches over training: the record of all phases, the best weights, and words for what goes wrong."""
+"""What monitors training: the record of all phases, the best weights, and advice when something goes wrong."""
 
 import time
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from transferkit._utils.text import plural
 from transferkit.tasks.task import LOG_LOSS
 
 LOGGED = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
-"""What callbacks of the user find in the logs of an epoch."""
+"""What users' callbacks find in the logs of an epoch."""
 
 _COLUMNS = ("epoch", "phase", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
 _EPOCHS_TO_JUDGE = 3
@@ -32,9 +32,9 @@ class Record:
     Attributes:
         history: Dict of lists, one entry an epoch.
         best_loss: Lowest validation loss of all.
-        best_epoch: Its epoch.
-        best_weights: Weights at its end, as `transferkit.models.weights.capture` gives them.
-        is_interpolated: Whether these are not those of the epoch alone but lie between others.
+        best_epoch: The epoch of `best_loss`.
+        best_weights: Weights at the end of `best_epoch`, as `transferkit.models.weights.capture` gives them.
+        is_interpolated: Whether `best_weights` are interpolated rather than those of the epoch alone.
         was_interrupted: Whether a `KeyboardInterrupt` ended training.
     """
 
@@ -51,7 +51,7 @@ class Record:
         return max(self.history["epoch"], default=0)
 
     def add(self, epoch, phase, logs, seconds):
-        """Writes down an epoch. `logs` may have columns that were not there before."""
+        """Adds an epoch. `logs` may have new columns."""
         row = {"epoch": epoch, "phase": phase, **logs, "seconds": round(seconds, 3)}
         num_rows = len(self.history["epoch"])
         for name in [*self.history, *(name for name in row if name not in self.history)]:
@@ -60,23 +60,23 @@ class Record:
             self.history.setdefault(name, [None] * num_rows).append(value)
 
     def is_best(self, loss):
-        """Whether no epoch had a lower validation loss."""
+        """Whether a validation loss is finite and lower than that of every epoch so far."""
         return np.isfinite(loss) and loss < self.best_loss
 
     def keep(self, loss, epoch, weights, is_interpolated=False):
-        """Takes weights as the best ones."""
+        """Keeps weights as the best so far."""
         self.best_loss, self.best_epoch, self.best_weights = loss, epoch, weights
         self.is_interpolated = is_interpolated
 
 
 class PhaseMonitor(keras.callbacks.Callback):
-    """Watches one phase: writes the record, keeps the best weights, ends what no longer learns or has diverged.
+    """Monitors one phase: writes the record, keeps the best weights, and stops on a plateau or on divergence.
 
     Args:
         record: The `Record` of all phases.
         phase: The `Phase`.
-        optimizer: Its optimizer, with running means.
-        take_weights: Function that returns the present weights.
+        optimizer: The `Tuned` optimizer, with running means.
+        take_weights: Function that returns the current weights.
         advance: Called with the number of batches done.
         num_images: Images in an epoch.
         on_epoch: Called after each epoch with the last row of the record, as a dict, and the images a second of its
@@ -85,7 +85,7 @@ class PhaseMonitor(keras.callbacks.Callback):
     Attributes:
         phase_best: `(loss, weights, epoch)` of the best epoch of this phase, or `None`.
         has_diverged: Whether the loss became NaN or infinite.
-        has_converged: Whether it ended because nothing got better.
+        has_converged: Whether it stopped because the validation loss no longer improved.
     """
 
     def __init__(self, record, phase, optimizer, take_weights, advance, num_images, on_epoch):
@@ -117,15 +117,16 @@ class PhaseMonitor(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def on_test_begin(self, logs=None):
-        """Validates the running means of the weights, if there are any."""
+        """Swaps in the running means of the weights, if there are any, so that they are validated."""
         self._optimizer.swap_means()
 
     def on_test_end(self, logs=None):
-        """Goes on with the weights themselves."""
+        """Swaps the weights themselves back in."""
         self._optimizer.swap_means()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Writes down the epoch and judges it."""
+        """Records the epoch, compares it with the best, and decides whether to stop."""
+        # Not `logs or {}`: later callbacks read what is changed in this dict, even if it was empty.
         logs = {} if logs is None else logs
         _take_penalties_off(logs)
         loss = float(logs.get("val_loss", np.nan))
@@ -151,6 +152,8 @@ class PhaseMonitor(keras.callbacks.Callback):
     def _compare(self, loss, epoch):
         is_best = self._record.is_best(loss)
         self._waited = 0 if is_best else self._waited + 1
+        # The next phase starts from the best weights of this one, even if an earlier phase was better. What was
+        # validated are the running means, so these are kept.
         if is_best or self.phase_best is None or loss < self.phase_best[0]:
             self._optimizer.swap_means()
             self.phase_best = loss, self._take_weights(), epoch
@@ -160,13 +163,13 @@ class PhaseMonitor(keras.callbacks.Callback):
 
 
 def _take_penalties_off(logs):
-    """Makes `val_loss` the log loss alone: Keras adds the penalties of what trains, which differs between phases."""
+    """Makes `val_loss` the log loss alone: Keras adds penalties, which depend on what a phase trains."""
     logs.pop(LOG_LOSS, None)
     logs["val_loss"] = logs.pop(f"val_{LOG_LOSS}", logs.get("val_loss", np.nan))
 
 
 class AcrossPhases(keras.callbacks.Callback):
-    """Lets callbacks of the user live through all phases as if they were one training.
+    """Runs users' callbacks over all phases as if they were one `fit`.
 
     Training begins for them once, before the first phase, and ends once, after the last, and epochs go on counting.
 
@@ -175,9 +178,9 @@ class AcrossPhases(keras.callbacks.Callback):
         epochs: Number of epochs in all phases.
 
     Attributes:
-        around_epoch_end: Called before they see the end of an epoch and after: it exchanges the weights for those that
-            were validated, so that they save those.
-        has_stopped: Whether one of them has ended the training, whatever else may have ended the phase.
+        around_epoch_end: Called before and after their `on_epoch_end`: swaps in the weights that were validated, so
+            that they save those.
+        has_stopped: Whether one of them has stopped training, whatever else may have ended the phase.
     """
 
     def __init__(self, callbacks, epochs):
@@ -211,7 +214,7 @@ class AcrossPhases(keras.callbacks.Callback):
         self.around_epoch_end()
 
     def _tell(self, name, *args, **kwargs):
-        """Calls them, and notes whether it was they who asked for the end: the phase may have asked for its own."""
+        """Calls them, and notes whether they asked to stop: the phase may have set `stop_training` for itself."""
         had_stopped, self.model.stop_training = self.model.stop_training, False
         getattr(self._callbacks, name)(*args, **kwargs)
         self.has_stopped |= self.model.stop_training
@@ -232,6 +235,7 @@ def _forward(name):
     return method
 
 
+# Not `on_train_begin`, which comes once, nor `on_train_end`, which `finish` calls: Keras calls both in every phase.
 for _name in (
     "on_epoch_begin",
     "on_train_batch_begin",
@@ -246,10 +250,10 @@ for _name in (
 
 @dataclass
 class TrainingAdvisor:
-    """Says, once each, what a person should know about training as it goes.
+    """Comments on training as it goes: each kind of advice once.
 
     Args:
-        largest_class: Share of the largest class in the training data: what guessing it would score.
+        largest_class: Share of the largest class in the training data: the accuracy of always guessing it.
         num_held_out: Number of validation images.
     """
 
@@ -263,13 +267,14 @@ class TrainingAdvisor:
         Args:
             history: That of the `Record`.
             rate: Images a second of training in the last epoch, or `None` if it does not matter.
-            input_rate: Function that measures what the input stream gives on its own.
+            input_rate: Function that measures the images a second of the input stream on its own.
         """
         if rate is not None and history["seconds"][-1] >= _WORTH_PROBING and "rate" not in self._said:
             self._say_once("rate", _compare_rates(rate, input_rate()))
         accuracy, held_out = history["accuracy"], history["val_accuracy"]
         threshold = self.largest_class + _ABOVE_CHANCE * (1 - self.largest_class)
         chance = sqrt(0.25 / self.num_held_out)  # standard error of the validation accuracy, at most
+        # With one dominant class, the loss of guessing is near 0, and a harmless loss would look exploded.
         if history["val_loss"][-1] > _EXPLODED * log(1 / min(self.largest_class, 0.5)):
             self._say_once("exploded", _describe_explosion(history["val_loss"][-1]))
         elif len(accuracy) < _EPOCHS_TO_JUDGE:
@@ -321,7 +326,7 @@ def measure_rate(batches):
     """Returns the images a second of a stream of `(images, …)` batches, once it is running."""
     counted, start = 0, None
     for images, *_ in batches:
-        if start is None:
+        if start is None:  # the first batch includes the start of the stream
             start = time.perf_counter()
             continue
         counted += len(images)

@@ -1,4 +1,4 @@
-"""Weights between those before fine-tuning and those after it, as far as validation data say (WiSE-FT)."""
+"""Interpolates between the weights before and after fine-tuning, by validation loss (WiSE-FT)."""
 
 from dataclasses import dataclass, field
 
@@ -9,6 +9,7 @@ from transferkit.evaluation.calibration import judge_at_best_temperature, log_lo
 from transferkit.models.heads import divide_logits
 from transferkit.models.weights import blend, capture, restore
 
+# 0 is one of them, so that a schedule that did not help ends where it began.
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the way to the fine-tuned weights, to choose from
 _WORTHWHILE = 1e-3  # relative gain in held-out loss that it takes to move away from the beginning at all
 
@@ -20,8 +21,8 @@ class Interpolated:
     Attributes:
         share: Share of the way to the fine-tuned weights.
         loss: What was compared: log loss on validation data at the best temperature, against Platt's targets.
-        log_loss: Plain log loss there, temperature included.
-        accuracy: Accuracy there.
+        log_loss: Plain validation log loss, temperature included.
+        accuracy: Validation accuracy.
         weights: The weights, the temperature among them, as `capture` gives them.
     """
 
@@ -34,13 +35,13 @@ class Interpolated:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What validation data say of one set of weights.
+    """How one set of weights does on validation data.
 
     Attributes:
         loss: Log loss at the best temperature, against Platt's targets.
         accuracy: Accuracy.
-        temperature: That temperature.
-        log_loss: Plain log loss at it.
+        temperature: The best temperature.
+        log_loss: Plain log loss at the best temperature.
     """
 
     loss: float
@@ -50,7 +51,7 @@ class Judgement:
 
 
 def interpolate(start, end, components, probabilities, labels, weights=None):
-    """Chooses a place between two sets of weights by their log loss at the best temperature on validation data.
+    """Chooses weights between two sets by the log loss on validation data, each at its best temperature.
 
     Wortsman et al. (CVPR 2022): the weights between a pretrained and a fine-tuned network are often better, and more
     robust, than either. The temperature is part of the outcome, so its probabilities are calibrated.
@@ -60,7 +61,7 @@ def interpolate(start, end, components, probabilities, labels, weights=None):
         end: Weights after it.
         components: The `Components` of the classifier, which is left with the weights that were chosen.
         probabilities: Function that returns `(n, num_classes)` for the validation images with the present weights.
-        labels: Their `(n,)` codes or, of any number of labels for each image, `(n, num_classes)` 0 and 1.
+        labels: Their `(n,)` codes or, for multi-label data, `(n, num_classes)` 0 and 1.
         weights: `(n,)` weights of these images, or `None`.
 
     Returns:
@@ -76,6 +77,7 @@ def interpolate(start, end, components, probabilities, labels, weights=None):
     best = 0 if losses[best] > (1 - _WORTHWHILE) * losses[0] else best
     found, before, after = trials[best], trials[0], trials[-1]
     restore(components.models, blend(start, end, SHARES[best]))
+    # After `restore`, which would overwrite the temperature.
     divide_logits(components.head, found.temperature)
     console.note(
         f"Weights {SHARES[best]:.0%} of the way from before to after fine-tuning are best on validation data: "
@@ -92,6 +94,7 @@ def judge_weights(values, components, probabilities, labels, weights=None):
         A `Judgement`. The classifier is left with these weights.
     """
     restore(components.models, values)
+    # The model ends in a softmax or sigmoid, so its logits have to be recovered from probabilities.
     logits = logits_of(probabilities(), labels)
     judged = judge_at_best_temperature(logits, labels, weights)
     return Judgement(*judged, log_loss(logits / judged[-1], labels, weights))

@@ -19,7 +19,7 @@ def fit_logistic_head(dense, examples, search=DEFAULT_SEARCH, *, focus=0.0, temp
         examples: `Examples` to fit to.
         search: `Search`, how the strength is chosen.
         focus: Exponent of the focal loss, or 0.
-        temperature: What logits are divided by, if that is not to be found here.
+        temperature: What logits are divided by; `None`: the temperature that the path finds.
 
     Returns:
         The `LogisticPath`.
@@ -35,20 +35,21 @@ def fit_logistic_head(dense, examples, search=DEFAULT_SEARCH, *, focus=0.0, temp
             "`validation_data`, are the remedy."
         )
     found = path.temperature[path.strengths.index(path.strength)]  # is part of the weights
+    # The path has divided its weights by `found` already, which another temperature has to undo.
     sharpness = 1.0 if temperature is None else found / temperature
     last.set_weights([path.kernel * sharpness, path.bias * sharpness])
     return path
 
 
 def record_of_head(dense, training, validation, weights, title):
-    """Starts the record of a schedule whose first phase was solved: as its epoch 0.
+    """Starts the record of a schedule whose first phase was solved, which is its epoch 0.
 
     Args:
         dense: The fitted `keras.Model`.
         training: `(features, labels)` or `(features, labels, weights)` that it was fitted to; labels as for
             `transferkit.evaluation.calibration`, weights `(n,)` or `None`.
-        validation: The same of what later epochs will be compared on.
-        weights: Weights of the classifier now, as `transferkit.models.weights.capture` gives them.
+        validation: The same for the data that later epochs will be compared on.
+        weights: Present weights of the classifier, as `transferkit.models.weights.capture` gives them.
         title: Name of the phase.
 
     Returns:
@@ -64,6 +65,7 @@ def record_of_head(dense, training, validation, weights, title):
 
 def _judge(dense, features, labels, weights=None):
     kernel, bias = dense.get_layer("probabilities").get_weights()
+    # Features of several views have more rows than labels; the first `len(labels)` are the images as they are.
     blocks = range(0, len(labels), _BLOCK)  # features may be larger than memory
     logits = np.concatenate([features[start : min(start + _BLOCK, len(labels))] @ kernel for start in blocks]) + bias
     return log_loss(logits, labels, weights), accuracy_of(logits, labels, weights)

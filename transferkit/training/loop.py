@@ -44,7 +44,7 @@ class Options:
     Attributes:
         optimizer: Name or `keras.optimizers.Optimizer`.
         callbacks: Keras callbacks of the user.
-        focus: Exponent of the focal loss; 0 makes it the log loss.
+        focus: Exponent of the focal loss; 0: the log loss.
         task: The `Task`.
         scales_loss: Whether losses are scaled, so that gradients do not vanish in float16.
     """
@@ -57,7 +57,7 @@ class Options:
 
     @property
     def accumulation_steps(self):
-        """Number of batches that make one step of the optimizer."""
+        """Number of batches whose gradients make one step of the optimizer."""
         return accumulation_steps_of(self.optimizer)
 
     @property
@@ -67,7 +67,7 @@ class Options:
 
     @property
     def metrics(self):
-        """What is measured besides, each image by its weight: the accuracy and the log loss."""
+        """The metrics, each weighted by image: the accuracy and the log loss."""
         return self.task.metrics()
 
 
@@ -82,15 +82,15 @@ def run_phases(phases, components, training_data, stages, options, *, fronts=Non
         training_data: The `TrainingData` to train on.
         stages: Stages of the backbone.
         options: `Options`.
-        fronts: `FrozenFeatures` that have planned what of each phase is computed once; `None`: nothing.
-        record: `Record` of what was done before, such as the logistic head, or `None`.
+        fronts: `FrozenFeatures` that have planned what each phase computes once; `None`: nothing.
+        record: `Record` of earlier training, such as the logistic head, or `None`.
 
     Returns:
-        The `Record` of everything, that before included.
+        The `Record` of everything, earlier training included.
 
     Raises:
-        ValueError: If a phase trains nothing, or training diverged before anything good was there.
-        MemoryError: If the device's memory does not suffice.
+        ValueError: If a phase trains nothing, or training diverged before there were weights to keep.
+        MemoryError: If the device runs out of memory.
     """
     run = _Run(phases, components, training_data, options, record or Record(), stages, fronts)
     others = AcrossPhases(options.callbacks, run.record.epochs_done + sum(phase.epochs for phase in phases))
@@ -102,8 +102,10 @@ def run_phases(phases, components, training_data, stages, options, *, fronts=Non
                 break
         others.finish()  # as in Keras, not after an error: callbacks may keep what they have
     finally:
+        # As `assemble` left them, after an error, too.
         components.network.trainable = False
         components.head.trainable = True
+    # The last phase leaves its last weights; the best may be those of any epoch.
     restore(components.models, run.record.best_weights)
     return run.record
 
@@ -144,6 +146,9 @@ class _Run:
             adapters |= view.adapters
             self.depths |= depths_below_head(network, stages, view.adapters)
             steps.append(_Step(phase, number, selection, view))
+        # One optimizer, built on the variables of all phases: Keras raises an error for a variable that it was not
+        # built with, and a new optimizer would lose its moments. L2-SP copies the weights as they are before the
+        # first phase.
         self.tuned, self.weight_decay, self.momentum = build_optimizer(self.options.optimizer)
         self.tuned.check_exclusions([weight for model in self.components.models for weight in model.weights])
         self.outer = keras.optimizers.LossScaleOptimizer(self.tuned) if self.options.scales_loss else self.tuned
@@ -155,7 +160,8 @@ class _Run:
         return steps
 
     def _whole_view(self, phase, selection, adapters):
-        """The view of the whole network, which takes a while to build, if a phase needs it."""
+        """The view of the whole network if the phase needs it, since it takes a while to build."""
+        # Adapters are made with the view, and the optimizer has to know them before the first phase.
         if selection.rank is None and self.fronts is not None and self.fronts.has_plan(phase):
             return TrainableBackbone(None, {})
         return build_trainable(
@@ -193,8 +199,10 @@ class _Run:
         if self.latest is not None:
             restore(self.components.models, self.latest, adapters)
         before = capture(self.components.models) if phase.interpolate else None
+        # After `restore`: the front computes with the weights that the phase starts from.
         once = None if self.fronts is None else self.fronts.activations(phase)
         view = self._view(step, once)
+        # For the flags, which the views of other phases have changed since: `compile` reads them.
         self._trained_variables(step)
         self._tune(phase)
         model = self._build_model(view, once)
@@ -210,7 +218,7 @@ class _Run:
         return not monitor.has_diverged and not others.has_stopped
 
     def _interpolate(self, before, epoch_before, probabilities):
-        """Goes back towards the weights before the phase as far as validation data say, and compares with all phases.
+        """Interpolates back towards the weights before the phase by validation loss, and compares with all phases.
 
         A phase starts from the best weights of the one before, which may be worse than those of a phase before that.
         """
@@ -221,7 +229,7 @@ class _Run:
         is_on_the_way = record.best_epoch in (epoch_before, self.latest_epoch)
         self.latest, self.latest_epoch = found.weights, self.latest_epoch if found.share else epoch_before
         if not is_on_the_way:
-            # What this phase has kept of its images is not what an earlier network makes of them.
+            # The activations of this phase come from its own front; an earlier network needs the images.
             on_images = self._probabilities(None, None)
             earlier = judge_weights(record.best_weights, self.components, on_images, labels, weights)
             if earlier.loss <= found.loss:
@@ -244,7 +252,7 @@ class _Run:
         self.tuned.begin_phase(tuning, phase.ema or self.momentum)
 
     def _view(self, step, once):
-        """The view of what runs in every step: of the whole network, of what lies behind a cut, or of nothing."""
+        """The view of what runs in every step: the whole network, the part behind a cut, or `None` for the head alone."""
         if once is None:
             return step.view
         if once.cut.is_pooled:
@@ -254,6 +262,7 @@ class _Run:
         return build_trainable(back, step.selection, adapt_batch_norm=adapts, adapters=step.view.adapters)
 
     def _build_model(self, view, once):
+        # A new model for each phase: changed flags have no effect on one that is compiled already.
         model = build_trainee(self.components, view, begin=_beginning(once))
         weigh_batches(model, self.tuned, self.training_data.batch_size)
         # Without XLA: the last batch of an epoch has another size, and on CPUs XLA is far slower.
@@ -262,7 +271,7 @@ class _Run:
         return model
 
     def _probabilities(self, view, once):
-        """Returns a function that gives the probabilities of the validation images with the weights of the moment."""
+        """Returns a function that computes the probabilities of the validation images with the current weights."""
         model = build_trainee(self.components, view if once else None, begin=_beginning(once))
         model.compile(jit_compile=False)
         training_data = self.training_data
@@ -291,8 +300,11 @@ class _Run:
             weights_now = partial(capture, self.components.models, adapters)
             monitor = PhaseMonitor(record, phase, self.tuned, weights_now, advance, **told)
             setter, *plateau = self._rate_callbacks(phase, steps)
+            # The rate first (see `RateSetter`). The monitor comes before all that read `val_loss`, which it replaces
+            # by the log loss without penalties.
             callbacks = [setter, monitor, *plateau, others]
             with without_retracing_warnings(), self._memory_errors_explained(phase):
+                # Epochs are counted over all phases, as callbacks of the user see them. The stream shuffles itself.
                 epochs = {"initial_epoch": done, "epochs": done + phase.epochs, "steps_per_epoch": steps}
                 model.fit(training, validation_data=validation, **epochs, shuffle=False, callbacks=callbacks, verbose=0)
         return monitor
@@ -333,6 +345,7 @@ class _Run:
         try:
             yield
         except Exception as error:
+            # By its name, because TensorFlow is imported in a few other places only.
             if type(error).__name__ != "ResourceExhaustedError":
                 raise
             size = self.training_data.batch_size
@@ -347,24 +360,25 @@ class _Run:
 
 
 def _beginning(once):
-    """Where the model that is trained begins, as `build_trainee` calls it."""
+    """Where the trained model begins, in the words of `build_trainee`."""
     if once is None:
         return "pixels"
     return "features" if once.cut.is_pooled else "cut"
 
 
 def _seed_dropout(network, seed):
-    """Seeds Dropout, stochastic depth and the like that have no seed of their own: Keras has drawn one for each."""
+    """Seeds Dropout, stochastic depth and the like where no seed was given and Keras has drawn one at random."""
     for number, layer in enumerate(all_layers(network)):
         generator = getattr(layer, "seed_generator", None)
         if isinstance(generator, keras.random.SeedGenerator) and generator.get_config()["seed"] is None:
+            # The number keeps layers of the same kind from drawing the same values.
             generator.state.assign([seed % 2**32, number])
 
 
 def _create_metrics(model):
-    """Lets a compiled model make the variables of its metrics now.
+    """Creates the metric variables of a compiled model now.
 
-    Keras would make them while TensorFlow traces the first step, and TensorFlow then traces that step again.
+    Keras would create them while TensorFlow traces the first step, and TensorFlow then traces that step again.
     """
     probabilities = np.full((1, model.output_shape[-1]), 1 / model.output_shape[-1], "float32")
     model.compute_metrics(None, probabilities, probabilities)

@@ -1,4 +1,4 @@
-"""Optimizers as phases need them: one for all phases, with rates, decay and means of its own for every variable."""
+"""The optimizer of all phases, with a learning rate, decay and running mean for each variable."""
 
 from dataclasses import dataclass
 
@@ -21,8 +21,10 @@ def fresh_optimizer(optimizer, learning_rate=1e-3):
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         optimizer = optimizer.inner_optimizer  # `precision` decides whether losses are scaled
     if isinstance(optimizer, keras.optimizers.Optimizer):
+        # MultiOptimizer has no learning rate that the phases, or callbacks, could set.
         if not hasattr(optimizer, "update_step") or type(optimizer).__name__ == "MultiOptimizer":
             raise TypeError("`optimizer` must be one optimizer. For rates by depth use `Phase(layer_decay=...)`.")
+        # Exclusions from weight decay are not part of the configuration.
         return copy_exclusions(optimizer, type(optimizer).from_config(optimizer.get_config()))
     if not isinstance(optimizer, str):
         raise TypeError(
@@ -48,12 +50,12 @@ def own_rate(optimizer):
 
 @dataclass
 class Tuning:
-    """How one variable is to be treated in a phase.
+    """How one variable is updated in a phase.
 
     Attributes:
         rate: Factor on the learning rate.
         weight_decay: Decoupled weight decay.
-        l2_sp: Strength of the pull towards the value that the variable had first.
+        l2_sp: Strength of the pull towards the initial value of the variable.
     """
 
     rate: float = 1.0
@@ -64,7 +66,7 @@ class Tuning:
 class Tuned(OpenOptimizer):
     """Mixed into a Keras optimizer: every variable has its own `Tuning`, and may have a running mean.
 
-    Whatever is Python here is read when a phase's training step is traced, so it may change from phase to phase.
+    Python values here are read when the training step of a phase is traced, so they may change from phase to phase.
     """
 
     def prepare(self, variables, anchored=(), averaged=False):
@@ -72,8 +74,8 @@ class Tuned(OpenOptimizer):
 
         Args:
             variables: List of `keras.Variable`.
-            anchored: Those whose first value is to be remembered, for L2-SP.
-            averaged: Whether running means will be asked for.
+            anchored: Those whose initial value is kept, for L2-SP.
+            averaged: Whether any phase uses running means.
         """
         self.build(variables)
         anchors = {id(variable) for variable in anchored}
@@ -86,6 +88,7 @@ class Tuned(OpenOptimizer):
         self._gathered = self.add_variable((), "zeros", name="gathered")
 
     def _copy(self, variable, name):
+        # It starts as zeros.
         copy = self.add_variable_from_reference(variable, name=name)
         copy.assign(variable)
         return copy
@@ -109,7 +112,7 @@ class Tuned(OpenOptimizer):
                 mean.assign(variable)
 
     def apply(self, grads, trainable_variables=None):
-        """Makes a step or, of batches that are gathered, a part of one."""
+        """Applies gradients: a step or, with gradient accumulation, a part of one."""
         if self.gradient_accumulation_steps:
             self._gathered.assign_add(self.fullness)
             grads = [gradient if gradient is None else gradient * self.fullness for gradient in grads]
@@ -125,12 +128,13 @@ class Tuned(OpenOptimizer):
         return grads
 
     def update_step(self, gradient, variable, learning_rate):
-        """Steps along the gradient of one variable as its `Tuning` says."""
+        """Updates one variable as its `Tuning` says."""
         index = self.place_of(variable)
         tuning = self._tunings[index]
         rate = learning_rate * tuning.rate
         if tuning.l2_sp and self._anchors[index] is not None:
             gradient = gradient + tuning.l2_sp * (variable - self._anchors[index])
+        # Before the step, as in Keras, and with the rate of the variable.
         if tuning.weight_decay:
             self.assign_sub(variable, variable * (tuning.weight_decay * rate))
         super().update_step(gradient, variable, rate)
@@ -157,26 +161,27 @@ class Tuned(OpenOptimizer):
             )
 
     def swap_means(self):
-        """Exchanges the variables that train with their running means; twice changes nothing."""
+        """Swaps the trained variables with their running means; a second call swaps them back."""
         if self._momentum is None:
             return
         for variable, mean in zip(self.trained, self._means, strict=True):
+            # A copy of the value, which `variable.assign` does not change.
             held = keras.ops.copy(variable)
             variable.assign(mean)
             mean.assign(held)
 
 
 def accumulation_steps_of(optimizer):
-    """Number of batches whose gradients an optimizer, or one of a name, averages for one step."""
+    """Number of batches whose gradients an optimizer, given as object or name, averages for one step."""
     return fresh_optimizer(optimizer).gradient_accumulation_steps or 1
 
 
 def build_optimizer(optimizer):
-    """Makes the optimizer of all phases: a copy of the user's whose variables can be tuned one by one.
+    """Builds the optimizer of all phases: a copy of the user's in which each variable has its own `Tuning`.
 
-    Weight decay and running means of the user's optimizer are taken over by the `Tuning` of each variable, because
-    Keras applies them to all variables alike; the rate is set at every step by the phase. Gradients are gathered by
-    Keras, over as many batches as `gradient_accumulation_steps` of the user's optimizer says.
+    Keras applies weight decay and running means to all variables alike, so those of the user's optimizer move into the
+    `Tuning` of each variable; the phase sets the rate at every step. Gradients are accumulated by Keras, over the
+    `gradient_accumulation_steps` of the user's optimizer.
 
     Args:
         optimizer: Name or `keras.optimizers.Optimizer`.
@@ -185,6 +190,7 @@ def build_optimizer(optimizer):
         `(tuned, weight_decay, momentum)`: the optimizer, and what its original had of these two, or `None`.
     """
     original = fresh_optimizer(optimizer)
+    # Any number as the rate: Keras refuses to set one where a schedule was given.
     config = original.get_config() | {"learning_rate": 1e-3, "use_ema": False}
     tuned = copy_exclusions(original, open_up(Tuned, type(original)).from_config(config))
     tuned.weight_decay = None
@@ -192,10 +198,10 @@ def build_optimizer(optimizer):
 
 
 def weigh_batches(model, tuned, batch_size):
-    """Lets images count alike, whatever batch and replica they are in, as they do in the mean over all of them.
+    """Gives every image the same weight in a step, whatever batch or replica it is in.
 
     Keras takes the mean loss of each part of a step, and then the mean of these: an image in a small last batch would
-    count more. Losses stay what they are; only what their gradients count changes.
+    count more. Reported losses stay the same; only their gradients are weighted.
 
     Args:
         model: `keras.Model` that is not compiled yet. Changed in place.
@@ -215,6 +221,7 @@ def weigh_batches(model, tuned, batch_size):
             return loss
         loss = keras.ops.where(num_images > 0, loss, keras.ops.zeros_like(loss))  # a replica may have none
         weighed = loss * share_of_replica(num_images)
+        # The value of `loss` with the gradient of `weighed`.
         return weighed + keras.ops.stop_gradient(loss - weighed)
 
     model.compute_loss = compute_weighed_loss
@@ -222,4 +229,5 @@ def weigh_batches(model, tuned, batch_size):
 
 def is_spared_from_decay(variable):
     """Whether weight decay leaves a variable alone: biases, and scales and shifts of normalisation."""
+    # Those are vectors, and kernels are not.
     return len(variable.shape) < 2

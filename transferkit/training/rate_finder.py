@@ -27,7 +27,7 @@ class RateCurve:
         learning_rates: Rate of each step, growing.
         losses: Training loss of each step, smoothed, in nats.
         suggestion: A rate to train with: a tenth of the one at which the loss begins to explode.
-        exploded: Whether it did; if not, the suggestion is a tenth of the largest rate, and more may do.
+        exploded: Whether it did; if not, the suggestion is a tenth of the largest rate, and a higher one may work.
     """
 
     learning_rates: np.ndarray = field(repr=False)
@@ -63,7 +63,7 @@ class RateRange:
     Attributes:
         smallest: Rate of the first step.
         largest: Rate of the last step; the test ends sooner where the loss explodes.
-        steps: Number of steps, each of as many batches as the optimizer gathers gradients over.
+        steps: Number of optimizer steps; with gradient accumulation, each takes several batches.
     """
 
     smallest: float = 1e-6
@@ -82,14 +82,14 @@ class RateRange:
 
 
 def find_rate(phase, components, training_data, stages, options, rate_range):
-    """Trains for some steps at growing rates. The classifier is of no use afterwards: give it one of its own.
+    """Trains for some steps at growing rates. The classifier is of no use afterwards: pass one made for this.
 
     Args:
         phase: The `Phase` whose rate is wanted.
         components: `Components` of a classifier. Changed in place.
         training_data: The `TrainingData`.
         stages: Stages of the backbone.
-        options: `Options`: loss and optimizer, of which a copy is used, are those of training.
+        options: `Options`: loss and optimizer are those of training; the optimizer is copied.
         rate_range: The `RateRange`.
 
     Returns:
@@ -107,6 +107,7 @@ def find_rate(phase, components, training_data, stages, options, rate_range):
     depths = depths_below_head(components.network, stages, view.adapters)
     tuned.begin_phase(lambda variable: Tuning(phase.layer_decay ** depths.get(id(variable), 0)))
     weigh_batches(model, tuned, training_data.batch_size)
+    # Without XLA, as in training: on CPUs it is far slower.
     model.compile(tuned, options.loss, jit_compile=False)
     rates, together = rate_range.rates, options.accumulation_steps
     epochs = math.ceil(rate_range.steps * together / training_data.steps_per_epoch)
@@ -129,6 +130,7 @@ def _losses(model, batches, rates, together):
             if not math.isfinite(loss):
                 break
             mean = _SMOOTHING * mean + (1 - _SMOOTHING) * loss
+            # Bias correction, as in Adam: the running mean starts at 0.
             smoothed.append(mean / (1 - _SMOOTHING**step))
             lowest = min(lowest, smoothed[-1])
             if smoothed[-1] > _EXPLODED * lowest:
@@ -139,11 +141,12 @@ def _losses(model, batches, rates, together):
 
 
 def _loss_of_step(model, batches):
-    """Trains on the batches of one step, and returns their mean loss, in which images count alike."""
+    """Trains on the batches of one step, and returns their mean loss, in which every image counts equally."""
     losses, sizes = [], []
     for batch in batches:
         losses.append(float(model.train_on_batch(*batch)))
         sizes.append(len(batch[0]))
+        # Otherwise `train_on_batch` would return the mean over all batches so far.
         model.reset_metrics()
     return float(np.average(losses, weights=sizes))
 

@@ -26,7 +26,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class ExponentialDecay:
-    """Multiplies the rate by the same factor in every epoch, a little of it at every step.
+    """Multiplies the rate by the same factor in every epoch, spread evenly over its steps.
 
     Args:
         factor: What is left of the rate after one epoch, in `(0, 1]`; default 0.9.
@@ -48,7 +48,7 @@ class ExponentialDecay:
 
 @dataclass(frozen=True)
 class StepDecay:
-    """Multiplies the rate by a factor once in a while, and keeps it in between.
+    """Multiplies the rate by a factor every few epochs, and keeps it constant in between.
 
     Args:
         every: Number of epochs at one rate, at least 1; default 5.
@@ -73,7 +73,7 @@ class StepDecay:
 
 @dataclass(frozen=True)
 class Cosine:
-    """Warms up in a straight line, then lets the rate fall along half a cosine until the phase ends.
+    """Warms up linearly, then lets the rate fall along half a cosine until the phase ends.
 
     The warm-up ([Goyal et al., 2017](https://arxiv.org/abs/1706.02677)) keeps the first steps, made while layers do not
     fit each other yet, from undoing what the network has learnt. It begins at 4 % of the rate and not at 0, which would
@@ -139,8 +139,8 @@ class OneCycle:
 class ReduceOnPlateau:
     """Reduces the rate whenever the validation loss has stopped falling.
 
-    How training goes cannot be known beforehand, so the schedule itself is 1 at any time, and the callback that
-    `build_callback` makes reduces the rate; a `RateSetter` keeps what it did.
+    When to reduce depends on how training goes, so the schedule itself is always 1, and the callback that
+    `build_callback` makes reduces the rate; a `RateSetter` keeps the reductions.
 
     Args:
         factor: What each reduction leaves of the rate, in `(0, 1)`; default 0.5.
@@ -166,7 +166,7 @@ class ReduceOnPlateau:
 
         Args:
             learning_rate: Rate of the phase, which `smallest` is a factor of.
-            monitor: What must get better, as the history names it; default `"val_loss"`.
+            monitor: The metric to watch, as the history names it; default `"val_loss"`.
 
         Returns:
             A `keras.callbacks.ReduceLROnPlateau`.
@@ -229,15 +229,16 @@ def as_rate_schedule(value: RateName | RateSchedule) -> RateSchedule:
 class RateSetter(keras.callbacks.Callback):
     """Sets the learning rate before every batch of one phase, and writes it into the history.
 
-    What others do to the rate lasts: if it is not what this callback set it to, someone, such as Keras'
-    `ReduceLROnPlateau` or `LearningRateScheduler`, has changed it, and all later rates of the phase are changed by the
-    same factor. Put it first among the callbacks: what those before it do as training begins is not seen.
+    Changes made by others last: if the rate is not what this callback set, another callback, such as Keras'
+    `ReduceLROnPlateau` or `LearningRateScheduler`, has changed it, and all later rates of the phase are scaled by the
+    same factor. Put it first among the callbacks: it does not see what others change in
+    `on_train_begin` before it.
 
     It counts the epochs of its phase itself, because Keras counts over all phases. Use one for each phase.
 
     Args:
         learning_rate: Rate of the phase, positive; or a `keras.optimizers.schedules.LearningRateSchedule`, which is
-            called with the number of the step in the phase, from 0, and makes `schedule` idle.
+            called with the number of the step in the phase, from 0; `schedule` is then ignored.
         schedule: Rate schedule of the phase, or its name; see `as_rate_schedule`.
         epochs: Number of epochs in the phase.
         steps_per_epoch: Number of batches in an epoch.
@@ -248,7 +249,7 @@ class RateSetter(keras.callbacks.Callback):
 
     Raises:
         ValueError: If a number is out of range or no schedule has that name.
-        TypeError: If `schedule` is none.
+        TypeError: If `schedule` is not a rate schedule.
 
     Example:
         ```python
@@ -284,6 +285,7 @@ class RateSetter(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
         """Sets the rate of a batch."""
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        # A planned rate of 0 cannot be scaled by any factor.
         if rate != self._assigned and self._planned > 0:
             self.correction = rate / self._planned
         self._set_rate(batch)
@@ -292,6 +294,7 @@ class RateSetter(keras.callbacks.Callback):
         """Writes down the rate of the last batch."""
         self.epochs_done += 1
         if logs is not None:
+            # Not the optimizer's rate: another callback may already have changed it for the next epoch.
             logs["learning_rate"] = self._assigned
 
     def _set_rate(self, batch):
@@ -305,12 +308,14 @@ class RateSetter(keras.callbacks.Callback):
         """Returns the rate that the schedule has for a batch of this epoch."""
         if isinstance(self.learning_rate, keras.optimizers.schedules.LearningRateSchedule):
             return float(self.learning_rate(self.epochs_done * self.steps_per_epoch + batch))
+        # More batches than planned must not run ahead of the schedule.
         epoch = self.epochs_done + min(batch / self.steps_per_epoch, 1.0)
         return self.learning_rate * self.schedule(min(epoch, self.epochs), self.epochs)
 
 
 def _leg(time, warmup):
-    """Tells whether `time`, a share of the phase, is in its warm-up, and which share of that or of the rest is over."""
+    """Tells whether `time`, a share of the phase, is in its warm-up, and what share of that leg is over."""
+    # Strictly below, so that `warmup=0` never divides by 0.
     if time < warmup:
         return True, max(time, 0.0) / warmup
     return False, (min(time, 1.0) - warmup) / (1 - warmup)
@@ -327,5 +332,6 @@ def _check(is_right, name, value, expected):
 
 
 def _check_count(name, value):
+    # `True` is an Integral as well.
     is_count = isinstance(value, Integral) and not isinstance(value, bool) and value >= 1
     _check(is_count, name, value, "a whole number of at least 1")

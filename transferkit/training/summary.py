@@ -1,4 +1,4 @@
-"""What a schedule would do to a network: which stages train, at what rate, and at what cost."""
+"""What a schedule does to a network: which stages train, at what rate, and at what cost."""
 
 import math
 
@@ -23,7 +23,7 @@ def describe_classifier(request, fitted=None, num_classes=None, num_images=None)
         request: The `Request`.
         fitted: The `FittedClassifier`, or `None` before training.
         num_classes: Number of classes, or `None`: that of the training data, or 10 before training.
-        num_images: Number of images to train on, or `None`: a guess, and no cost in all is told.
+        num_images: Number of images to train on, or `None`: a guess, for which no total cost is given.
 
     Returns:
         Text of several lines.
@@ -46,8 +46,9 @@ def describe_classifier(request, fitted=None, num_classes=None, num_images=None)
 
 
 def _untrained(request, num_classes):
-    """A classifier with random weights, for which the numbers are the same."""
+    """A classifier with random weights, which do not change the counts."""
     image_format = request.image_format
+    # Layers without a seed draw one from Python's global generator, which a summary must leave as it was.
     with python_random_kept():
         network = request.backbone.build(image_format.image_size, None, image_format.channels)
         return build_components(request.backbone, network, image_format, request.head, num_classes, request.seed)
@@ -61,7 +62,7 @@ def summarise(phases, components, settings, num_images, *, is_sure=True):
         components: `Components` of a classifier; flags of its layers are changed.
         settings: `Settings`.
         num_images: Number of images to train on.
-        is_sure: Whether that number is more than a guess, so that the whole cost can be told.
+        is_sure: Whether that number is more than a guess, so that the total cost can be given.
 
     Returns:
         Text of several lines: one row a stage with what trains in each phase, then one line a phase.
@@ -96,6 +97,7 @@ def _trained_counts(phase, components, stages, members):
     counts = {}
     for name, layers in members.items():
         adapted = [view.adapters[layer.name] for layer in layers if layer.name in view.adapters]
+        # By identity: an adapter contains its layer, whose weights must not count twice.
         weights = {id(weight): weight for layer in (*layers, *adapted) for weight in layer.trainable_variables}
         counts[name] = sum(math.prod(weight.shape) for weight in weights.values())
     counts["head"] = _parameters([components.head]) if selection.head else 0
@@ -110,6 +112,7 @@ def _describe_phase(number, phase, components, settings, costs, num_images, is_s
     decay = f", times {phase.layer_decay:g} a stage downwards" if phase.layer_decay < 1 else ""
     rate = f"{rate:g}, {schedule}{decay}" if isinstance(rate, float | int) else f"{type(rate).__name__}{decay}"
     work, once, front = _work(phase, components, settings, costs, num_images)
+    # A network without kernels has no multiply-adds at all.
     whole = max(1, sum(costs.values()))
     text = (
         f"{number}: {phase.title}: at most {plural(phase.epochs, 'epoch')}, rate {rate}; "
@@ -121,7 +124,7 @@ def _describe_phase(number, phase, components, settings, costs, num_images, is_s
 
 
 def _work(phase, components, settings, costs, num_images):
-    """Multiply-adds for each image: in an epoch, once, and what they are that are done once, in words, or `None`."""
+    """Multiply-adds for each image: `(in each epoch, once, what is computed once)`, the last in words or `None`."""
     selection = select(components.network, settings.backbone.stages, phase.train, phase.lora_rank)
     layers = {layer.name: layer for layer in components.network.layers}
     trained = {

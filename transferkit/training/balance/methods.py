@@ -1,4 +1,4 @@
-"""What is done about classes of different sizes: one object for each method."""
+"""Methods for imbalanced classes: one object for each."""
 
 from typing import Literal, get_args
 
@@ -20,12 +20,12 @@ _WORTH_A_NOTE = 10.0
 
 
 class Balance:
-    """Nothing is done beyond `class_weight`. Each method is a subclass that changes what it has to.
+    """Treats imbalance by `class_weight` alone. Each method is a subclass that overrides what it has to.
 
     Attributes:
         name: The argument `balance` of a classifier that asks for it.
         focus: Exponent of the focal loss; 0: the log loss.
-        needs_logistic_head: Whether it works on a head that is solved only.
+        needs_logistic_head: Whether it works only with the logistic head.
     """
 
     name: str | None = None
@@ -33,10 +33,10 @@ class Balance:
     needs_logistic_head = False
 
     def check(self, schedule, source, has_validation):
-        """Raises an error if the method cannot be had for this `Schedule` and these images."""
+        """Raises an error if the method does not fit this `Schedule` or these images."""
 
     def sampling(self, labels, seed):
-        """Returns the `Sampling` of what an optimizer trains on, or `None`: each image once in every epoch."""
+        """Returns the `Sampling` for training by an optimizer, or `None`: each image once in every epoch."""
         return
 
     def weighting_of_solved(self, class_weight):
@@ -49,17 +49,17 @@ class Balance:
         return trainer.fit_head(np.arange(len(trainer.source)), weighting, cross_validate)
 
     def refine(self, trainer):
-        """Goes on where an optimizer has trained the classifier."""
+        """Does what is left to do after training by an optimizer."""
 
     def finish(self, components, source):
         """Changes the finished classifier."""
 
 
 class LogitAdjustment(Balance):
-    """The sizes of the classes are taken out of the finished classifier: its logits less the logarithm of their shares.
+    """Removes the class prior from the finished classifier: subtracts the log of each class frequency from its logit.
 
     The most probable class is then the one with the best balanced accuracy (Menon et al., ICLR 2021, with τ = 1). A
-    head with an intercept that is trained by balanced softmax (Ren et al., NeurIPS 2020) comes to the same.
+    head with an intercept that is trained by balanced softmax (Ren et al., NeurIPS 2020) is equivalent.
     """
 
     name = "logit_adjustment"
@@ -75,37 +75,38 @@ class Oversample(Balance):
     name = "oversample"
 
     def sampling(self, labels, seed):
-        """As many images in all as there are."""
+        """Each epoch has as many images as there are."""
         return Sampling(labels, self.name, seed)
 
     def weighting_of_solved(self, class_weight):
-        """Where each image counts once, weights do what drawing images of rare classes more often does."""
+        """A solved head uses each image once: balanced weights take the place of oversampling."""
         return "balanced"
 
 
 class Undersample(Balance):
-    """As many images of each class are drawn as the smallest has."""
+    """Each class is sampled down to the size of the smallest."""
 
     name = "undersample"
 
     def sampling(self, labels, seed):
-        """Other images in every epoch."""
+        """Different images in every epoch."""
         return Sampling(labels, self.name, seed)
 
     def solve_head(self, trainer, cross_validate):
-        """On the images of the first epoch."""
+        """Fits to the images of the first epoch."""
+        # Sorted, because `fit_head` takes indices in order.
         return trainer.fit_head(np.sort(trainer.sampling.rows(0)), None, cross_validate)
 
 
 class Focal(Balance):
-    """The focal loss (Lin et al., ICCV 2017): what is easy counts less."""
+    """The focal loss (Lin et al., ICCV 2017), which down-weights easy examples."""
 
     name = "focal"
     focus = FOCUS
 
 
 class Retrained(Balance):
-    """The logistic head is fitted anew, all classes alike, to what the trained network makes of the images (cRT).
+    """Refits the logistic head, with balanced classes, to features of the trained network (cRT).
 
     Kang et al., "Decoupling representation and classifier", ICLR 2020.
     """
@@ -114,7 +115,7 @@ class Retrained(Balance):
     needs_logistic_head = True
 
     def weighting_of_solved(self, class_weight):
-        """All classes alike."""
+        """Balanced: all classes count alike."""
         return "balanced"
 
     def refine(self, trainer):
@@ -123,17 +124,17 @@ class Retrained(Balance):
 
 
 class Smote(Balance):
-    """Features of rare classes are made up between images (SMOTE; Chawla et al., JAIR 2002)."""
+    """Adds synthetic features of rare classes, interpolated between images (SMOTE; Chawla et al., JAIR 2002)."""
 
     name = "smote"
     needs_logistic_head = True
 
     def check(self, schedule, source, has_validation):
-        """It makes up features, not images, between images of one class."""
+        """SMOTE interpolates features, not images, within one class."""
         check_smote(schedule, source, has_validation)
 
     def solve_head(self, trainer, cross_validate):
-        """On as many features of each class."""
+        """Fits to equally many features of each class."""
         source, validation, (features, held_out) = trainer.source, trainer.validation, trainer.features
         examples = Examples(features[: len(source)], source.labels, groups=source.groups)
         judges = None if held_out is None else Examples(held_out, validation.labels, weights=validation.weights)
@@ -146,7 +147,7 @@ BALANCES = get_args(BalanceName)
 
 
 def check_balance(balance, class_weight, head):
-    """Raises `ValueError` unless `balance` is known, and goes together with `class_weight` and `head`."""
+    """Raises `ValueError` unless `balance` is known and compatible with `class_weight` and `head`."""
     if balance is not None and balance not in ("auto", *BALANCES):
         raise ValueError(
             f"`balance` must be None, 'auto', {', '.join(map(repr, BALANCES))}. Received: balance={balance!r}."
@@ -164,7 +165,7 @@ def check_balance(balance, class_weight, head):
 
 
 def find_balance(balance, labels, class_weight=None):
-    """Decides what to do about classes of different sizes, and says so where it is worth saying.
+    """Decides what to do about imbalanced classes, and notes it where it matters.
 
     Args:
         balance: The argument of the classifier.

@@ -1,4 +1,4 @@
-"""Features of rare classes that are made up (SMOTE)."""
+"""Synthetic features of rare classes (SMOTE)."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ _NEIGHBOURS = 5  # of an image, between which and itself SMOTE makes features up
 
 
 def check_smote(schedule, source, has_validation=False):
-    """Raises an error if SMOTE cannot be had for this `Schedule` and these images."""
+    """Raises an error if SMOTE does not fit this `Schedule` or these images."""
     if not schedule.only_solves:
         raise ValueError(
             "SMOTE makes up features, not images, so that it needs the logistic head on a frozen backbone: "
@@ -36,23 +36,25 @@ def check_smote(schedule, source, has_validation=False):
 
 
 def fit_head_by_smote(dense, examples, search=DEFAULT_SEARCH):
-    """Fits the logistic head to features of which all classes have the same number (SMOTE; Chawla et al., JAIR 2002).
+    """Fits the logistic head to features oversampled to equal class sizes (SMOTE; Chawla et al., JAIR 2002).
 
-    What is made up lies between images, so it must not be made of images that judge. Without others to judge by, the
-    strength of the penalty is chosen on a part that is set aside before, and the head is fitted again to what is made
-    of all images.
+    Synthetic features lie between images, so they must not be made from images that validate. Without validation data,
+    the strength of the penalty is chosen on a part that is set aside first, and the head is then refitted to all
+    images, oversampled.
 
     Args:
         dense: `keras.Model` that `build_dense(LOGISTIC, ...)` made. Changed in place.
         examples: `Examples` with labels and, if there are any, groups.
-        search: `Search`; all classes count alike in its validation data, as in training. Its seed is that of the split
-            and of what is made up, too.
+        search: `Search`; all classes count alike in its validation data, as in training. Its seed is also that of the
+            split and of the synthetic features.
 
     Returns:
-        The `LogisticPath` by which the strength was chosen.
+        The `LogisticPath` on which the strength was chosen.
     """
+    # Features may be read from disk; imbalanced-learn needs an array.
     examples, seed = replace(examples, features=np.asarray(examples.features)), search.seed
     num_classes = dense.output_shape[-1]
+    # A class may have no image here: its weight is never used, but must not divide by 0.
     by_class = (1 / np.maximum(np.bincount(examples.labels, minlength=num_classes), 1)).astype("float32")
     if search.validation is not None:
         validation = _weigh_classes(search.validation, by_class)
@@ -62,6 +64,7 @@ def fit_head_by_smote(dense, examples, search=DEFAULT_SEARCH):
     path = fit_logistic_head(dense, _make_even(examples.take(rows), seed), replace(search, validation=validation))
     best = int(np.argmin(path.val_loss))
     chosen = replace(search, strengths=(path.strengths[best],))
+    # The temperature is the one found on real images: folds of synthetic features would judge what they were made of.
     fit_logistic_head(dense, _make_even(examples, seed), chosen, temperature=path.temperature[best])
     return path
 
@@ -72,16 +75,18 @@ def _weigh_classes(examples, by_class):
 
 
 def _make_even(examples, seed):
-    """Adds made-up features until all classes have as many as the largest. A class of one image is repeated.
+    """Adds synthetic features until all classes are as large as the largest. A class of one image is repeated.
 
-    Groups are left out: what lies between two images would belong to those of both.
+    Groups are dropped: a feature between two images would belong to the groups of both.
     """
     smote, repeat = _import_smote()
     features, labels = examples.features, examples.labels
     counts = np.bincount(labels)
     most = counts.max()
+    # SMOTE raises an error for a class that has no more images than neighbours.
     neighbours = min(_NEIGHBOURS, counts[counts > 1].min(initial=most) - 1)
     single = dict.fromkeys(np.flatnonzero(counts == 1), most)
+    # A class of one image has no neighbour to interpolate towards.
     if single:
         features, labels = repeat(sampling_strategy=single, random_state=seed).fit_resample(features, labels)
     wanted = dict.fromkeys(np.flatnonzero((counts > 1) & (counts < most)), most)
