@@ -1,4 +1,4 @@
-"""What Python code does, as plain values, which are equal where functions, classes and objects compute the same."""
+"""Describes Python code by plain values, which are equal where functions, classes and objects compute the same."""
 
 import dis
 import functools
@@ -71,6 +71,7 @@ class _Description:
     def of(self, value, names=frozenset()):
         """Describes a value. Of a module, only what `names` name counts."""
         if isinstance(value, _PLAIN):
+            # With the type: 1, 1.0 and True are equal.
             return type(value).__name__, repr(value) if isinstance(value, complex) else value
         if id(value) in self._ignored:
             return ("elsewhere",)
@@ -81,10 +82,11 @@ class _Description:
         if isinstance(value, dict):
             return "dict", tuple((self.of(key), self.of(item)) for key, item in value.items())
         if isinstance(value, set | frozenset) and all(isinstance(item, _PLAIN) for item in value):
-            return "set", tuple(sorted(map(repr, value)))
+            return "set", tuple(sorted(map(repr, value)))  # strings are hashed differently in every process
         return self._once(value, names)
 
     def _once(self, value, names):
+        # Each function may name other members of the same module.
         key = id(value), names if isinstance(value, types.ModuleType) else None
         if key in self._seen:
             return "again", self._seen[key]
@@ -115,6 +117,7 @@ class _Description:
         constants = tuple(
             self._of_code(each) if isinstance(each, types.CodeType) else self.of(each) for each in code.co_consts
         )
+        # Bytecode differs between versions of Python. File and line numbers are left out: they do not matter.
         return (
             sys.version_info[:2],
             code.co_code,

@@ -87,7 +87,7 @@ class Front:
 
 
 class _Row(keras.Model):
-    """Models in a row, with the weights that they have when this is made.
+    """Models in a row, with the weights that they have at construction.
 
     Tensors stand for the variables while the row is traced. As constants of the graph they would be no faster, but
     would take seconds to compile, and there could be no more than 2 GB of them.
@@ -203,6 +203,7 @@ def build_enlarging(scaling, size, image_format):
     rows = _interpolation_matrix(height, top, framed_height, new_height, image_format.interpolation)
     columns = _interpolation_matrix(width, left, framed_width, new_width, image_format.interpolation)
     channels = image_format.channels
+    # The channels of a pixel lie side by side, and each is resized in the same way.
     columns = np.kron(columns, np.eye(channels, dtype="float32"))
     pixels = keras.Input((height, width, channels), dtype="float32", name="pixels")
     is_padded = top < 0 or left < 0

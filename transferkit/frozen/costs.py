@@ -1,4 +1,4 @@
-"""Counts the multiply-adds of a network, to say beforehand what training some of its layers costs."""
+"""Counts the multiply-adds of a network, to estimate what training some of its layers costs."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -70,6 +70,7 @@ def training_cost(costs: Mapping[str, int], layer_names: Sequence[str], trained:
 def _layer_cost(layer):
     if isinstance(layer, keras.Model):
         return sum(multiply_adds(layer).values())
+    # Kernels have at least two axes; biases and scales of channels have one.
     kernel_size = sum(math.prod(weight.shape) for weight in layer.weights if len(weight.shape) >= 2)
     return kernel_size * _positions(layer) if kernel_size else 0
 

@@ -1,4 +1,4 @@
-"""Where a phase leaves the network alone: the frozen front, whose output is the same in every epoch."""
+"""Where the frozen front of a network ends in a phase: its output is the same in every epoch."""
 
 from dataclasses import dataclass
 
@@ -36,7 +36,7 @@ def pooled_cut(network, pooling):
 
 
 def find_cut(network, pooling, stages, selection):
-    """Finds the deepest place where a network can be cut exactly with nothing before it that changes in a phase.
+    """Finds the deepest exact cut of a network with nothing before it that changes in a phase.
 
     Args:
         network: The backbone.
@@ -54,6 +54,7 @@ def find_cut(network, pooling, stages, selection):
     total = sum(costs.values())
     by_name = {stage.name: stage for stage in stages}
     for name, layers in stage_layers(network, stages).items():
+        # Before the test below: the cut is in front of this stage, which may itself change. All rows need one shape.
         if name in cuts and None not in (shape := cut_tensor(network, by_name[name]).shape[1:]):
             found = Cut(name, shape, work, work / total if total else 1.0)
         if any(layer.name in changing for layer in layers):

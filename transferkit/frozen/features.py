@@ -1,4 +1,4 @@
-"""The frozen front of a network: run over all images once, and kept."""
+"""The output of the frozen front of a network, computed once for all images and kept."""
 
 import os
 import warnings
@@ -87,7 +87,7 @@ class Plan:
 
 
 def find_front(phase, components, settings, num_images):
-    """Finds what of the network is the same in every epoch of a phase, and worth keeping.
+    """Finds the part of the network whose output is the same in every epoch of a phase and worth keeping.
 
     Args:
         phase: A `Phase`.
@@ -98,6 +98,7 @@ def find_front(phase, components, settings, num_images):
     Returns:
         `(cut, views)`: the end of the front and the number of versions of each image, or `None`.
     """
+    # Mixed images are new in every step.
     if settings.compute.cache is False or phase.mixes:
         return None
     selection = select(components.network, settings.backbone.stages, phase.train, phase.lora_rank)
@@ -105,6 +106,7 @@ def find_front(phase, components, settings, num_images):
     views = 1 if settings.augmenter_for(phase) is None else phase.views_for(num_images)
     if cut is None or views is None or cut.share < _WORTH_CUTTING:
         return None
+    # With fewer epochs than views, no output would be used twice.
     return (cut, views) if cut.is_pooled or phase.epochs >= max(_FEWEST_EPOCHS, views) else None
 
 
@@ -332,13 +334,16 @@ class FrozenFeatures:
         key = [_FORMAT, stage, signature, astuple(settings.image_format), engine]
         if view:
             augmenter = settings.augmenter
+            # An augmenter of the user cannot be described for certain, so its views are never found again.
             known = repr(augmenter) if isinstance(augmenter, Augmentation) else os.urandom(16)
+            # What is drawn for an image depends on its batch and its place there, so all images are part of the key.
             key += [known, settings.seed, settings.batch_size, view, prints]
         return fingerprint(*key)
 
     def _prints_of(self, source):
         if id(source) not in self._prints:
             read = ImageReader(self._settings.image_format).read
+            # With the source, which keeps its id from being used again.
             self._prints[id(source)] = source, fingerprint_images(source.images, read)
         return self._prints[id(source)][1]
 
@@ -362,6 +367,7 @@ class FrozenFeatures:
     def _measure(self, cut, candidates):
         settings, models = self._settings, (self._components.scaling, *self._models(cut))
         known, found = self._trials.known, read_json(self._folder, _SPEEDS)
+        # The file may be damaged: only what can be a speed is used.
         known.update({key: value for key, value in found.items() if isinstance(value, float) and 0 <= value < np.inf})
         before = len(known)
         shape = (settings.batch_size, *settings.image_format.shape)
@@ -369,6 +375,7 @@ class FrozenFeatures:
         if len(known) > before:
             times = ", ".join(f"{engine} {precision} {speed:,.0f}" for (engine, precision), speed in speeds.items())
             console.note(f"Images a second: {times}. What is computed once is computed by {' in '.join(chosen)}.")
+            # Who asked for memory wants nothing written.
             if settings.compute.cache in ("auto", "disk"):
                 update_json(self._folder, _SPEEDS, known)
         return chosen

@@ -122,6 +122,7 @@ def _foldable_pairs(model):
         for tensor in node.input_tensors:
             consumers[id(tensor)].append(node.operation)
     for tensor in model.outputs:
+        # An output of the model is used outside it, whatever uses it inside.
         consumers[id(tensor)].append(None)
     for node in nodes:
         layer, following = node.operation, consumers[id(node.outputs[0])]
@@ -153,6 +154,7 @@ def _merge(layer, batch_norm, input_shape):
     """Makes a layer that computes what `batch_norm` makes of the output of `layer`."""
     kernel_name = _KERNELS[type(layer)]
     scale, shift = _scale_and_shift(batch_norm)
+    # In float64, so that the product is rounded only once.
     kernel = _as_float64(getattr(layer, kernel_name))
     channels = kernel.shape[2:] if isinstance(layer, layers.DepthwiseConv2D) else kernel.shape[-1:]
     bias = 0.0 if layer.bias is None else _as_float64(layer.bias)
@@ -177,6 +179,7 @@ def _scale_and_shift(batch_norm):
 
 def _plain_config(layer):
     """Configuration of a layer like this one, with a bias, and without what matters only before and while it trains."""
+    # `layer.kernel` includes the update of Keras' own LoRA, which must not be added again.
     config = {name: value for name, value in layer.get_config().items() if not name.startswith("lora_")}
     for name in config:
         if name.endswith("_initializer"):

@@ -45,6 +45,7 @@ def iterate_model(model, batches, num_images=None):
         full = full or count
         with without_retracing_warnings():
             outputs = np.asarray(compute(_padded(batch, full)), "float32")[:count]
+        # Here, so that such values never reach the cache.
         if not np.isfinite(outputs).all():
             raise ValueError(
                 "The network gave NaN or infinite values for some images. Are its weights right? "

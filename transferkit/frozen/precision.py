@@ -1,4 +1,4 @@
-"""Computing a network in half precision for a while, and finding out whether that is faster here."""
+"""Computes a network in half precision temporarily, and measures whether that is faster here."""
 
 import time
 from contextlib import contextmanager
@@ -63,9 +63,10 @@ def time_forward_pass(network, batch_size, precision):
     """Returns the median of the seconds that a network takes for a batch in a precision, several times."""
     images = np.zeros((batch_size, *network.input_shape[1:]), "float32")
     with computing_in(network, precision):
+        # A new graph of the same layers, which is traced in this precision.
         model = keras.models.clone_model(network, clone_function=lambda layer: layer)
         model.compile(jit_compile=False)
-        model.predict_on_batch(images)
+        model.predict_on_batch(images)  # traces, which must not be timed
         times = []
         for _ in range(_REPEATS):
             start = time.perf_counter()

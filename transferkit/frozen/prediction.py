@@ -74,6 +74,7 @@ class Predictor:
         first = next(batches, None)
         if first is None:
             return None
+        # Compiling takes longer than computing less than a batch.
         model = self._model if len(first) < batch_size else self._compiled(source, batch_size)
         found = []
         for rows in iterate_model(model, chain([first], batches)):
@@ -83,8 +84,10 @@ class Predictor:
 
     def _compiled(self, source, batch_size):
         weights = weights_of(self._model)
+        # Fronts are compiled with the weights they had, and are stale once these change.
         if weights != self._weights:
             self._weights, self._fronts = weights, {}
+        # One array is streamed at its own size, files at that of the network.
         size = tuple(source.images.shape[1:3]) if source.is_uniform else self._format.image_size
         if (size, batch_size) not in self._fronts:
             first = first_model(self._scaling, self._preprocessing, size, self._format)

@@ -1,4 +1,4 @@
-"""What a model computes, as a short text: the same for two models that compute the same in the same way."""
+"""A signature of what a model computes: the same for two models that compute the same in the same way."""
 
 import functools
 import json
@@ -34,6 +34,7 @@ def architecture_of(model):
             text = _text_of(model.get_config())
             code = _code_of(model)
     except (UnknownCodeError, NotImplementedError, TypeError, ValueError, AttributeError, OSError, RecursionError):
+        # To compute again is only slow; to find what another model computed would be wrong.
         return uuid.uuid4().hex
     return fingerprint(type(model).__name__, text, code)
 
@@ -85,6 +86,7 @@ def _is_given_code(value):
 
 @functools.cache
 def _usual_attributes():
+    # Called and compiled, since Keras adds attributes then.
     layer = keras.layers.Identity()
     layer(keras.Input((1,)))
     model = keras.Sequential([keras.Input((1,)), keras.layers.Identity()])

@@ -1,4 +1,4 @@
-"""Finds out which engine and precision compute a front fastest on this machine, by trying."""
+"""Measures which engine and precision compute a front fastest on this machine."""
 
 import os
 import platform
@@ -103,6 +103,7 @@ class _Timer:
         """
         missing = [pair for pair in candidates if self._key(pair) not in self._known]
         if missing:
+            # `beside` again, since the machine may be busier than it was when that speed was measured.
             measured = self._time(missing if beside is None else [beside, *missing])
             self._known.update({self._key(pair): round(speed, 2) for pair, speed in measured.items()})
         self.speeds.update({pair: self._known[self._key(pair)] for pair in [*self.speeds, *candidates]})
@@ -118,6 +119,7 @@ class _Timer:
                 best = min((min(others) for others in times.values() if others), default=0)
                 if not seconds or seconds[0] < _HOPELESS * best:
                     seconds.append(self._started[pair]())
+        # The median, so that one disturbed measurement does not decide.
         return {pair: 1 / statistics.median(times[pair]) if pair in times else 0.0 for pair in candidates}
 
 
@@ -136,7 +138,7 @@ def start_front(models, pair, images):
     engine, precision = pair
     front = compile_front(models, precision=precision, engine=engine, batch_size=len(images))
     try:
-        front(images)
+        front(images)  # compiles, which must not be timed
     except RuntimeError:  # an operation that OpenVINO does not know
         if engine == "keras":
             raise
@@ -151,7 +153,7 @@ def start_front(models, pair, images):
 
 
 def _num_images(models, batch_shape, asked):
-    """How many images make a batch that is quick to compute, yet long enough to be timed."""
+    """How many images make a batch that is quick to compute, yet takes long enough to be timed."""
     try:
         work = sum(sum(multiply_adds(model).values()) for model in models)
     except ValueError:  # a network for images of any size

@@ -26,6 +26,7 @@ def draw_grid(rows, titles=()):
             ax.set_axis_off()
         for ax, image in zip(row, images, strict=False):
             pixels = image if image.shape[-1] == 3 else image.mean(axis=-1)
+            # With fixed limits, or Matplotlib would stretch the contrast of gray images.
             ax.imshow(np.clip(np.rint(pixels), 0, 255).astype("uint8"), cmap="gray", vmin=0, vmax=255)
     for ax, title in zip(axes[0], titles, strict=False):
         ax.set_title(title, fontsize=9)

@@ -1,4 +1,4 @@
-"""What a fitted classifier says about images, and how right it is."""
+"""Predictions of a fitted classifier, and how good they are."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from transferkit.data.quality.inspection import refuse_unreadable
 
 
 class FilePrediction(NamedTuple):
-    """What a classifier says about one file. `path` and `label` are `None` where there is none."""
+    """The prediction for one file. `path` and `label` are `None` where there is none."""
 
     path: str | None
     label: object
@@ -84,7 +84,7 @@ def evaluate(fitted, x, y=None, *, batch_size=32, steps=None, on_bad_image="rais
 
 
 def score(fitted, x, y=None, *, sample_weight=None, batch_size=32, on_bad_image="raise"):
-    """Returns the share of images of which all labels are right, each by its weight; for arguments see `evaluate`."""
+    """Returns the weighted share of images whose labels are all right; for arguments see `evaluate`."""
     source, probabilities = _judge(fitted, x, y, batch_size, on_bad_image, sample_weight=sample_weight)
     return fitted.task.accuracy(source.truth, probabilities, fitted.thresholds, source.weights)
 

@@ -29,13 +29,13 @@ _FEWEST_STEPS = 10  # that show where a loss explodes
 
 
 class Outcome(NamedTuple):
-    """What comes of training, beside the weights.
+    """The outcome of training, besides the weights.
 
     Attributes:
         history: Dict of lists: one entry an epoch; for the logistic head alone, one entry a strength.
         split: The `Split`.
         thresholds: `(num_classes,)` probability from which on a label is given, or `None`: each image has one label.
-        was_interrupted: Whether a `KeyboardInterrupt` ended training, and the best until then is what there is.
+        was_interrupted: Whether a `KeyboardInterrupt` ended training, and the best weights until then were kept.
     """
 
     history: dict
@@ -45,7 +45,7 @@ class Outcome(NamedTuple):
 
 
 def fit_classifier(request, source, validation, callbacks=()):
-    """Trains a classifier. Images that break meanwhile are passed over, if `checks` say so, and training begins again.
+    """Trains a classifier. If images break meanwhile and `checks` say to skip them, training starts again without them.
 
     Args:
         request: The `Request`.
@@ -61,6 +61,7 @@ def fit_classifier(request, source, validation, callbacks=()):
     def train(source, validation):
         check_classes(source)  # perhaps a class went with the images that broke
         with python_random_seeded(request.seed), _scope_of(request.compute.strategy):
+            # Anew in each attempt, so that images that broke leave no trace in the weights.
             components = build_new(request, source)
             phases, reason = plan_phases(request, components, len(source))
             if reason:
@@ -148,19 +149,19 @@ def _solve(trainer):
 
 
 def _train(on_all, schedule):
-    """Trains on a part of the images if none were given to choose on, else on all."""
+    """Trains on all images, or on a part of them if no validation images were given."""
     trainer, split = _with_validation(on_all)
     record = trainer.start()
     try:
         trainer.run(schedule.trained, record)
-        if record.best_epoch == 0:
+        if record.best_epoch == 0:  # that of the solved head
             trainer, split = _keep_solved_head(trainer, on_all, split)
         else:
             if record.best_epoch and not record.is_interpolated:
                 console.note(_describe_best(record))
             trainer.settings.balance.refine(trainer)
     except KeyboardInterrupt:
-        if record.best_weights is None:
+        if record.best_weights is None:  # nothing to keep
             raise
         restore(trainer.components.models, record.best_weights)
         console.note(_describe_interruption(record))
@@ -179,7 +180,7 @@ def _with_validation(trainer):
 
 
 def _keep_solved_head(trainer, on_all, split):
-    """What was trained is no better than the head that was solved: that one stays, fitted to all images."""
+    """Keeps the solved head, fitted to all images, where training did not improve on it."""
     is_divided = trainer is not on_all
     refitted = " and fitted to all images" if is_divided else ""
     console.note(f"Fine-tuning did not improve on the logistic head, which is kept{refitted}.")
@@ -215,7 +216,7 @@ def _names(source, rows):
 
 
 def find_learning_rate(request, x, y, train=None, rate_range=RateRange(), fitted=None):  # noqa: B008 (it never changes)
-    """Finds a rate for a phase by training a classifier that is thrown away.
+    """Finds a learning rate for a phase by training a classifier that is discarded afterwards.
 
     Args:
         request: The `Request`.
@@ -245,6 +246,7 @@ def find_learning_rate(request, x, y, train=None, rate_range=RateRange(), fitted
         fronts = FrozenFeatures(components, settings, len(source))
         if fitted is None and request.has_logistic_head:
             Trainer(components, source, None, settings, fronts).solve_head()
+        # The test does not validate: the second source only has to be there.
         training_data = Trainer(components, source, source, settings, fronts).training_data()
         phase = phase or _last_trained(request, components, len(source))
         return find_rate(phase, components, training_data, request.backbone.stages, settings.options, rate_range)

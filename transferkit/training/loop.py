@@ -252,7 +252,7 @@ class _Run:
         self.tuned.begin_phase(tuning, phase.ema or self.momentum)
 
     def _view(self, step, once):
-        """The view of what runs in every step: the whole network, the part behind a cut, or `None` for the head alone."""
+        """The view of what runs in every step: the whole network, the part behind a cut, or `None`."""
         if once is None:
             return step.view
         if once.cut.is_pooled:

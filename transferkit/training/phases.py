@@ -24,7 +24,7 @@ _NUMBERS = ("layer_decay", "weight_decay", "l2_sp", "label_smoothing", "mixup", 
 class Phase:
     """One stretch of training: what trains, for how long, and how.
 
-    Every phase goes on from the best weights of the one before. The optimizer's state of what keeps training survives.
+    Every phase starts from the best weights of the one before. Variables that keep training keep their optimizer state.
     Images go through the frozen part of the backbone as in prediction: its Dropout is off, and the statistics of
     BatchNorm stay as they are in all of the backbone.
 
@@ -151,6 +151,7 @@ class Phase:
             raise TypeError(f"`train` must be a name or a sequence of names. Received: train={self.train!r}.")
         if not self.train:
             raise ValueError("This phase trains nothing: train=[]. Expected 'head', 'all' or the names of stages.")
+        # A tuple can be hashed, as the values of a frozen dataclass should.
         object.__setattr__(self, "train", tuple(self.train))
 
     @property
@@ -174,7 +175,7 @@ class Phase:
 
     @property
     def names_stages(self) -> bool:
-        """Whether what trains is told by names of stages, or is all of them."""
+        """Whether `train` names stages, or means all of them."""
         return self.train not in (SOLVED, "head", "batch_norm", "lora")
 
     @property
@@ -228,6 +229,7 @@ def check_rate(learning_rate):
 
 
 def _is_whole(value):
+    # Integers of NumPy have `__index__` as well; so has bool, which is no count.
     return hasattr(value, "__index__") and not isinstance(value, bool)
 
 
@@ -238,7 +240,7 @@ RECIPES = ("linear", "head", "fine_tune", "gradual", "all", "auto")
 
 @dataclass(frozen=True)
 class RecipeContext:
-    """What a recipe may look at.
+    """What a recipe may depend on.
 
     Attributes:
         head_is_logistic: Whether the head can be solved rather than trained.
@@ -246,7 +248,7 @@ class RecipeContext:
         num_images: Number of images to train on, those held out for validation included.
         num_classes: Number of classes.
         image_size: `(height, width)` in pixels.
-        has_gpu: Whether an accelerator is there.
+        has_gpu: Whether an accelerator is available.
     """
 
     head_is_logistic: bool
@@ -280,7 +282,7 @@ def make_phases(schedule, context, epochs=None, learning_rate=None):
 
 
 def check_schedule(schedule, head_is_logistic, learning_rate=None):
-    """Checks what can be checked of a schedule before there are data or a backbone.
+    """Checks a schedule as far as possible without data or a backbone.
 
     Raises:
         ValueError, TypeError: If it is not the name of a recipe and no sequence of phases that fit together.
@@ -303,7 +305,7 @@ def check_schedule(schedule, head_is_logistic, learning_rate=None):
 
 
 def check_stage_names(phases, stages):
-    """Raises `ValueError` if phases name stages that are not there."""
+    """Raises `ValueError` if phases name unknown stages."""
     for phase in phases:
         if phase.names_stages:
             check_stages(phase.train, [stage.name for stage in stages])
@@ -322,7 +324,7 @@ def head(context, epochs=50, learning_rate=1e-3):
 
 
 def fine_tune(context, epochs=None, learning_rate=None):
-    """The head first, then all (LP-FT, Kumar et al., ICLR 2022), and back as far as validation data say (WiSE-FT)."""
+    """The head first, then all (LP-FT, Kumar et al., ICLR 2022), then interpolation by validation loss (WiSE-FT)."""
     against_overfitting = {"layer_decay": 0.8, "label_smoothing": 0.1, "patience": None, "interpolate": True}
     backbone = Phase("all", epochs or 10, learning_rate or DEFAULT_RATE, "cosine", **against_overfitting)
     return [*_head_first(context, epochs, learning_rate), backbone]
@@ -331,7 +333,9 @@ def fine_tune(context, epochs=None, learning_rate=None):
 def gradual(context, epochs=None, learning_rate=None):
     """Stage by stage from the top, an epoch each, then all for the rest of the epochs (Howard & Ruder, ACL 2018)."""
     rate, total = learning_rate or DEFAULT_RATE, epochs or 15
+    # The first stage trains with all others in the last phase.
     opening = [Phase(stage, 1, rate, layer_decay=0.8) for stage in reversed(context.stages[1:])]
+    # At least one epoch is left for all of them together.
     opening = opening[: max(0, total - 1)]
     rest = fine_tune(context, total - len(opening), rate)[-1]
     return [*_head_first(context, epochs, learning_rate), *opening, rest]
@@ -343,7 +347,7 @@ def everything(context, epochs=10, learning_rate=1e-4):
 
 
 def _head_first(context, epochs, learning_rate):
-    """The head before the backbone; what the user says of epochs and rate holds for one that is trained, too."""
+    """The head before the backbone; the user's epochs and rate apply to a head that is trained, too."""
     return linear(context, min(epochs or _HEAD_EPOCHS, _HEAD_EPOCHS), learning_rate or DEFAULT_RATE)
 
 

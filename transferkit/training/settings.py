@@ -53,7 +53,7 @@ class Request:
 
     @property
     def checks(self) -> Checks:
-        """What is done about images that are wrong."""
+        """How bad images and leaks are handled."""
         return self.parameters["checks"] or Checks()
 
     @property
@@ -63,7 +63,7 @@ class Request:
 
     @property
     def has_augmentation_of_its_own(self) -> bool:
-        """Whether the user chose an augmentation, which then holds for heads, too."""
+        """Whether the user chose an augmentation, which then applies to heads, too."""
         return not is_auto(self.parameters["augmentation"])
 
     def augmenter(self, default="light"):
@@ -78,7 +78,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Settings:
-    """What training needs to know beside images and phases.
+    """What training needs besides images and phases.
 
     Attributes:
         backbone: The `Backbone`.

@@ -1,4 +1,4 @@
-"""The steps of training one classifier: a head that is solved, phases that are trained, thresholds that are chosen."""
+"""The steps of training one classifier: solving the head, training phases, choosing thresholds."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -31,12 +31,12 @@ _STEPS_WORTH_MEASURING = 200  # training steps from which on it pays to find out
 
 
 def judged_by(source):
-    """What heads are judged by: labels and weights."""
+    """The labels and weights that heads are evaluated on."""
     return source.truth, source.weights
 
 
 def examples_of(features, source, copies=1):
-    """What a solver is told of the images of a `Source`."""
+    """Makes the `Examples` of a solver from the images of a `Source`."""
     return Examples(features, source.labels, source.targets, source.weights, source.groups, copies)
 
 
@@ -118,6 +118,7 @@ class Trainer:
             validation = examples_of(held_out, weigh(self.validation, by_class))
         source = weigh(source, by_class)
         if len(source) < len(self.source):
+            # All versions of these images; see `Examples.copies`.
             features = features[(rows + len(self.source) * np.arange(copies)[:, None]).ravel()]
         search = Search(validation=validation, seed=settings.seed)
         examples, focus = examples_of(features, source, copies), settings.options.focus
@@ -126,7 +127,7 @@ class Trainer:
         return path.history
 
     def _keep_judged(self, path, source):
-        """Remembers what the head says of labels that it was not fitted to."""
+        """Keeps the probabilities of held-out images, on which thresholds are chosen."""
         if path.judged is not None:
             rows, logits = path.judged
             self._judged = source.truth[rows], expit(logits), None if source.weights is None else source.weights[rows]
@@ -148,11 +149,12 @@ class Trainer:
 
     def retrain_head(self):
         """Fits the logistic head anew to what the trained network makes of the images."""
+        # The cached features are those of the network before it was trained.
         self.__dict__.pop("features", None)
         self.solve_head(cross_validate=True)
 
     def start(self):
-        """Does a first phase that is solved. Returns the `Record`, which is empty if there is none."""
+        """Runs the first phase if it is solved. Returns the `Record`, which is empty otherwise."""
         if self.solved is None:
             return Record()
         self.solve_head(cross_validate=True)
@@ -167,6 +169,7 @@ class Trainer:
         self._is_trained = True
         training_data = self.training_data()
         on_images = self.fronts.plan(phases, training_data)
+        # Only phases that train on the images themselves read them again in every epoch.
         training_data = self._in_memory(training_data, on_images)
         precision = self._choose_precision(phases)
         options = replace(self.settings.options, scales_loss=precision == "float16")
@@ -189,7 +192,7 @@ class Trainer:
         )
 
     def _in_memory(self, training_data, phases):
-        """Reads files that several epochs would decode again and again once, where memory allows."""
+        """Decodes files once, where memory allows, instead of in every epoch."""
         settings, sources = self.settings, (training_data.training, training_data.validation)
         files = [source for source in sources if not source.is_uniform]
         image_format, room = settings.image_format, _MEMORY_SHARE * free_memory()

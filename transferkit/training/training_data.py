@@ -1,4 +1,4 @@
-"""What phases train on: images or, where part of the network is frozen, what it made of them."""
+"""What phases train on: images or, where part of the network is frozen, its activations."""
 
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
