@@ -129,6 +129,7 @@ def build_trainee(components, view=None, *, begin="pixels"):
         if begin == "pixels":
             shape = (*shape[:2], components.scaling.input_shape[-1])
         inputs = keras.Input(shape, name="pixels" if begin == "pixels" else "activations")
+        # In `fit`, Dropout of a frozen head would be on otherwise.
         head = components.head if components.head.trainable else AtRest(components.head)
         outputs = head(network(components.scaling(inputs) if begin == "pixels" else inputs))
     return Trainee(inputs, outputs, components.whole, tuple(view.adapters.values()) if view else ())

@@ -206,6 +206,7 @@ def _has_modes(layer):
 
 def set_flags(network, selection, adapt_batch_norm=False):
     """Sets which layers of `network` train. Each has a flag of its own: that of a model would say nothing."""
+    # A model whose own flag is off has no trainable variables, whatever its layers say.
     network.trainable = True
     trains_whole_layers = selection.rank is None and not selection.only_batch_norm
     for layer in network.layers:

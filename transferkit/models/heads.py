@@ -112,6 +112,7 @@ def build_dense(
         x = dense(width, head.activation, seed=seed + number, name=f"hidden{number}")(x)
         if head.dropout:
             x = layers.Dropout(head.dropout, seed=seed + number, name=f"dropout{number}")(x)
+    # Float32 under any policy: a softmax in float16 is too coarse.
     output = dense(num_classes, activation, seed=seed, dtype="float32", name="probabilities")(x)
     return keras.Model(features, output, name="dense")
 

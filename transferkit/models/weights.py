@@ -16,6 +16,7 @@ def capture(models, adapters=()):
     """
     merged = {id(adapter.layer.kernel): adapter for adapter in adapters}
     return [
+        # A copy, which later training steps do not change.
         np.array(keras.ops.convert_to_numpy(merged[id(weight)].merged_kernel() if id(weight) in merged else weight))
         for model in models
         for weight in model.weights

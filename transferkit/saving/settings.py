@@ -64,6 +64,7 @@ def to_json(value):
         fields = {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
         return {"class": type(value).__name__, "fields": fields}
     if isinstance(value, Mapping):
+        # As pairs: keys of JSON objects are text, and those of `class_weight` may be integers.
         return {"items": [[to_json(key), to_json(item)] for key, item in value.items()]}
     if isinstance(value, list | tuple):
         return [to_json(item) for item in value]

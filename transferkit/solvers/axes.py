@@ -65,6 +65,7 @@ def standardise(features, weights, workers):
         weights: `(n,)` float32 weights of the rows: one of weight 2 counts as two.
         workers: `Workers`.
     """
+    # Without a shift, the squares of a large mean would cancel out the variance in float32.
     shift = np.mean(features[: min(32, len(features))], axis=0, dtype="float64").astype("float32")
 
     def add(rows):
@@ -100,6 +101,7 @@ def principal_axes(rows, weights, workers):
     """Finds the `Axes` of `Standardised` features, of which each row has its weight in `weights` `(n,)` float32."""
     count, width = rows.shape
     roots = np.sqrt(weights / weights.mean(dtype="float64")).astype("float32")[:, None]
+    # With fewer rows than features, the matrix of rows is smaller and has the same eigenvalues.
     if count < width:
         weighted = workers.collect(lambda part: rows[part] * roots[part], count, width, width)
         variances, left = np.linalg.eigh((weighted @ weighted.T).astype("float64") / count)

@@ -27,6 +27,7 @@ class SoftmaxLoss:
             wanted: `(rows,)` codes, or `(classes, rows)` shares that sum to 1.
             shares: `(problems, rows)` weights.
         """
+        # So that `exp` cannot overflow.
         logits -= logits.max(axis=1, keepdims=True)
         has_codes, positions = wanted.ndim == 1, np.arange(wanted.shape[-1])
         target = logits[:, wanted, positions] if has_codes else (logits * wanted).sum(axis=1)
@@ -80,5 +81,6 @@ LOSSES = {"softmax": SoftmaxLoss, "sigmoid": SigmoidLoss}
 def _focal(losses, focus):
     """Focal losses and their derivatives by the log losses `(problems, rows)`."""
     missing = -np.expm1(-losses)  # 1 - probability of the true class
+    # The bound keeps 0 from being raised to a negative power where `focus` is below 1.
     by_missing = focus * np.maximum(missing, 1e-7) ** (focus - 1) * losses * (1 - missing)
     return missing**focus * losses, missing**focus + by_missing

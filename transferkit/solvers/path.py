@@ -87,8 +87,8 @@ class LogisticProblem:
     Attributes:
         examples: `Examples`; their labels are below `num_classes`.
         num_classes: Number of classes.
-        activation: What makes probabilities of logits: `"softmax"`, or `"sigmoid"` where each class is a question of
-            its own, and targets are 0 and 1.
+        activation: What makes probabilities of logits: `"softmax"`, or `"sigmoid"` for independent binary
+            labels, with targets 0 and 1.
         focus: Exponent of the focal loss (Lin et al., ICCV 2017) instead of the log loss, 0 for the latter. Strengths
             are compared by log loss anyway.
     """
@@ -246,6 +246,7 @@ class _Fitting:
 
     def _draw(self, held_out, num_floats):
         """Draws the images of the sample from those that no fold holds out. Returns their indices, in order."""
+        # Folds start from the sample, which therefore must not have seen what they hold out.
         candidates = np.flatnonzero(~held_out.any(axis=0))
         count = max(1, min(len(candidates), len(self.images.labels) * num_floats // self.images.num_floats))
         return np.sort(np.random.default_rng(self.search.seed).choice(candidates, count, replace=False))

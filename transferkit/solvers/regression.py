@@ -86,6 +86,7 @@ def _minimize(problem, training, start, strength, tolerance):
 
     def evaluate(weights):
         loss, gradient = _data_term(problem, row_weights, weights)
+        # The intercept, the last column, is not penalised.
         loss += 0.5 * strength * float(np.square(weights[..., :-1]).sum(dtype="float64"))
         gradient[..., :-1] += np.float32(strength) * weights[..., :-1]
         return loss, precondition(gradient)
@@ -93,6 +94,7 @@ def _minimize(problem, training, start, strength, tolerance):
     # The first step of L-BFGS-B has length 1. Here the problem is nearly round, so the gradient is about as long as the
     # way to the solution: it is the unit.
     first_loss, first_gradient = evaluate(start)
+    # At a solution the gradient may be 0.
     unit = np.float32(np.linalg.norm(first_gradient)) or np.float32(1)
 
     def loss_and_gradient(flat):
