@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Literal, Self
 
 import keras
@@ -33,6 +34,7 @@ from transferkit.training.callback_checks import check_callbacks
 from transferkit.training.fitting import find_learning_rate, fit_classifier
 from transferkit.training.phases import Phase, Recipe
 from transferkit.training.rate_finder import RateCurve, RateRange
+from transferkit.training.settings import Request
 from transferkit.training.summary import describe_classifier
 
 
@@ -379,7 +381,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         classifier.fitted_ = fitted
         return classifier
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array, tags.input_tags.string = False, True  # images have more axes, and paths are text
         tags.classifier_tags.multi_label = True
@@ -390,11 +392,11 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "fitted_")
         return self.fitted_
 
-    def _request(self):
+    def _request(self) -> Request:
         return check_parameters(self.get_params(deep=False))
 
-    def _reading(self):
+    def _reading(self) -> dict[str, Any]:
         return {"batch_size": self.batch_size, "on_bad_image": (self.checks or Checks()).on_bad_image}
 
-    def _speaking(self):
+    def _speaking(self) -> AbstractContextManager[Console]:
         return speaking_to(Console(self.verbose))

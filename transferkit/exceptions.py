@@ -1,6 +1,7 @@
 """Errors that callers may want to catch by kind. Each is a built-in error as well: `except ValueError` works, too."""
 
 from collections.abc import Sequence
+from typing import Any
 
 _SHOWN = 20
 _SKIPPED_BY = "With `checks=Checks(on_bad_image='skip')`, `fit`, `evaluate` and `predict_files` pass them over."
@@ -34,11 +35,11 @@ class ImageReadError(ValueError):
         super().__init__(f"{text}\n{self.listing}\n{advice}")
 
     @staticmethod
-    def _lines(lines, most):
+    def _lines(lines: list[str], most: int) -> str:
         more = [f"  … and {len(lines) - most} more, in `error.failures`"] if len(lines) > most else []
         return "\n".join(lines[:most] + more)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.failures, self.total)
 
 
@@ -62,7 +63,7 @@ class LeakError(ValueError):
             "Take them out of one of the two, or let `fit` leave them out of training: `checks=Checks(on_leak='drop')`."
         )
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.leaks, self.total)
 
 

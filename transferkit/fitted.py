@@ -58,7 +58,7 @@ class FittedClassifier:
         """What reads images as training has read them."""
         return ImageReader(self.image_format)
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         """What is pickled: all but what predictions have compiled."""
         return {name: value for name, value in self.__dict__.items() if name != "predictor"}
 
@@ -82,7 +82,7 @@ class Learnt(Generic[_Value]):
     @overload
     def __get__(self, estimator: Any, owner: type) -> _Value: ...
 
-    def __get__(self, estimator, owner):
+    def __get__(self, estimator: Any, owner: type) -> Self | _Value:
         if estimator is None:
             return self
         if "fitted_" not in vars(estimator):  # an AttributeError, so that `hasattr` says no

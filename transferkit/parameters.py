@@ -1,10 +1,11 @@
 """The arguments of a classifier: what each may be, and what they may not be together."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from transferkit._utils.numbers import is_whole
 from transferkit.backbones.registry import get_backbone
+from transferkit.backbones.stages import Stage
 from transferkit.data.augmentation.augmentation import as_augmentation
 from transferkit.data.checks import Checks
 from transferkit.data.class_weights import check_class_weight
@@ -19,15 +20,15 @@ from transferkit.training.phases import check_rate, check_schedule, check_stage_
 from transferkit.training.settings import Request, is_auto, rate_of
 
 
-def _check_head(head):
+def _check_head(head: Any) -> None:
     if head != "logistic" and not isinstance(head, Head):
         raise ValueError(f"`head` must be 'logistic' or a Head. Received: head={head!r}.")
 
 
-def _whole(name, smallest, may_be_none=False):
+def _whole(name: str, smallest: int, may_be_none: bool = False) -> Callable[[Any], None]:
     """Returns a check for an integer from `smallest` on."""
 
-    def check(value):
+    def check(value: Any) -> None:
         if value is None and may_be_none:
             return
         if not is_whole(value) or value < smallest:
@@ -36,10 +37,10 @@ def _whole(name, smallest, may_be_none=False):
     return check
 
 
-def _instance(name, kind):
+def _instance(name: str, kind: type) -> Callable[[Any], None]:
     """Returns a check for an object of a kind, or `None`."""
 
-    def check(value):
+    def check(value: Any) -> None:
         if value is not None and not isinstance(value, kind):
             raise TypeError(
                 f"`{name}` must be a {kind.__name__}, such as {kind.__name__}(), or None. Received: {name}={value!r}."
@@ -93,14 +94,14 @@ def check_parameters(parameters: Mapping[str, Any]) -> Request:
     return Request(parameters, backbone, image_format)
 
 
-def _check_schedule(parameters, stages):
+def _check_schedule(parameters: Mapping[str, Any], stages: Sequence[Stage]) -> None:
     schedule = parameters["schedule"]
     check_schedule(schedule, parameters["head"] == "logistic", rate_of(parameters))
     if not isinstance(schedule, str):
         check_stage_names(schedule, stages)
 
 
-def _check_devices(parameters):
+def _check_devices(parameters: Mapping[str, Any]) -> None:
     together = accumulation_steps_of(parameters["optimizer"])
     if together > 1 and (parameters["compute"] or Compute()).strategy is not None:
         raise ValueError(

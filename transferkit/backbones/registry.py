@@ -69,7 +69,7 @@ def get_backbone(backbone: str | Backbone | keras.Model) -> Backbone:
     return _registry[name_key(backbone)]
 
 
-def _suggestion(name):
+def _suggestion(name: str) -> str:
     close = difflib.get_close_matches(name.lower(), list_backbones(), n=1)
     hint = f"Did you mean {close[0]!r}? " if close else ""
     return hint + "`list_backbones()` lists all."

@@ -1,7 +1,7 @@
 """Checks of a labelled source, before anything is computed, and what is done about what they find."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from transferkit._utils.text import listing, plural
 
@@ -27,14 +27,14 @@ class Checks:
     on_bad_image: OnBadImage = "raise"
     on_leak: OnLeak = "warn"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.on_bad_image not in get_args(OnBadImage):
             raise ValueError(f"`on_bad_image` must be 'raise' or 'skip'. Received: on_bad_image={self.on_bad_image!r}.")
         if self.on_leak not in get_args(OnLeak):
             raise ValueError(f"`on_leak` must be 'warn', 'raise' or 'drop'. Received: on_leak={self.on_leak!r}.")
 
 
-def check_classes(source):
+def check_classes(source: Any) -> tuple[str, ...]:
     """Checks that there is something to learn: two classes.
 
     Args:

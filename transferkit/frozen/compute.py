@@ -38,7 +38,7 @@ class Compute:
     cache_dir: str | os.PathLike | None = None
     strategy: Any = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.precision not in ("auto", *PRECISIONS):
             known = ", ".join(map(repr, PRECISIONS))
             raise ValueError(f"`precision` must be 'auto', {known}. Received: precision={self.precision!r}.")

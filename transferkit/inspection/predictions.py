@@ -1,13 +1,17 @@
 """Predictions of a fitted classifier, and how good they are."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from transferkit._utils import console
+from transferkit.data.checks import OnBadImage
 from transferkit.data.inputs.streams import Steps
 from transferkit.data.intake import Intake
 from transferkit.data.quality.inspection import refuse_unreadable
+from transferkit.data.source import Source
+from transferkit.fitted import FittedClassifier
 
 
 class FilePrediction(NamedTuple):
@@ -18,7 +22,9 @@ class FilePrediction(NamedTuple):
     probability: float
 
 
-def predict_probabilities(fitted, x, *, batch_size=32, steps=None):
+def predict_probabilities(
+    fitted: FittedClassifier, x: Any, *, batch_size: int = 32, steps: int | None = None
+) -> np.ndarray:
     """Returns the probability of each class, `(n, num_classes)` float32, in the order of the images.
 
     Args:
@@ -34,13 +40,20 @@ def predict_probabilities(fitted, x, *, batch_size=32, steps=None):
     return _probabilities(fitted, source, batch_size, "raise")[0]
 
 
-def predict_labels(fitted, x, *, batch_size=32, steps=None):
+def predict_labels(fitted: FittedClassifier, x: Any, *, batch_size: int = 32, steps: int | None = None) -> np.ndarray:
     """Returns what is predicted for each image, `(n,)`, in the labels of the user; see `predict_probabilities`."""
     probabilities = predict_probabilities(fitted, x, batch_size=batch_size, steps=steps)
     return fitted.task.labels(probabilities, fitted.class_names, fitted.thresholds)
 
 
-def predict_files(fitted, x, *, batch_size=32, steps=None, on_bad_image="raise"):
+def predict_files(
+    fitted: FittedClassifier,
+    x: Any,
+    *,
+    batch_size: int = 32,
+    steps: int | None = None,
+    on_bad_image: OnBadImage = "raise",
+) -> list[FilePrediction]:
     """Returns a list of `FilePrediction`, in the order of the images.
 
     Args:
@@ -62,7 +75,15 @@ def predict_files(fitted, x, *, batch_size=32, steps=None, on_bad_image="raise")
     return result
 
 
-def evaluate(fitted, x, y=None, *, batch_size=32, steps=None, on_bad_image="raise"):
+def evaluate(
+    fitted: FittedClassifier,
+    x: Any,
+    y: Any = None,
+    *,
+    batch_size: int = 32,
+    steps: int | None = None,
+    on_bad_image: OnBadImage = "raise",
+) -> Any:
     """Compares predictions with true labels.
 
     Args:
@@ -83,13 +104,29 @@ def evaluate(fitted, x, y=None, *, batch_size=32, steps=None, on_bad_image="rais
     return fitted.task.report(source.truth, probabilities, fitted.thresholds, fitted.class_names)
 
 
-def score(fitted, x, y=None, *, sample_weight=None, batch_size=32, on_bad_image="raise"):
+def score(
+    fitted: FittedClassifier,
+    x: Any,
+    y: Any = None,
+    *,
+    sample_weight: Any = None,
+    batch_size: int = 32,
+    on_bad_image: OnBadImage = "raise",
+) -> float:
     """Returns the weighted share of images whose labels are all right; for arguments see `evaluate`."""
     source, probabilities = _judge(fitted, x, y, batch_size, on_bad_image, sample_weight=sample_weight)
     return fitted.task.accuracy(source.truth, probabilities, fitted.thresholds, source.weights)
 
 
-def _judge(fitted, x, y, batch_size, on_bad_image, steps=None, sample_weight=None):
+def _judge(
+    fitted: FittedClassifier,
+    x: Any,
+    y: Any,
+    batch_size: int,
+    on_bad_image: OnBadImage,
+    steps: int | None = None,
+    sample_weight: Any = None,
+) -> tuple[Source, np.ndarray]:
     """Returns labelled images that can be read, as a `Source`, and their probabilities."""
     source = Intake(fitted.reader).labelled(
         x,
@@ -105,7 +142,9 @@ def _judge(fitted, x, y, batch_size, on_bad_image, steps=None, sample_weight=Non
     return source.take(_readable(source, failures)) if failures else source, probabilities
 
 
-def _probabilities(fitted, source, batch_size, on_bad_image):
+def _probabilities(
+    fitted: FittedClassifier, source: Source, batch_size: int, on_bad_image: OnBadImage
+) -> tuple[np.ndarray, Sequence[tuple[int, str, str]]]:
     """Returns the probabilities of the images that can be read, and `(index, name, reason)` of the others."""
     with console.step("Predicting", len(source)) as advance:
         if on_bad_image == "skip":
@@ -113,6 +152,6 @@ def _probabilities(fitted, source, batch_size, on_bad_image):
         return fitted.predictor.predict(source, batch_size, advance), ()
 
 
-def _readable(source, failures):
+def _readable(source: Source, failures: Sequence[tuple[int, str, str]]) -> np.ndarray:
     """Indices of the images that can be read."""
     return np.setdiff1d(np.arange(len(source)), [index for index, _, _ in failures])

@@ -1,7 +1,7 @@
 """The third of the three models: from features to probabilities."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import keras
 import numpy as np
@@ -41,7 +41,7 @@ class Head:
     l1: float = 0.0
     l2: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.pooling not in _POOLINGS:
             raise ValueError(f"Unknown `pooling`. Received: {self.pooling!r}. Expected 'avg', 'max' or 'flatten'.")
         units = np.atleast_1d(np.asarray(self.units, int)).tolist()
@@ -101,7 +101,7 @@ def build_dense(
     """
     regularizer = keras.regularizers.L1L2(head.l1, head.l2) if head.l1 or head.l2 else None
 
-    def dense(width, activation, seed, **options):
+    def dense(width: int, activation: str, seed: int, **options: Any) -> keras.layers.Dense:
         kernel_initializer = keras.initializers.GlorotUniform(seed)
         return layers.Dense(
             width, activation, kernel_initializer=kernel_initializer, kernel_regularizer=regularizer, **options
@@ -126,14 +126,14 @@ def build_head(pooling: keras.Model, dense: keras.Model) -> keras.Model:
     return keras.Model(features, x, name="head")
 
 
-def shift_logits(head, shift):
+def shift_logits(head: keras.Model, shift: np.ndarray) -> None:
     """Adds one number for each class, `(num_classes,)`, to what the softmax of a head sees, for good."""
     last = head.get_layer("probabilities")
     kernel, bias = last.get_weights()
     last.set_weights([kernel, bias + shift])
 
 
-def divide_logits(head, temperature):
+def divide_logits(head: keras.Model, temperature: float) -> None:
     """Divides what the softmax of a head sees by a temperature, for good: it becomes part of the last Dense layer."""
     last = head.get_layer("probabilities")
     last.set_weights([weight / temperature for weight in last.get_weights()])

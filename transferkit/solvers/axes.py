@@ -101,7 +101,7 @@ def principal_axes(rows, weights, workers):
     """Finds the `Axes` of `Standardised` features, of which each row has its weight in `weights` `(n,)` float32."""
     count, width = rows.shape
     roots = np.sqrt(weights / weights.mean(dtype="float64")).astype("float32")[:, None]
-    # With fewer rows than features, the matrix of rows is smaller and has the same eigenvalues.
+    # With fewer rows than features, the matrix of rows is smaller and has the same eigenvalues above 0.
     if count < width:
         weighted = workers.collect(lambda part: rows[part] * roots[part], count, width, width)
         variances, left = np.linalg.eigh((weighted @ weighted.T).astype("float64") / count)

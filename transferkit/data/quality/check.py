@@ -13,6 +13,7 @@ from transferkit.data.quality.inspection import inspect_in_steps
 from transferkit.data.quality.report import DataReport
 from transferkit.data.quality.similarity import PIP_LINE, has_imagehash
 from transferkit.data.resizing import ImageFormat, as_image_format
+from transferkit.data.source import Source
 
 _SUBSETS = ("training", "validation", "test")
 _NOT_LOOKED_FOR = f"near-duplicates were not looked for: ImageHash is missing. `{PIP_LINE}` brings it."
@@ -90,7 +91,7 @@ def check_data(
     return report_on(inspected, size, notes)
 
 
-def _looks_for_near(near_duplicates):
+def _looks_for_near(near_duplicates: Literal["auto"] | bool) -> tuple[bool, tuple[str, ...]]:
     """Returns whether near-duplicates are looked for, and notes."""
     if near_duplicates not in ("auto", True, False):
         raise ValueError(
@@ -103,7 +104,7 @@ def _looks_for_near(near_duplicates):
     return bool(near_duplicates), ()
 
 
-def _divided(sources):
+def _divided(sources: dict[str, Source]) -> dict[str, Source]:
     """Takes training images apart that the user has divided already, unless there are other subsets."""
     source = sources["training"]
     if source.subsets is None or len(sources) > 1:
@@ -111,7 +112,7 @@ def _divided(sources):
     return {name: source.take(np.flatnonzero(source.subsets == name)) for name in _SUBSETS if name in source.subsets}
 
 
-def _sources(given, decoder, steps):
+def _sources(given: dict[str, Any], decoder: Decoder, steps: int | None) -> dict[str, Source]:
     """Reads each subset, with labels where there are any, of the same kind in all of them."""
     sources, task = {}, "auto"
     for name, (x, y) in given.items():
