@@ -21,6 +21,7 @@ def replacing(path):
             os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         yield temporary
         with open(temporary, "rb+") as file:
+            # On disk before it gets its name: a power cut leaves the old file or the whole new one.
             os.fsync(file.fileno())
         if mode is not None:
             os.chmod(temporary, mode)

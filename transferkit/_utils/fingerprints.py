@@ -58,6 +58,7 @@ def _kind_and_bytes(part):
         case float():
             return b"float", part.hex().encode()
         case str():
+            # Names of files that are not UTF-8 hold surrogates.
             return b"str", part.encode("utf-8", "surrogatepass")
         case bytes():
             return b"bytes", part

@@ -69,6 +69,7 @@ def build_efficientnet_lite2(input_shape=(260, 260, 3), weights=None, include_to
         WeightsUnavailableError: If the weights are not in the cache folder.
         OSError: If their file is damaged.
     """
+    # Before anything is built, since the file may be missing.
     arrays = LITE2_WEIGHTS.read() if weights == "imagenet" else None
     model = _build("efficientnet_lite2", _scaled(_STAGES, width=1.1, depth=1.2), input_shape, include_top)
     if arrays is not None:

@@ -1,4 +1,4 @@
-"""Input scaling: what each pretrained network expects its pixels to be multiplied by and shifted with."""
+"""Input scaling: the factor and offset that each pretrained network expects its pixels to be scaled by."""
 
 from typing import Literal
 
@@ -13,6 +13,7 @@ _CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
 
 
 def _rescaling(scale, offset):
+    # A `Normalization` layer with given numbers could not be exported to ONNX.
     return keras.layers.Rescaling(scale, offset, name="scaling")
 
 

@@ -100,7 +100,7 @@ def split_model(model: keras.Model, stages: Sequence[Stage], name: str) -> tuple
 
 
 def find_stages(model):
-    """Finds stages in a model that nobody described: one ends wherever the image shrinks next.
+    """Finds stages in a model without a description: each ends where the feature maps become smaller.
 
     Args:
         model: Functional `keras.Model` with one image input.

@@ -53,6 +53,7 @@ def read_json(folder, name):
 def update_json(folder, name, values):
     """Writes `values` over those of the same keys in a small JSON file. Where that cannot be done, nothing happens."""
     path = Path(folder) / name
+    # Written beside the file and moved over it, so that nobody ever reads half of it.
     temporary = path.with_name(f"{uuid.uuid4().hex}.part")
     text = json.dumps({**read_json(folder, name), **values}, indent=1, ensure_ascii=False)
     try:

@@ -22,7 +22,7 @@ _NAME = re.compile("[0-9a-f]{32}")
 
 @dataclass(frozen=True)
 class Entry:
-    """One segment, as the one who clears up sees it."""
+    """What has to be known of one segment to evict it."""
 
     table: str
     name: str

@@ -4,7 +4,7 @@ import numpy as np
 
 
 class Rows:
-    """Rows of a table in any order, array-like and lazy. Towards outside they are float32.
+    """Rows of a table in any order: array-like, lazy, and float32 for callers.
 
     `rows[…]` takes what NumPy takes for a first axis, such as an integer, a slice or an array of integers, and reads
     those rows. `np.asarray(rows)` reads all of them.

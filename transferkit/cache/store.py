@@ -42,8 +42,8 @@ class Store:
     Args:
         folder: Where to keep them. It is made when something is written. `None` keeps them in memory, for as long as
             this object lives, and writes nothing.
-        max_bytes: What they may take. Whenever something was added, what was used least recently is removed until that
-            holds; what this process is using stays, even if it is more than that.
+        max_bytes: Most bytes that they may take. After each addition, the least recently used ones are removed until
+            that holds; those that this process is using stay, even if they take more.
 
     Raises:
         ValueError: If `folder` begins with the home of nobody.

@@ -20,7 +20,7 @@ class FeatureTable:
     Args:
         store: The `Store` that it belongs to.
         name: Name of the table in its places.
-        about: What to say about it there, a dict for JSON.
+        about: Description that is stored with it, a dict for JSON.
         row_shape: Shape of one row.
         dtype: The float dtype that rows are stored in.
     """
@@ -127,6 +127,7 @@ class FeatureTable:
 
     def _set(self, opened):
         if opened != self._opened[0]:
+            # Exchanged as a whole: another thread always finds segments and an index that belong together.
             self._opened = opened, Index([segment for _, segment in opened.values()])
 
 
@@ -185,6 +186,7 @@ class Writer:
         except OSError as error:
             if len(self._places) == 1:
                 raise
+            # For the rest of this writer: a disk that is full would fail again for every segment.
             del self._places[0]
             self.commit()
             self._store.warn_of_failure(error)

@@ -35,7 +35,7 @@ class Checks:
 
 
 def check_classes(source: Any) -> tuple[str, ...]:
-    """Checks that there is something to learn: two classes.
+    """Checks that a source has at least two classes.
 
     Args:
         source: A labelled `Source`.
@@ -56,6 +56,7 @@ def check_classes(source: Any) -> tuple[str, ...]:
     missing = [name for name, count in zip(names, counts, strict=True) if not count]
     single = [name for name, count in zip(names, counts, strict=True) if count == 1]
     notes = [f"There are no images of: {listing(missing, 20)}."] if missing else []
+    # A split cannot have the only image of a class on both sides, so it is trained on.
     if single:
         notes.append(f"Trained on, but not validated, with one image only: {listing(single, 20)}.")
     return tuple(notes)

@@ -27,7 +27,7 @@ def _is_weight(value):
 
 
 def class_sizes(source):
-    """Returns the number of images of each class, `(num_classes,)`: of soft labels, the sum of their shares in it."""
+    """Returns the number of images of each class, `(num_classes,)`; for soft labels, the sum of their shares in it."""
     if source.targets is None:
         return np.bincount(source.labels, minlength=len(source.class_names))
     return source.targets.sum(axis=0, dtype="float64")
@@ -56,6 +56,7 @@ def class_weights(class_weight, sizes, class_names):
         return None
     names = np.asarray(class_names).tolist()
     if isinstance(class_weight, str):
+        # A class without images has no part in the mean, so any size but 0 will do for it.
         counts = np.where(sizes > 0, sizes, 1)
         weights = 1 / counts if class_weight == "balanced" else 1 / (1 - _BETA**counts)
         return (weights / np.average(weights, weights=sizes)).astype("float32")
@@ -68,8 +69,8 @@ def class_weights(class_weight, sizes, class_names):
 def weigh(source, by_class):
     """Makes weights of classes part of those of images.
 
-    The log loss of an image with soft labels is a sum over the classes, of which each part gets the weight of its
-    class: that is the loss of other shares, with the sum of what they weigh as the weight of the image.
+    The log loss of an image with soft labels is a sum over the classes. With each term weighted by its class, it is the
+    loss of renormalised shares, and the sum of the weighted shares becomes the weight of the image.
 
     Args:
         source: A labelled `Source`.

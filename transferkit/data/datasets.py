@@ -96,13 +96,13 @@ class ReadableImages:
 
 
 def resized_images(source, image_format):
-    """Reads all images of a source, which are few, and resizes them: float32 `(n, height, width, channels)`."""
+    """Reads and resizes all images of a small source: float32 `(n, height, width, channels)`."""
     batches = stream_images(source, image_format, len(source))
     return np.concatenate([resize_images(np.asarray(batch), image_format) for batch in batches])
 
 
 def read_into_memory(source, image_format, batch_size, advance=lambda count: None, dtype="float32"):
-    """Reads all images once, resized, for what goes through them many times.
+    """Reads and resizes all images once, for callers that go through them many times.
 
     Args:
         source: A `Source`.
@@ -143,6 +143,7 @@ def stream_view(source, image_format, batch_size, *, augmenter, keys, view):
     Yields:
         Tensors `(batch, *image_format.shape)`.
     """
+    # Batch numbers go on from view to view, so that no two draws share a key.
     steps = -(-len(source) // batch_size)
     for number, batch in enumerate(stream_images(source, image_format, batch_size)):
         images = tf.constant(resize_images(np.asarray(batch), image_format))
@@ -214,7 +215,7 @@ class _Reader:
         return tf.ensure_shape(pixels, self._format.shape)
 
     def load_if_readable(self, index):
-        """The tensor of one image, or of one that is black in its place, and whether it could be read."""
+        """The tensor of one image, or of a black one in its place, and whether it could be read."""
         keep_freed_memory()
         pixels, is_read = tf.numpy_function(self._read_or_leave_out, [index], (tf.float32, tf.bool))
         return tf.ensure_shape(pixels, self._format.shape), tf.ensure_shape(is_read, ())
@@ -234,6 +235,7 @@ class _Reader:
             raise RuntimeError("The stream was closed.")
         try:
             pixels = self._decoder.decode(source.images[index])
+        # This is no fault of the image, which must not be listed as unreadable.
         except MemoryError:
             raise
         except Exception as error:
@@ -245,7 +247,7 @@ class _Reader:
 
 @dataclass(frozen=True)
 class Targets:
-    """What is asked of a model for each image: labels in a row of numbers, softened and weighted.
+    """Training targets: a row of labels for each image, smoothed and weighted.
 
     Attributes:
         codes: `(n,)` integer codes.
@@ -289,6 +291,7 @@ class Targets:
         if self.weights is None:
             return (self._smooth(weighted),)
         weights = weighted[:, -1:]
+        # Labels of images of weight 0 are 0 / 0 here.
         return self._smooth(tf.math.divide_no_nan(weighted[:, :-1], weights)), weights
 
     def _smooth(self, labels):
@@ -312,7 +315,7 @@ class Variation:
 
     @property
     def is_stateless(self):
-        """Whether batches may be varied side by side and come out the same."""
+        """Whether batches can be augmented in parallel with the same result."""
         return getattr(self.augmenter, "is_stateless", True)
 
     def vary(self, images, labels, epochs, number):
@@ -354,6 +357,7 @@ def training_batches(source, targets, image_format, batch_size, epochs, variatio
 
     with _labelled_images(source, targets, image_format, batch_size) as batches_of:
         shape = len(source), batch_size
+        # Each epoch is batched by itself, so that no batch has images of two epochs.
         batches = epochs.numbers.flat_map(lambda epoch: batches_of(epochs.order(len(source), epoch)))
         # What keeps a state must see the batches one by one.
         side_by_side = os.cpu_count() if variation.is_stateless else None
@@ -371,11 +375,11 @@ def validation_batches(source, targets, image_format, batch_size):
 
 @contextmanager
 def activation_batches(views, targets, batch_size, epochs=ONE_IN_ORDER):
-    """Streams what was computed from images, with their labels: batch by batch what `training_batches` gives of them.
+    """Streams activations of images with their labels, in the same batches as `training_batches` streams the images.
 
     Args:
-        views: Sequence of arrays `(n, …)`, or of what can be indexed as one: the same images, varied in different ways.
-            Each epoch takes the next one.
+        views: Sequence of arrays `(n, …)` or array-likes: activations of the same images, augmented differently. Each
+            epoch takes the next one.
         targets: Their `Targets`.
         batch_size: Rows a batch; the last of an epoch may be smaller.
         epochs: The `Epochs`. Default: one that keeps the rows as they are.
@@ -383,6 +387,8 @@ def activation_batches(views, targets, batch_size, epochs=ONE_IN_ORDER):
     Yields:
         A `tf.data.Dataset` of `(activations, labels)` or `(activations, labels, weights)`.
     """
+    # TensorFlow keeps the functions below, and what they refer to, as long as the process lives. They reach the
+    # data through a box that is emptied at the end, so that it can be freed.
     box, shape, count = [views, targets], views[0].shape, len(targets.codes)
 
     @tf.autograph.experimental.do_not_convert
@@ -408,6 +414,8 @@ def _weighted_labels(box, rows, width):
     return tf.ensure_shape(labels, (None, width))
 
 
+# `flat_map` hides how many batches there are, and Keras evaluates wrongly on datasets of unknown length and static
+# batch size.
 def _with_length(stream, num_batches):
     return _fixed(stream.apply(tf.data.experimental.assert_cardinality(num_batches)).prefetch(2))
 
@@ -415,6 +423,7 @@ def _with_length(stream, num_batches):
 @contextmanager
 def _labelled_images(source, targets, image_format, batch_size):
     """Yields a function from the rows of one epoch, in order, to a dataset of their `(images, labels)` in batches."""
+    # Emptied at the end, so that the data can be freed; see `activation_batches`.
     box, reader, decoder = [source.images, targets], _Reader(source, image_format), image_format.decoder
 
     @tf.autograph.experimental.do_not_convert

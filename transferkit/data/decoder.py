@@ -99,6 +99,7 @@ class Decoder:
             Pixels as of `decode`.
         """
         is_tiff = os.path.splitext(path)[1].lower() != ".npy"
+        # No pickles: loading one can run any code.
         array = with_channels(_read_tiff(file) if is_tiff else np.load(file, allow_pickle=False))
         self.check(array, "the array")
         return self.convert(array)
@@ -106,6 +107,7 @@ class Decoder:
     def convert(self, array):
         """Brings arrays `(…, height, width, channels)` to uint8 or float32, and gray ones to RGB if that is wanted."""
         if self.is_multispectral and is_16_bit(array):
+            # 257 is 65535 / 255: the brightest level of 16 bits becomes that of 8.
             return array.astype("float32") / 257
         array = array.astype("float32" if array.dtype.kind == "f" else "uint8", copy=False)
         return np.repeat(array, 3, axis=-1) if array.shape[-1] == 1 and self.channels == 3 else array
@@ -212,6 +214,7 @@ def _read_tiff(file):
     with tifffile.TiffFile(file) as pages:
         page = pages.pages[0]
         pixels = page.asarray()
+        # Files that store one channel after the other come with the channels first.
         return np.moveaxis(pixels, 0, -1) if page.axes == "SYX" else pixels
 
 
@@ -283,12 +286,14 @@ def _eight_bits(stored, levels):
             f"its gray levels go up to {stored.max():,} of {levels.most:,}, so in 8 bits it would be black. Store it "
             "with 8 or 16 bits"
         )
+    # float32 tells integers apart up to 2**24 only.
     pixels = stored.astype("float32" if levels.most < 2**16 else "float64") / step
     pixels = np.clip(pixels, 0, 255).round().astype("uint8")
     return 255 - pixels if levels.white_is_zero else pixels
 
 
 def _check_range(array, name, brightest):
+    # NaN and infinity pass through minimum and maximum, so these two tell of all values.
     low, high = float(array.min()), float(array.max())
     if not np.isfinite([low, high]).all():
         raise ValueError(f"{name} holds NaN or infinite values. Expected pixels in [0, 255].")

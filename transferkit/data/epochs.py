@@ -47,7 +47,7 @@ class Epochs:
 
     @property
     def augmentation_keys(self):
-        """`Keys` of what images are varied by. No draw shares its key with the order of an epoch."""
+        """`Keys` of the augmentation draws. None of them shares its key with the order of an epoch."""
         return Keys(self.seed + 1)
 
     @property

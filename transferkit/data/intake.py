@@ -81,6 +81,7 @@ class Intake:
         if validation_data is not None:
             validation = self._validation_source(*validation_given, Steps(steps[1], "validation_steps"), training)
         sources = {"training": training} if validation is None else {"training": training, "validation": validation}
+        # Before the checks: an image of weight 0 counts as absent, so it need not be readable.
         sources = self._checked({name: _of_weight(source, name) for name, source in sources.items()})
         training = sources["training"]
         for note in check_classes(training):
@@ -115,6 +116,7 @@ class Intake:
             for name, source in sources.items()
         }
         training = taken["training"]
+        # In one group, duplicates stay on one side of every split and fold.
         duplicates = without_large_groups(report.groups["training"][rows["training"]])
         if duplicates is not None:
             taken["training"] = replace(training, groups=join_groups(duplicates, training.groups))
@@ -132,7 +134,7 @@ class Intake:
 
 
 def _of_weight(source, name):
-    """Leaves images of weight 0 out: where nothing else is left to train or to choose on, that is an error."""
+    """Drops images of weight 0. If no others are left to train or validate on, that is an error."""
     if source.weights is None or source.weights.all():
         return source
     kept = np.flatnonzero(source.weights)
@@ -169,6 +171,7 @@ def _named_in_errors(name):
     try:
         yield
     except (ValueError, TypeError) as error:
+        # Subclasses, such as `ImageReadError`, take other arguments than a message.
         if type(error) not in (ValueError, TypeError):
             raise
         raise type(error)(f"In `{name}`: {error}") from error

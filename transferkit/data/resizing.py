@@ -1,4 +1,4 @@
-"""Bringing images into one form in the input stream: what the preprocessing in the model gives, faster."""
+"""Bringing images into one form in the input stream: the result of the model's preprocessing, faster."""
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -25,8 +25,8 @@ class ImageFormat:
         resize: What happens to images of another aspect ratio. `"stretch"`: they are distorted, and nothing of them is
             lost. `"crop"`: the largest part in their middle that has the right ratio is kept. `"pad"`: `background` is
             added on two sides.
-        background: What stands where an image is transparent or, for `resize="pad"`, ends: a colour by its name, as
-            Pillow knows it, or as `"#rrggbb"`.
+        background: Colour behind transparent parts of an image and, for `resize="pad"`, beside it: a name that Pillow
+            knows, or `"#rrggbb"`.
         channels: Number of channels of the images. 3: RGB, which gray images become, too. 1: gray images alone. Other
             numbers: arrays with that number of channels, `.npy` or TIFF files, for which the first convolution of the
             backbone is adapted; 16 bits are divided by 257.
@@ -151,6 +151,7 @@ def _check_colour(background):
 
 
 def _scaled(length, numerator, denominator):
+    # In float32 and cut to whole pixels, as `keras.ops.image.resize` computes it.
     return int(np.float32(length * numerator) / np.float32(denominator))
 
 
@@ -208,6 +209,7 @@ def _weights(length, size, interpolation, interleaved=1):
     pixels = first + np.arange((last - first).max() + 1, dtype="float32")
     inside = (pixels >= 0) & (pixels <= last) & (pixels < length)
     weights = kernel(abs((pixels + one / 2 - centers) * (one / stretch))) * inside
+    # A running sum adds from left to right, as TensorFlow does; `sum` adds in pairs, which differs in the last bit.
     weights *= one / weights.cumsum(axis=1)[:, -1:]
     entries = weights[inside], (np.nonzero(inside)[0], pixels[inside].astype(int))
     matrix = sparse.csr_array(entries, shape=(size, length))
@@ -219,7 +221,7 @@ def _triangle(x):
 
 
 def _keys_cubic(x):
-    """Keys, "Cubic convolution interpolation for digital image processing" (1981)."""
+    """The kernel with a = -0.5 of Keys, "Cubic convolution interpolation for digital image processing" (1981)."""
     near, far = ((1.5 * x - 2.5) * x) * x + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2
     return np.where(x < 1, near, np.where(x < 2, far, 0))
 

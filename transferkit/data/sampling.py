@@ -29,8 +29,10 @@ class Sampling:
 
     def rows(self, epoch):
         """Returns the images of an epoch in their order, `(num_rows,)` int32."""
+        # From seed and epoch alone, so that an epoch can be made again by itself.
         rng = np.random.default_rng([self.seed, epoch])
         each, more = divmod(self.num_rows, self._num_classes)
+        # The images that remain after the division go to classes drawn anew in each epoch.
         lucky = set(rng.permutation(self._num_classes)[:more].tolist())
         drawn = [
             _draw(np.flatnonzero(self.labels == code), each + (place in lucky), rng)

@@ -15,7 +15,7 @@ class Column(Sequence):
     """The images of a data set with random access, each read when it is asked for.
 
     Args:
-        dataset: What gives a dict for an index.
+        dataset: Object that returns a dict for an index.
         name: Key of the image in it.
         rows: Indices, the rows of this column; default: all.
     """
@@ -125,6 +125,7 @@ class Source:
 
     def name(self, index):
         """What to call image `index` in a message."""
+        # An element of a column is never a path, and would be read from disk to find that out.
         image = None if isinstance(self.images, Column) else self.images[index]
         place = index if self.places is None else self.places[index]
         return str(image) if isinstance(image, str | os.PathLike) else f"image {place}"
@@ -137,6 +138,7 @@ class Source:
     def take(self, indices):
         """Returns the part of this source at `indices`, in that order."""
         indices = np.asarray(indices)
+        # Indexing a memory map by an array would read all those rows into memory.
         if isinstance(self.images, np.memmap):
             images = MappedRows(self.images, np.arange(len(self))[indices])
         elif isinstance(self.images, np.ndarray):
@@ -147,5 +149,6 @@ class Source:
             images = [self.images[i] for i in indices]
         columns = {name: getattr(self, name) for name in ("labels", "targets", "weights", "groups", "subsets")}
         taken = {name: None if column is None else column[indices] for name, column in columns.items()}
+        # Messages name images by their place in what the user gave, however often that was divided.
         places = indices if self.places is None else self.places[indices]
         return replace(self, images=images, places=places, **taken)

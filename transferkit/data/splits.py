@@ -13,13 +13,13 @@ from transferkit._utils.files import replacing
 
 @dataclass(frozen=True)
 class Split:
-    """Which images a classifier was trained on, and on which it was chosen.
+    """Which images a classifier was trained on, and on which it was validated.
 
     Images are named by their paths; those without one by their place in what `fit` was given, such as `image 12`.
 
     Attributes:
         training: Names of the images that it learnt from.
-        validation: Names of those that it was chosen on; empty if it was chosen by cross-validation.
+        validation: Names of the images that it was validated on; empty if it was selected by cross-validation.
     """
 
     training: tuple[str, ...] = field(repr=False)
@@ -52,6 +52,7 @@ def _without_root(names):
     is_path = [re.fullmatch(r"image \d+", name) is None for name in names]
     paths = [os.path.normpath(name) for name, is_one in zip(names, is_path, strict=True) if is_one]
     if len({os.path.isabs(path) for path in paths}) > 1:
+        # Absolute and relative paths have no common folder.
         paths = [os.path.abspath(path) for path in paths]
     root, home = _common_folder(paths), os.path.expanduser("~")
     if home != root and home.startswith(_as_prefix(root)):
@@ -130,6 +131,7 @@ def _draw_groups(labels, groups, fraction, rng):
 
     def cost(inside):
         missing = (can_be_on_both & (inside == 0)).sum() + (inside == sizes).sum()
+        # A class missing on one side costs more than ten classes whose shares are as wrong as can be.
         return 10 * missing + np.square(inside / sizes - fraction).sum()
 
     def move(order):
@@ -147,5 +149,6 @@ def _draw_groups(labels, groups, fraction, rng):
 
     drawn = rng.permutation(len(counts))
     by_size = drawn[np.argsort(counts[drawn].max(axis=1), kind="stable")]
+    # What a greedy search finds depends on its order, so the best of three is taken.
     _, is_second = min((move(order) for order in (by_size[::-1], by_size, drawn)), key=lambda found: found[0])
     return is_second[groups]

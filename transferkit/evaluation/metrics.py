@@ -26,13 +26,13 @@ def accuracy_interval(num_correct, num_images, confidence=0.95):
 
 
 def weighted_accuracy(labels, probabilities, weights, thresholds=None):
-    """Share of images of which all labels are right, each by its weight.
+    """Weighted share of images whose labels are all right.
 
     Args:
         labels: True codes `(n,)` or, of any number for each image, `(n, num_classes)` of 0 and 1.
         probabilities: `(n, num_classes)`.
         weights: `(n,)`.
-        thresholds: `(num_classes,)` probability from which on a label is given, for any number of them.
+        thresholds: `(num_classes,)` decision thresholds, where images have any number of labels.
 
     Returns:
         A number in `[0, 1]`.

@@ -1,4 +1,4 @@
-"""Images that can have any number of labels: from which probability on each is given, and what is said about that."""
+"""Images that can have any number of labels: decision thresholds, and a report."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ _FEWEST = 5  # images with a label, and without it, that it takes to choose its 
 
 
 def choose_thresholds(targets, probabilities, weights=None):
-    """Chooses for each label the probability from which on it has the best F1.
+    """Chooses for each label the decision threshold with the best F1.
 
     Args:
         targets: `(n, num_classes)` of 0 and 1.
@@ -56,7 +56,7 @@ class MultilabelReport:
         f1: `(num_classes,)`: harmonic mean of precision and recall.
         average_precision: `(num_classes,)`: mean precision over all thresholds; NaN for labels that do not occur.
         support: `(num_classes,)`: number of images with the label.
-        thresholds: `(num_classes,)`: probability from which on the label is given.
+        thresholds: `(num_classes,)`: decision threshold, the least probability at which the label is predicted.
     """
 
     class_names: np.ndarray

@@ -10,7 +10,7 @@ from transferkit.tasks.task import LOG_LOSS, Task
 
 
 class Multilabel(Task):
-    """Any number of labels for each image: each is given from a threshold of its own on."""
+    """Any number of labels for each image: each label has its own decision threshold."""
 
     name = "multilabel"
     activation = "sigmoid"
@@ -81,7 +81,7 @@ class Multilabel(Task):
         return tuple(names[code] for code in given), tuple(row[given].tolist())
 
     def accuracy(self, truth, probabilities, thresholds, weights=None):
-        """Share of images of which all labels are right."""
+        """Share of images whose labels are all right."""
         return weighted_accuracy(truth, probabilities, weights, thresholds)
 
     def report(self, truth, probabilities, thresholds, class_names):

@@ -12,14 +12,14 @@ LOG_LOSS = "log_loss"  # column of the logs: the loss without smoothing, focus a
 class Task(ABC):
     """One kind of labels. A new kind is a subclass, and an entry in `transferkit.tasks.find`.
 
-    Of a labelled `Source` it takes what labels are to it, the truth: an array `(n,)` of integer codes, or
+    The truth is what it takes from a labelled `Source` as labels: an array `(n,)` of integer codes, or
     `(n, num_classes)` float32. Probabilities are `(n, num_classes)`, thresholds `(num_classes,)` or `None`.
 
     Attributes:
         name: The argument `task` of a classifier that asks for it.
-        activation: What makes probabilities of the logits in the last layer: `"softmax"` or `"sigmoid"`.
+        activation: Activation of the last layer, which turns logits into probabilities: `"softmax"` or `"sigmoid"`.
         plain_loss: Name of the Keras loss that goes with labels as users of plain Keras have them.
-        has_thresholds: Whether labels are given from thresholds on, which are chosen on held-out images.
+        has_thresholds: Whether labels are predicted by decision thresholds, which are chosen on held-out images.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Task(ABC):
 
     @abstractmethod
     def smoothing_choices(self, num_classes: int) -> int:
-        """Among how many answers label smoothing divides its share."""
+        """Number of alternatives over which label smoothing spreads its share."""
 
     @abstractmethod
     def truth(self, source: Any) -> np.ndarray:
@@ -61,11 +61,11 @@ class Task(ABC):
 
     @abstractmethod
     def guessing_accuracy(self, targets: Any) -> float:
-        """Accuracy of one who knows how frequent the labels of `Targets` are, and nothing of the images."""
+        """Accuracy of a baseline that knows the label frequencies in `Targets` but not the images."""
 
     @abstractmethod
     def choose_thresholds(self, truth: np.ndarray, probabilities: np.ndarray, weights: Any = None) -> np.ndarray | None:
-        """Chooses the probability from which on each label is given, `(num_classes,)`; `None`: the largest one wins."""
+        """Chooses the decision threshold of each label, `(num_classes,)`; `None`: the most probable class wins."""
 
     @abstractmethod
     def labels(self, probabilities: np.ndarray, class_names: np.ndarray, thresholds: Any) -> np.ndarray:
@@ -77,7 +77,7 @@ class Task(ABC):
 
     @abstractmethod
     def accuracy(self, truth: np.ndarray, probabilities: np.ndarray, thresholds: Any, weights: Any = None) -> float:
-        """Share of images of which all labels are right, each by its weight."""
+        """Weighted share of images whose labels are all right."""
 
     @abstractmethod
     def report(self, truth: np.ndarray, probabilities: np.ndarray, thresholds: Any, class_names: np.ndarray) -> Any:

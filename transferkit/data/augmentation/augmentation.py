@@ -235,7 +235,7 @@ def as_augmentation(value, seed=0, channels=3):
     Args:
         value: `None`; `"light"`, `"medium"` or `"strong"`; an `Augmentation`; an `ImageDataGenerator`, whose arguments
             are translated one by one; or a Keras layer or a list of them, which are copied.
-        seed: Makes the draws of Keras layers other ones. All else depends on the keys of the batches alone.
+        seed: Seed of the draws of Keras layers. Everything else depends on the keys of the batches alone.
         channels: Number of channels of the images. Hue and saturation are left out of the named ones if they are not
             RGB.
 

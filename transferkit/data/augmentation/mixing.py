@@ -78,6 +78,7 @@ def _draw_beta(batch, alpha, key):
     """
     keys = tf.random.experimental.stateless_split(key, 2)
     gamma = tf.random.stateless_gamma((2, batch), keys[0], alpha=alpha + 1.0)
+    # The generator may draw 0 but never 1, so the logarithm is finite.
     root = tf.math.log(1 - tf.random.stateless_uniform((2, batch), keys[1])) / alpha
     logarithm = tf.math.log(gamma) + root
     return tf.sigmoid(logarithm[0] - logarithm[1])

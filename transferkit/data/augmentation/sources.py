@@ -61,6 +61,7 @@ def translate_generator(generator):
         "height_shift": _shift(generator.height_shift_range),
         "shear": abs(generator.shear_range or 0),
         "zoom": tuple(sorted(generator.zoom_range)),
+        # An `ImageDataGenerator` draws a zoom for each side.
         "keep_aspect": False,
         "horizontal_flip": bool(generator.horizontal_flip),
         "vertical_flip": bool(generator.vertical_flip),
@@ -123,7 +124,7 @@ class KerasLayers:
 
     Args:
         layers: Keras layers.
-        seed: Makes the draws other ones.
+        seed: Seed of the draws.
 
     Raises:
         ValueError: If a layer scales pixels, or mixes labels.

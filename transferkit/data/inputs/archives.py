@@ -148,6 +148,7 @@ def _images_in(path, archive):
             )
         images.setdefault(info.offset_data, (info, []))[1].append(name)
     return [
+        # In the order of their data: to go back in a compressed file is to read it from its beginning again.
         _Image(tuple(names), info.size, partial(archive.extractfile, info))
         for _, (info, names) in sorted(images.items())
     ]

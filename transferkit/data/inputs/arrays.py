@@ -65,6 +65,7 @@ def _as_image_array(array, decoder):
 def _as_image_list(items, decoder):
     if all(isinstance(item, str | os.PathLike) for item in items):
         return _existing_paths(items)
+    # A dark image among brighter ones must not be taken for one that was scaled to [0, 1].
     brightest = max((float(item.max()) for item in items if isinstance(item, np.ndarray) and item.size), default=0)
     for index, item in enumerate(items):
         if isinstance(item, np.ndarray) and item.ndim in (2, 3):

@@ -159,6 +159,7 @@ def _walk(folder, homes):
         visited.add(place)
         wanted = [name for name in subfolders if not _is_ignored(name)]
         back = [name for name in wanted if _leads_back(os.path.join(parent, name), homes) or _leads_up(name, parent)]
+        # In place, since `os.walk` goes into what is left in this list.
         subfolders[:] = [name for name in wanted if name not in back]
         not_followed += [os.path.join(parent, name) for name in back]
         found += [os.path.join(parent, name) for name in files if is_image_name(name)]

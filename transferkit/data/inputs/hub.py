@@ -38,6 +38,7 @@ def read_hub_dataset(x):
     label = _find(features, "ClassLabel", _LABEL_NAMES)
     if label is None:
         return RawData(Column(x, name))
+    # Hugging Face gives a column without decoding the images beside it.
     labels = list(x[label] if hasattr(x, "column_names") else (x[i][label] for i in range(len(x))))
     kind = features[label]
     names = getattr(kind, "names", None) or getattr(

@@ -70,6 +70,7 @@ def _labels(iterator, has_files):
 
 def _without_scaling(generator):
     left_out = [name for name in _SCALING if getattr(generator, name, None)]
+    # A copy, since the generator belongs to the user.
     plain = copy.copy(generator)
     for name in left_out:
         setattr(plain, name, _SCALING[name])

@@ -136,6 +136,7 @@ def _read_file(path):
 
 def _numbered_rows(path):
     """Rows of a file that are not empty, each with the number of its last line."""
+    # `utf-8-sig` drops the byte order mark that some spreadsheets write.
     with open(path, newline="", encoding="utf-8-sig") as file:
         # Strict, as a quotation mark that is never closed would take the lines after it for one cell.
         reader = csv.reader(file, delimiter=_DELIMITERS[path.suffix.lower()], strict=True)

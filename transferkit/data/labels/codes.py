@@ -209,6 +209,7 @@ def _typed(values):
 
 
 def _kind(label):
+    # `bool` stands before `int`, of which it is a subclass.
     return next((kind for kind in (str, bool, int, float) if isinstance(label, kind)), type(label))
 
 

@@ -113,6 +113,7 @@ def encode_matrix(matrix, columns=None, class_names=None, task="auto"):
     if is_binary and (task == "multilabel" or (task == "auto" and not sums_to_one)):
         return matrix, names, MULTILABEL
     if sums_to_one and task != "multilabel":
+        # Shares that were rounded get a sum of exactly 1.
         return matrix / matrix.sum(axis=1, keepdims=True), names, MULTICLASS
     expected = "0 and 1" if task == "multilabel" else "shares that sum to 1 for each image (soft labels), or 0 and 1"
     raise ValueError(

@@ -34,6 +34,7 @@ def duplicate_groups(prints, thumbnails=None, groups=None):
     kinds, firsts = np.unique(exact, return_index=True)
     edges = [np.empty((0, 2), np.int64)]
     if thumbnails is not None:
+        # One image of each content is enough to compare.
         edges.append(exact[firsts][similar_pairs(thumbnails[firsts])])
     count = len(kinds)
     if groups is not None:  # one more node for each of them

@@ -124,6 +124,7 @@ class _Glance:
         with open(path, "rb") as file:
             if not self.has_prints:
                 return None, *self._at_opened(file, path)
+            # Every thread holds the file that it looks at, so a large one is read twice instead.
             if size > self.held_bytes:
                 digest = digest_file(file)
                 file.seek(0)
@@ -138,6 +139,7 @@ class _Glance:
             return pixels.shape[:2], pixels
         with Image.open(file) as opened, self.decoder.patience_with(opened):
             width, height = opened.size
+            # A JPEG file at a fraction of its size is faster to decode, and all its bytes are read all the same.
             opened.draft("L" if self.decoder.channels == 3 else None, (THUMBNAIL, THUMBNAIL))
             return (height, width), self.decoder.decode(opened)
 
