@@ -314,7 +314,7 @@ import sys, keras, numpy as np, tensorflow as tf
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
-from transferkit import Head, Phase, TransferClassifier
+from transferkit import Compute, Head, Phase, TransferClassifier
 data = np.load(sys.argv[1])
 x, y = data["images"], data["labels"]
 codes = np.unique(y, return_inverse=True)[1]
@@ -344,6 +344,14 @@ for labels, schedule, head in (
 
 
 # ---- interrupted ----
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c_is_heard():
+    """Who runs the tests in the background of a shell has it ignored, and Python then leaves it so."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class Interrupting(keras.callbacks.Callback):
@@ -401,7 +409,7 @@ def test_an_interruption_while_everything_is_finished_keeps_the_best_epoch(tiny_
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("transferkit.training.fitting.fit_logistic_head", interrupt)
+    monkeypatch.setattr("transferkit.training.trainer.fit_logistic_head", interrupt)
     with pytest.raises(KeyboardInterrupt):
         clf.fit(images, labels, validation_data=(images, labels))
     loss = log_loss(labels, clf.predict_proba(images), labels=clf.classes_)

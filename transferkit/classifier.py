@@ -314,7 +314,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         largest: float = 1.0,
         steps: int = 100,
     ) -> RateCurve:
-        """Trains a copy for some steps at growing rates, to see which one to use (Smith, WACV 2017).
+        """Trains a copy for some steps at growing rates, and returns loss, rate and advice (Smith, WACV 2017).
 
         The copy begins with the weights of this classifier if it is fitted, and with the pretrained ones and a logistic
         head that is fitted to them if not. The classifier, its optimizer and all random generators stay as they are.
@@ -327,9 +327,6 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             smallest: Rate of the first step.
             largest: Rate of the last step.
             steps: Number of steps at most; the test ends where the loss explodes.
-
-        Returns:
-            A `RateCurve`: `learning_rates`, `losses`, `suggestion`, and `plot()`.
         """
         rate_range, fitted = RateRange(smallest, largest, steps), getattr(self, "fitted_", None)
         with self._speaking():

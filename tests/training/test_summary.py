@@ -33,13 +33,13 @@ def cells(text, first):
 
 
 def sizes(bench):
-    members = stage_layers(bench.components.network, bench.settings().stages)
+    members = stage_layers(bench.components.network, bench.backbone.stages)
     return {name: sum(layer.count_params() for layer in layers) for name, layers in members.items()}
 
 
 def test_each_stage_has_a_row_with_its_layers_and_weights(bench, summary):
     text = summary(Phase("head"))
-    members = stage_layers(bench.components.network, bench.settings().stages)
+    members = stage_layers(bench.components.network, bench.backbone.stages)
     for name, count in sizes(bench).items():
         assert cells(text, name)[:3] == [name, str(len(members[name])), f"{count:,}"]
     assert cells(text, "all ")[1] == f"{sum(sizes(bench).values()) + bench.components.head.count_params():,}"
