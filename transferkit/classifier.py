@@ -300,8 +300,6 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             num_classes: Number of classes. Default: that of the training data, or 10 before `fit`.
             num_images: Number of images to train on, for the cost in all.
         """
-        if min(2 if num_classes is None else num_classes, 2 if num_images is None else num_images) < 2:
-            raise ValueError("`num_classes` and `num_images` must be at least 2.")
         print(describe_classifier(self._request(), getattr(self, "fitted_", None), num_classes, num_images))
 
     def find_learning_rate(
@@ -314,7 +312,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         largest: float = 1.0,
         steps: int = 100,
     ) -> RateCurve:
-        """Trains a copy for some steps at growing rates, and returns loss, rate and advice (Smith, WACV 2017).
+        """Trains a copy for some steps at growing rates, to see which one to use (Smith, WACV 2017).
 
         The copy begins with the weights of this classifier if it is fitted, and with the pretrained ones and a logistic
         head that is fitted to them if not. The classifier, its optimizer and all random generators stay as they are.
@@ -327,6 +325,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             smallest: Rate of the first step.
             largest: Rate of the last step.
             steps: Number of steps at most; the test ends where the loss explodes.
+
+        Returns:
+            A `RateCurve`: `learning_rates`, `losses`, `suggestion`, and `plot()`.
         """
         rate_range, fitted = RateRange(smallest, largest, steps), getattr(self, "fitted_", None)
         with self._speaking():
@@ -350,8 +351,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         `keras.saving.load_model(path)` gives `model_`; `TransferClassifier.load(path)` gives all. An existing file is
         replaced only once the new one is complete, and its permissions stay.
 
-        The file holds what belongs to the model and nothing about who trained it where: no `compute` and `verbose`, of
-        a weights file the name alone, and in `split_` paths relative to the folder that all images lie in.
+        The file holds the arguments of the last `fit` and nothing about who trained it where: no `compute` and
+        `verbose`, of a weights file the name alone, and in `split_` paths relative to the folder of all images.
 
         Args:
             path: File name that ends in `.keras`.

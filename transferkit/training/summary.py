@@ -28,6 +28,8 @@ def describe_classifier(request, fitted=None, num_classes=None, num_images=None)
     Returns:
         Text of several lines.
     """
+    if min(2 if num_classes is None else num_classes, 2 if num_images is None else num_images) < 2:
+        raise ValueError("`num_classes` and `num_images` must be at least 2.")
     is_known = fitted is not None or num_classes is not None
     num_classes = num_classes or (10 if fitted is None else len(fitted.class_names))
     supposed = num_images or _MANY_PER_CLASS * num_classes
