@@ -48,3 +48,9 @@ def test_an_estimator_shows_it_from_the_first_fit_on(fitted_classifier, tiny_bac
     with pytest.raises(AttributeError, match="`model_` shows what was learnt, and cannot be set"):
         fitted_classifier.model_ = None
     assert isinstance(TransferClassifier.model_, Learnt)
+
+
+def test_it_says_in_a_line_what_it_is(fitted_classifier):
+    expected = "FittedClassifier(backbone='tiny', 16 x 16 px, 3 classes, task='multiclass', phases: linear)"
+    assert repr(fitted_classifier.fitted_) == expected
+    assert repr(fitted_classifier.fitted_.task) == "Multiclass()"

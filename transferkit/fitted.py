@@ -1,7 +1,7 @@
 """What training gives, and all that comes after it works on."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, Self, TypeVar, overload
 
@@ -18,7 +18,7 @@ from transferkit.tasks.task import Task
 _Value = TypeVar("_Value")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FittedClassifier:
     """A trained classifier, with all that prediction, evaluation, saving and explaining it needs.
 
@@ -36,17 +36,17 @@ class FittedClassifier:
         versions: Version of each package that computes, by its name, when it was trained.
     """
 
-    model: keras.Model = field(repr=False)
+    model: keras.Model
     backbone: Backbone
     image_format: ImageFormat
     class_names: np.ndarray
     task: Task
     thresholds: np.ndarray | None
     phases: tuple[Any, ...]
-    history: Mapping[str, list] = field(repr=False)
-    split: Split = field(repr=False)
-    parameters: Mapping[str, Any] = field(repr=False)
-    versions: Mapping[str, str] = field(repr=False)
+    history: Mapping[str, list]
+    split: Split
+    parameters: Mapping[str, Any]
+    versions: Mapping[str, str]
 
     @cached_property
     def predictor(self) -> Predictor:
@@ -57,6 +57,14 @@ class FittedClassifier:
     def reader(self) -> ImageReader:
         """What reads images as training has read them."""
         return ImageReader(self.image_format)
+
+    def __repr__(self) -> str:
+        height, width = self.image_format.image_size
+        phases = ", ".join(phase.title for phase in self.phases)
+        return (
+            f"FittedClassifier(backbone={self.backbone.name!r}, {height} x {width} px, {len(self.class_names)} classes, "
+            f"task={self.task.name!r}, phases: {phases})"
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled: all but what predictions have compiled."""

@@ -27,6 +27,9 @@ class Task(ABC):
     plain_loss: str
     has_thresholds: bool
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
     @abstractmethod
     def loss(self, focus: float = 0.0) -> keras.losses.Loss:
         """The loss that an optimizer minimises; `focus` is the exponent of the focal loss, and 0 the log loss."""
