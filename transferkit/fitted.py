@@ -61,10 +61,8 @@ class FittedClassifier:
     def __repr__(self) -> str:
         height, width = self.image_format.image_size
         phases = ", ".join(phase.title for phase in self.phases)
-        return (
-            f"FittedClassifier(backbone={self.backbone.name!r}, {height} x {width} px, {len(self.class_names)} classes, "
-            f"task={self.task.name!r}, phases: {phases})"
-        )
+        labels = f"{len(self.class_names)} classes, task={self.task.name!r}"
+        return f"FittedClassifier(backbone={self.backbone.name!r}, {height} x {width} px, {labels}, phases: {phases})"
 
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled: all but what predictions have compiled."""
