@@ -6,8 +6,15 @@ For timing only: their weights are random. torch is imported when a network is b
 VGG16 = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # width and number of convolutions of each block
 RESNET50 = ((64, 3), (128, 4), (256, 6), (512, 3))  # width and number of blocks of each stage
 # One row a stage: kernel size, number of blocks, filters, expansion ratio, stride of the first block.
-LITE0 = ((3, 1, 16, 1, 1), (3, 2, 24, 6, 2), (5, 2, 40, 6, 2), (3, 3, 80, 6, 2), (5, 3, 112, 6, 1), (5, 4, 192, 6, 2),
-         (3, 1, 320, 6, 1))  # fmt: skip
+LITE0 = (
+    (3, 1, 16, 1, 1),
+    (3, 2, 24, 6, 2),
+    (5, 2, 40, 6, 2),
+    (3, 3, 80, 6, 2),
+    (5, 3, 112, 6, 1),
+    (5, 4, 192, 6, 2),
+    (3, 1, 320, 6, 1),
+)
 
 
 def build_network(name):

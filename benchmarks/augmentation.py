@@ -102,8 +102,14 @@ def main():
     rows = []
     for name in (KERAS, FIT, STREAM, PLAIN):
         rates = [record[name] for record in rounds]
-        rows.append([name, f"{median(rounds, name):.0f}", f"{min(rates):.0f} to {max(rates):.0f}",
-                     f"{median(rounds, name) / keras_rate:.2f}"])  # fmt: skip
+        rows.append(
+            [
+                name,
+                f"{median(rounds, name):.0f}",
+                f"{min(rates):.0f} to {max(rates):.0f}",
+                f"{median(rounds, name) / keras_rate:.2f}",
+            ]
+        )
     arguments = ", ".join(f"{name}={value}" for name, value in GENERATOR.items())
     text = (
         f"`fit` over `ImageDataGenerator({arguments})`, {args.epochs} epochs, median of the ratios of {args.repeats} "

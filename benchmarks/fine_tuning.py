@@ -44,8 +44,11 @@ def measure(training, test, seed, image_size, epochs):
     tuned = TransferClassifier(image_size=image_size, seed=seed, schedule="fine_tune", epochs=epochs, verbose=0)
     with fresh_cache():
         _, tuned_seconds = timed(tuned.fit, *training)
-    pairs = zip(statistics(linear.backbone_.build(image_size=(image_size, image_size))),
-                statistics(tuned.model_.get_layer("backbone")), strict=True)  # fmt: skip
+    pairs = zip(
+        statistics(linear.backbone_.build(image_size=(image_size, image_size))),
+        statistics(tuned.model_.get_layer("backbone")),
+        strict=True,
+    )
     unchanged = all(np.array_equal(before, after) for before, after in pairs)
     record = {
         "seed": seed,
@@ -93,8 +96,16 @@ def main():
         for name, parts in data_sets.items()
         if args.only in (None, name)
     }
-    header = ["data", "logistic head", "fine_tune", "gain, points", "least gain", "at least", "statistics unchanged",
-              "fine_tune, s"]  # fmt: skip
+    header = [
+        "data",
+        "logistic head",
+        "fine_tune",
+        "gain, points",
+        "least gain",
+        "at least",
+        "statistics unchanged",
+        "fine_tune, s",
+    ]
     table = markdown_table(header, [table_row(name, rows) for name, rows in records.items()])
     note = (
         f"{args.image_size} px, {args.epochs or 'default'} epochs, one value a seed. cifar10-10k here: {data.origin}."

@@ -149,8 +149,17 @@ def table_rows(name, record):
     for label, ratio in ratios_of(record).items():
         rates = [entry["rate"] for entry in record["runners"][label]]
         target = f"{CASES[name].target}" if label == best else ""
-        rows.append([name, label, f"{np.median(rates):.1f}", f"{min(rates):.1f} to {max(rates):.1f}", f"{ratio:.2f}",
-                     target, f"{record['deviations'][label]:.0e}"])  # fmt: skip
+        rows.append(
+            [
+                name,
+                label,
+                f"{np.median(rates):.1f}",
+                f"{min(rates):.1f} to {max(rates):.1f}",
+                f"{ratio:.2f}",
+                target,
+                f"{record['deviations'][label]:.0e}",
+            ]
+        )
     return rows
 
 

@@ -119,8 +119,16 @@ def main():
     for count in args.counts:
         rows, _ = draw_per_class(data.y_train, count // 10, seed=0)
         records[count] = time_pairs(data.x_train[rows], data.y_train[rows], args.repeats)
-    header = ["images", "first pass, s", "again, s", "fit, s", f"fit / first (target {TARGET})", "fit / again",
-              "fit / first, each", "fit: features + logistic path + rest, s"]  # fmt: skip
+    header = [
+        "images",
+        "first pass, s",
+        "again, s",
+        "fit, s",
+        f"fit / first (target {TARGET})",
+        "fit / again",
+        "fit / first, each",
+        "fit: features + logistic path + rest, s",
+    ]
     table = markdown_table(header, [table_row(count, pairs) for count, pairs in records.items()])
     publish(__file__, __doc__, args, [table, f"Images: {data.origin}. Medians of {args.repeats}."], records)
 

@@ -55,8 +55,20 @@ def fit_here(args):
 def measure_case(network, args, folder, temporary):
     """Runs all fits of one network, after one that only finds out about the machine."""
     weights = find_weights(network, temporary)
-    arguments = ("--folder", folder, "--networks", network, "--weights", weights, "--image-size", args.image_size,
-                 "--epochs", args.epochs, "--learning-rate", args.learning_rate)  # fmt: skip
+    arguments = (
+        "--folder",
+        folder,
+        "--networks",
+        network,
+        "--weights",
+        weights,
+        "--image-size",
+        args.image_size,
+        "--epochs",
+        args.epochs,
+        "--learning-rate",
+        args.learning_rate,
+    )
 
     def measure(cache, precision, speeds=None):
         with fresh_cache(speeds) as cache_folder:
@@ -89,8 +101,18 @@ def table_rows(network, record):
         ]
         accuracies = [_accuracies(kept, name, network) for name in ("val_accuracy", "accuracy")]
         target = case.target or ""
-        rows.append([f"{network}, {case.stage}", precision, unknown, *seconds, f"{ratio_of(kept):.2f}", target, *losses,
-                     *accuracies])  # fmt: skip
+        rows.append(
+            [
+                f"{network}, {case.stage}",
+                precision,
+                unknown,
+                *seconds,
+                f"{ratio_of(kept):.2f}",
+                target,
+                *losses,
+                *accuracies,
+            ]
+        )
     return rows
 
 
@@ -133,9 +155,19 @@ def main():
         for network in args.networks:
             records[network] = measure_case(network, args, folder, temporary)
     both = "without and with cache"
-    header = ["trained", "precision", "first on a machine, s", "cache=False, s", 'cache="auto", s', "ratio", "at least",
-              f"last loss, {both}", f"last validation loss, {both}", f"validation accuracy, {both}",
-              f"test accuracy, {both}"]  # fmt: skip
+    header = [
+        "trained",
+        "precision",
+        "first on a machine, s",
+        "cache=False, s",
+        'cache="auto", s',
+        "ratio",
+        "at least",
+        f"last loss, {both}",
+        f"last validation loss, {both}",
+        f"validation accuracy, {both}",
+        f"test accuracy, {both}",
+    ]
     table = markdown_table(header, [line for name, record in records.items() for line in table_rows(name, record)])
     note = (
         f"{args.count} images of {args.image_size} px, {args.epochs} epochs; medians of {args.repeats}, losses and "

@@ -43,8 +43,11 @@ BATCH_SIZE = 32
 UNITS = 256
 TARGETS = {"vgg16": 15, "resnet50": 12, LITE0: 9}  # seconds of `by hand` over those of `OURS`
 BY_HAND, OURS, FIRST, LOGISTIC = (
-    "by hand", "transferkit, Dense(256)", "transferkit, Dense(256), first on a machine", "transferkit, logistic",
-)  # fmt: skip
+    "by hand",
+    "transferkit, Dense(256)",
+    "transferkit, Dense(256), first on a machine",
+    "transferkit, logistic",
+)
 
 
 class Task(NamedTuple):
@@ -207,9 +210,12 @@ def transferkit_dense(task):
     from transferkit import Head, Phase, TransferClassifier
 
     classifier = TransferClassifier(
-        task.network, weights=task.weights, image_size=SIZE, head=Head(units=(UNITS,), dropout=0),
+        task.network,
+        weights=task.weights,
+        image_size=SIZE,
+        head=Head(units=(UNITS,), dropout=0),
         schedule=[Phase("head", epochs=task.epochs, learning_rate=1e-3, patience=None)],
-    )  # fmt: skip
+    )
     seconds = timed(classifier.fit, task.folder)[1]
     return classifier.history_["loss"][-1], seconds
 
@@ -290,12 +296,15 @@ def table_rows(case, record):
 def bars_of(records):
     """How many times faster transferkit is than each of the others."""
     return [
-        Bar(f"{case}, {row}", median(kept, "fit") / median(record["rows"][OURS], "fit"),
-            TARGETS[case.split(",")[0]] if row == BY_HAND else None)
+        Bar(
+            f"{case}, {row}",
+            median(kept, "fit") / median(record["rows"][OURS], "fit"),
+            TARGETS[case.split(",")[0]] if row == BY_HAND else None,
+        )
         for case, record in records.items()
         for row, kept in record["rows"].items()
         if not row.startswith("transferkit")
-    ]  # fmt: skip
+    ]
 
 
 def run_here(args):

@@ -42,8 +42,10 @@ def draw_long_tail(labels, ratio, seed):
 def hold_out(labels, share, seed):
     """Divides rows in two, the same share of each class in the second part."""
     rng = np.random.default_rng([seed, 1])
-    second = [rng.permutation(np.flatnonzero(labels == code))[: round(share * (labels == code).sum())]
-              for code in np.unique(labels)]  # fmt: skip
+    second = [
+        rng.permutation(np.flatnonzero(labels == code))[: round(share * (labels == code).sum())]
+        for code in np.unique(labels)
+    ]
     second = np.sort(np.concatenate(second))
     return np.setdiff1d(np.arange(len(labels)), second), second
 
@@ -75,10 +77,14 @@ def table_rows(records):
     scores = {way: np.array([each["balanced_accuracy"] for each in kept]) for way, kept in records.items()}
     worst = {way: np.mean([each["worst_class"]["recall"] for each in kept]) for way, kept in records.items()}
     return [
-        [way, f"{values.mean():.4f}", "" if way == "plain" else mean_and_error(values - scores["plain"]),
-         f"{worst[way]:.3f}"]
+        [
+            way,
+            f"{values.mean():.4f}",
+            "" if way == "plain" else mean_and_error(values - scores["plain"]),
+            f"{worst[way]:.3f}",
+        ]
         for way, values in scores.items()
-    ]  # fmt: skip
+    ]
 
 
 def main():

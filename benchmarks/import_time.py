@@ -39,9 +39,13 @@ def main():
     seconds = median(imported, "process")
     rows = [
         ["nothing", f"{median(records['nothing'], 'process'):.3f}", "", ""],
-        ["`import transferkit`", f"{seconds:.3f}", f"{median(imported, 'import'):.3f}",
-         "yes" if any(record["tensorflow"] for record in imported) else "no"],
-    ]  # fmt: skip
+        [
+            "`import transferkit`",
+            f"{seconds:.3f}",
+            f"{median(imported, 'import'):.3f}",
+            "yes" if any(record["tensorflow"] for record in imported) else "no",
+        ],
+    ]
     table = markdown_table(["command", "whole process, s", "import, s", "TensorFlow imported"], rows)
     text = f"Under {TARGET} s: {'met' if seconds < TARGET else 'missed'}. Medians of {args.repeats}."
     publish(__file__, __doc__, args, [table, text], records)

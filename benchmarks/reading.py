@@ -75,8 +75,16 @@ def table_of(rounds):
     for name in READERS:
         rates = [record[name] for record in rounds]
         ratio = f"{median(rounds, f'over {name}'):.2f}" if name in TARGETS else ""
-        rows.append([name, f"{median(rounds, name):.0f}", f"{min(rates):.0f} to {max(rates):.0f}",
-                     f"{median(rounds, f'{name}, ms'):.2f}", ratio, TARGETS.get(name, "")])  # fmt: skip
+        rows.append(
+            [
+                name,
+                f"{median(rounds, name):.0f}",
+                f"{min(rates):.0f} to {max(rates):.0f}",
+                f"{median(rounds, f'{name}, ms'):.2f}",
+                ratio,
+                TARGETS.get(name, ""),
+            ]
+        )
     header = ["reader", "images/s", "in all rounds", "processor ms an image", "transferkit is faster by", "target"]
     return markdown_table(header, rows)
 

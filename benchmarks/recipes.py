@@ -55,12 +55,14 @@ def _generator_recipe(data, epochs, seed, **scaling):
         images = augmented.flow_from_directory(data / "train", **options)
         base = build_efficientnet_lite0(weights="imagenet")
         base.trainable = False
-        model = keras.Sequential([
-            base,
-            keras.layers.GlobalAveragePooling2D(),
-            keras.layers.Dense(256, activation="relu"),
-            keras.layers.Dense(images.num_classes, activation="softmax"),
-        ])  # fmt: skip
+        model = keras.Sequential(
+            [
+                base,
+                keras.layers.GlobalAveragePooling2D(),
+                keras.layers.Dense(256, activation="relu"),
+                keras.layers.Dense(images.num_classes, activation="softmax"),
+            ]
+        )
         model.compile(optimizer="adam", loss="categorical_crossentropy", metrics=["accuracy"])
         model.fit(images, epochs=epochs, verbose=0)
         return model

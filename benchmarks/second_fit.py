@@ -120,8 +120,16 @@ def main():
         folder = make_jpegs(Path(temporary, "images"), args.count)
         for network in args.networks:
             records[network] = measure_network(network, folder, temporary, args.repeats)
-    header = ["network", "heads", "first on a machine, s", "first, s", "second, s", "second in a fresh process, s",
-              f"first / second (target {TARGET})", "first / second in a fresh process"]  # fmt: skip
+    header = [
+        "network",
+        "heads",
+        "first on a machine, s",
+        "first, s",
+        "second, s",
+        "second in a fresh process, s",
+        f"first / second (target {TARGET})",
+        "first / second in a fresh process",
+    ]
     table = markdown_table(header, [line for name, record in records.items() for line in table_rows(name, record)])
     note = f"{args.count} images; medians of {args.repeats}. VGG16 and ResNet50 have random weights."
     publish(__file__, __doc__, args, [table, note], records, bars_of(records))

@@ -84,11 +84,17 @@ def table_rows(count, kept):
     for name, records in kept.items():
         accuracy, loss = (np.mean([record[key] for record in records]) for key in ("accuracy", "log_loss"))
         is_first = not rows
-        rows.append([
-            f"{count:,}", name, f"{accuracy:.4f}", "" if is_first else mean_and_error(accuracies[name]), f"{loss:.5f}",
-            "" if is_first else f"{losses[name].mean():+.5f}",
-            "" if is_first else f"{np.abs(losses[name]).max():.5f}",
-        ])  # fmt: skip
+        rows.append(
+            [
+                f"{count:,}",
+                name,
+                f"{accuracy:.4f}",
+                "" if is_first else mean_and_error(accuracies[name]),
+                f"{loss:.5f}",
+                "" if is_first else f"{losses[name].mean():+.5f}",
+                "" if is_first else f"{np.abs(losses[name]).max():.5f}",
+            ]
+        )
     return rows
 
 

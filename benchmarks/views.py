@@ -90,8 +90,9 @@ def table_of(records):
         seconds, accuracies = ([record[key] for record in kept] for key in ("fit", "accuracy"))
         gain = mean_and_error(gains_of(records, count, views)) if views != 1 else ""
         each = ", ".join(f"{accuracy:.4f}" for accuracy in accuracies)
-        rows.append([f"{count:,}", _in_words(views), f"{np.mean(seconds):.1f}", f"{np.mean(accuracies):.4f}", each,
-                     gain])  # fmt: skip
+        rows.append(
+            [f"{count:,}", _in_words(views), f"{np.mean(seconds):.1f}", f"{np.mean(accuracies):.4f}", each, gain]
+        )
     return markdown_table(["images", "versions", "fit, s", "accuracy", "each seed", "gain, points"], rows)
 
 

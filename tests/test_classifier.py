@@ -513,10 +513,16 @@ def few(images):
 
 
 @pytest.mark.parametrize("options", [{}, {"balance": "undersample"}])
-@pytest.mark.parametrize(("numbers", "names"), [
-    ([0, 1], "ab"), ([0, 1, 2], "aba"), ([0, 0, 1], "aab"), ([0, 0, 1, 2], "aabb"),
-    ([0, 0, 1, 2, 3, 4, 5, 6], "aaaabbbb"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("numbers", "names"),
+    [
+        ([0, 1], "ab"),
+        ([0, 1, 2], "aba"),
+        ([0, 0, 1], "aab"),
+        ([0, 0, 1, 2], "aabb"),
+        ([0, 0, 1, 2, 3, 4, 5, 6], "aaaabbbb"),
+    ],
+)
 def test_few_images_and_equal_ones_train_the_logistic_head(make, few, numbers, names, options):
     classifier = make(**options).fit(few(*numbers), list(names))
     assert np.isfinite(classifier.predict_proba(few(*numbers))).all()
@@ -556,11 +562,14 @@ def without_computing(monkeypatch):
     monkeypatch.setattr("transferkit.frozen.features.FrozenFeatures.features", fail)
 
 
-@pytest.mark.parametrize(("options", "arguments", "message"), [
-    ({"class_weight": {"zebra": 3}}, {}, "`class_weight` names classes that are not in the data: .'zebra'."),
-    ({}, {"callbacks": [keras.callbacks.EarlyStopping("val_acc")]}, "'val_acc', which is not logged"),
-    ({}, {"validation_data": 0.2}, "`validation_data` must be"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "arguments", "message"),
+    [
+        ({"class_weight": {"zebra": 3}}, {}, "`class_weight` names classes that are not in the data: .'zebra'."),
+        ({}, {"callbacks": [keras.callbacks.EarlyStopping("val_acc")]}, "'val_acc', which is not logged"),
+        ({}, {"validation_data": 0.2}, "`validation_data` must be"),
+    ],
+)
 def test_what_cannot_end_well_does_not_begin(make, images, labels, without_computing, options, arguments, message):
     options = {"schedule": "fine_tune", **options}
     with pytest.raises((ValueError, TypeError), match=message):

@@ -72,8 +72,10 @@ def test_all_broken_files_are_named_though_each_is_read_once(method, fitted_clas
     with pytest.raises(ImageReadError, match=r"(?s)3 of 27 images could not be read:\n.*on_bad_image") as info:
         getattr(fitted_classifier, method)(broken_paths)
     assert [(index, os.path.basename(name)) for index, name, _ in info.value.failures] == [
-        (0, "empty.png"), (2, "text.jpg"), (26, "short.png"),
-    ]  # fmt: skip
+        (0, "empty.png"),
+        (2, "text.jpg"),
+        (26, "short.png"),
+    ]
     reasons = [reason for _, _, reason in info.value.failures]
     assert reasons[:2] == ["the file is empty", "not an image that Pillow can identify"]
     assert "truncated" in reasons[2]

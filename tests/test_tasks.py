@@ -89,10 +89,13 @@ def test_a_saved_classifier_gives_the_same_labels(many_labels, pictures, tmp_pat
     assert plain.predict(pictures[0], verbose=0) == pytest.approx(many_labels.predict_proba(pictures[0]), abs=1e-4)
 
 
-@pytest.mark.parametrize("schedule", [
-    [Phase("head", epochs=12, learning_rate=0.02, mixup=0.2)],
-    [Phase("logistic"), Phase("all", epochs=2, learning_rate=1e-4, interpolate=True, label_smoothing=0.1)],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        [Phase("head", epochs=12, learning_rate=0.02, mixup=0.2)],
+        [Phase("logistic"), Phase("all", epochs=2, learning_rate=1e-4, interpolate=True, label_smoothing=0.1)],
+    ],
+)
 def test_phases_train_any_number_of_labels(pictures, tiny_backbone, schedule):
     head = "logistic" if schedule[0].train == "logistic" else Head(units=(16,))
     classifier = TransferClassifier(tiny_backbone, head=head, schedule=schedule, verbose=0)

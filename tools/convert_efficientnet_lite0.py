@@ -24,10 +24,21 @@ def torch_name(layer_name, blocks):
     """Name of a layer of our network in the PyTorch state dict."""
     block, _, part = layer_name.partition("_")
     if block not in blocks:
-        return {"stem_conv": "_conv_stem", "stem_bn": "_bn0", "top_conv": "_conv_head", "top_bn": "_bn1",
-                "predictions": "_fc"}[layer_name]  # fmt: skip
-    inner = {"expand_conv": "_expand_conv", "expand_bn": "_bn0", "dwconv": "_depthwise_conv", "dw_bn": "_bn1",
-             "project_conv": "_project_conv", "project_bn": "_bn2"}[part]  # fmt: skip
+        return {
+            "stem_conv": "_conv_stem",
+            "stem_bn": "_bn0",
+            "top_conv": "_conv_head",
+            "top_bn": "_bn1",
+            "predictions": "_fc",
+        }[layer_name]
+    inner = {
+        "expand_conv": "_expand_conv",
+        "expand_bn": "_bn0",
+        "dwconv": "_depthwise_conv",
+        "dw_bn": "_bn1",
+        "project_conv": "_project_conv",
+        "project_bn": "_bn2",
+    }[part]
     return f"_blocks.{blocks.index(block)}.{inner}"
 
 

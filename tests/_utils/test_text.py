@@ -14,9 +14,17 @@ def test_long_lists_are_cut():
 
 @pytest.mark.parametrize(
     ("count", "words"),
-    [(1, "1 byte"), (512, "512 bytes"), (3100, "3.1 kB"), (41e6, "41 MB"), (9.96e6, "10 MB"), (1.24e9, "1.2 GB"),
-     (999_600, "1.0 MB"), (5e12, "5,000 GB")],
-)  # fmt: skip
+    [
+        (1, "1 byte"),
+        (512, "512 bytes"),
+        (3100, "3.1 kB"),
+        (41e6, "41 MB"),
+        (9.96e6, "10 MB"),
+        (1.24e9, "1.2 GB"),
+        (999_600, "1.0 MB"),
+        (5e12, "5,000 GB"),
+    ],
+)
 def test_bytes_are_told_in_the_unit_that_fits(count, words):
     assert human_bytes(count) == words
 

@@ -13,9 +13,17 @@ QUICK = ("efficientnet_lite0", "mobilenet_v3_small", "efficientnet_b0", "convnex
 
 # One of each family: its relatives begin in the same way.
 OTHER_FAMILIES = (
-    "vgg16", "resnet50", "resnet50_v2", "inception_v3", "xception", "mobilenet", "mobilenet_v2", "densenet121",
-    "nasnet_mobile", "efficientnet_v2_b0",
-)  # fmt: skip
+    "vgg16",
+    "resnet50",
+    "resnet50_v2",
+    "inception_v3",
+    "xception",
+    "mobilenet",
+    "mobilenet_v2",
+    "densenet121",
+    "nasnet_mobile",
+    "efficientnet_v2_b0",
+)
 
 
 @pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHER_FAMILIES)])

@@ -58,10 +58,19 @@ def test_a_classifier_in_a_model_in_a_model_is_found():
         backbone_from_model(outer)
 
 
-@pytest.mark.parametrize("end", [
-    (), (pool(),), (layers.Flatten(),), (pool(), layers.Dense(5)), (pool(), layers.Dense(1000, "relu")),
-    (layers.Conv2D(1000, 1),), (layers.Conv2D(1, 1),), (pool(), layers.Dense(5, "sigmoid")),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "end",
+    [
+        (),
+        (pool(),),
+        (layers.Flatten(),),
+        (pool(), layers.Dense(5)),
+        (pool(), layers.Dense(1000, "relu")),
+        (layers.Conv2D(1000, 1),),
+        (layers.Conv2D(1, 1),),
+        (pool(), layers.Dense(5, "sigmoid")),
+    ],
+)
 def test_features_and_embeddings_are_welcome(end):
     assert find_classifier(build(*end)) is None
 

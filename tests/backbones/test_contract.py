@@ -233,8 +233,11 @@ def assert_training_leaves_frozen_layers_and_statistics_alone(built):
     assert_equal(to_numpy(frozen(scaled, training=True)), built.features, 1e-5)
     everything = build_trainable(built.model, select(built.model, built.backbone.stages, "all")).model
     everything(scaled, training=True)
-    is_statistic = {id(weight) for norm in layers_of_type(built.model, keras.layers.BatchNormalization)
-                    for weight in (norm.moving_mean, norm.moving_variance)}  # fmt: skip
+    is_statistic = {
+        id(weight)
+        for norm in layers_of_type(built.model, keras.layers.BatchNormalization)
+        for weight in (norm.moving_mean, norm.moving_variance)
+    }
     trained = {id(weight) for weight in everything.trainable_variables}
     normalizations = layers_of_type(built.model, keras.layers.Normalization)
     constants = {id(weight) for layer in normalizations for weight in layer.weights}

@@ -182,8 +182,10 @@ def reusing_network():
 def test_a_stage_may_begin_at_a_later_output_of_a_layer_that_is_called_again(reusing_network):
     members = stage_layers(reusing_network, REUSING)
     assert {name: names(layers) for name, layers in members.items()} == {
-        "first": ["image", "conv1", "activation"], "second": ["conv2"], "third": ["conv3"]
-    }  # fmt: skip
+        "first": ["image", "conv1", "activation"],
+        "second": ["conv2"],
+        "third": ["conv3"],
+    }
     assert exact_cuts(reusing_network, REUSING) == ("third",)  # before "second", the activation is on both sides
 
 

@@ -68,8 +68,18 @@ def save_gray_tiff(path, pixels, bits, *, is_signed=False, white_is_zero=False):
     if bits == 12:
         data = np.packbits((pixels[..., None] >> np.arange(11, -1, -1)) & 1, axis=None).tobytes()
     height, width = pixels.shape
-    tags = {256: width, 257: height, 258: bits, 259: 1, 262: int(not white_is_zero), 273: 8, 277: 1, 278: height,
-            279: len(data), 339: 1 + is_signed}  # fmt: skip
+    tags = {
+        256: width,
+        257: height,
+        258: bits,
+        259: 1,
+        262: int(not white_is_zero),
+        273: 8,
+        277: 1,
+        278: height,
+        279: len(data),
+        339: 1 + is_signed,
+    }
     entries = b"".join(
         struct.pack("<HHII", tag, 4 if tag in (273, 279) else 3, 1, value) for tag, value in tags.items()
     )
@@ -88,8 +98,10 @@ FILES = {
     "gray.bmp": (Image.fromarray(GRAY), {}, repeated(GRAY), 0),
     "gray.tif": (Image.fromarray(GRAY), {}, repeated(GRAY), 0),
     "gray with a transparent level.png": (
-        Image.fromarray(GRAY), {"transparency": int(GRAY[0, 0])},
-        on_background(repeated(GRAY), np.where(GRAY[0, 0] == GRAY, 0, 255)), 0,
+        Image.fromarray(GRAY),
+        {"transparency": int(GRAY[0, 0])},
+        on_background(repeated(GRAY), np.where(GRAY[0, 0] == GRAY, 0, 255)),
+        0,
     ),
     "gray and alpha.png": (with_alpha("LA"), {}, on_background(repeated(GRAY), ALPHA), 1),
     "gray and alpha.tif": (with_alpha("LA"), {}, on_background(repeated(GRAY), ALPHA), 1),
@@ -100,8 +112,10 @@ FILES = {
     "rgb.webp": (Image.fromarray(RGB), {"lossless": True}, RGB, 0),
     "rgb.jpg": (Image.fromarray(FLAT), {"quality": 95}, FLAT, 2),
     "rgb with a transparent colour.png": (
-        Image.fromarray(RGB), {"transparency": tuple(RGB[0, 0].tolist())},
-        on_background(RGB, np.where((RGB[0, 0] == RGB).all(axis=-1), 0, 255)), 0,
+        Image.fromarray(RGB),
+        {"transparency": tuple(RGB[0, 0].tolist())},
+        on_background(RGB, np.where((RGB[0, 0] == RGB).all(axis=-1), 0, 255)),
+        0,
     ),
     "rgba.png": (with_alpha("RGBA"), {}, on_background(RGB, ALPHA), 1),
     "rgba.webp": (with_alpha("RGBA"), {"lossless": True, "exact": True}, on_background(RGB, ALPHA), 1),
@@ -111,13 +125,22 @@ FILES = {
     "palette.bmp": (indexed(), {}, PALETTE[INDICES], 0),
     "palette.tif": (indexed(), {}, PALETTE[INDICES], 0),
     "palette with a transparent colour.png": (
-        indexed(), {"transparency": 2}, on_background(PALETTE[INDICES], np.where(INDICES == 2, 0, 255)), 0,
+        indexed(),
+        {"transparency": 2},
+        on_background(PALETTE[INDICES], np.where(INDICES == 2, 0, 255)),
+        0,
     ),
     "palette with a transparent colour.gif": (
-        indexed(), {"transparency": 2}, on_background(PALETTE[INDICES], np.where(INDICES == 2, 0, 255)), 0,
+        indexed(),
+        {"transparency": 2},
+        on_background(PALETTE[INDICES], np.where(INDICES == 2, 0, 255)),
+        0,
     ),
     "palette with alpha.png": (
-        indexed(), {"transparency": ALPHAS.tobytes()}, on_background(PALETTE[INDICES], ALPHAS[INDICES]), 1,
+        indexed(),
+        {"transparency": ALPHAS.tobytes()},
+        on_background(PALETTE[INDICES], ALPHAS[INDICES]),
+        1,
     ),
     "cmyk.tif": (from_cmyk()[0], {}, from_cmyk()[1], 1),
     "cmyk.jpg": (Image.fromarray(FLAT).convert("CMYK"), {"quality": 95}, FLAT, 3),
@@ -130,11 +153,14 @@ FILES = {
     "floats.tif": (Image.fromarray(GRAY.astype("float32")), {}, repeated(GRAY), 0),
     "frames.gif": (indexed(), {"save_all": True, "append_images": [OTHER]}, PALETTE[INDICES], 0),
     "frames.webp": (
-        Image.fromarray(RGB), {"save_all": True, "append_images": [OTHER], "lossless": True}, RGB, 0,
+        Image.fromarray(RGB),
+        {"save_all": True, "append_images": [OTHER], "lossless": True},
+        RGB,
+        0,
     ),
     "frames.png": (Image.fromarray(RGB), {"save_all": True, "append_images": [OTHER]}, RGB, 0),
     "pages.tif": (Image.fromarray(RGB), {"save_all": True, "append_images": [OTHER]}, RGB, 0),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -166,10 +192,14 @@ def test_a_transparent_level_of_16_bits_shows_the_background(tmp_path):
 @pytest.mark.parametrize(
     ("bits", "options"),
     [
-        (12, {}), (16, {}), (16, {"white_is_zero": True}), (16, {"is_signed": True}), (32, {}),
+        (12, {}),
+        (16, {}),
+        (16, {"white_is_zero": True}),
+        (16, {"is_signed": True}),
+        (32, {}),
         (32, {"is_signed": True}),
     ],
-)  # fmt: skip
+)
 def test_levels_of_a_tiff_file_are_scaled_by_the_bits_that_it_declares(bits, options, share, tmp_path):
     most = 2 ** (bits - options.get("is_signed", False)) - 1
     pixels = (RNG.random((6, 8)) * most * share).astype("int64")

@@ -18,11 +18,17 @@ def test_validation_data_can_be_a_tuple(weights):
     assert validation.labels.tolist() == [0, 1, 0, 1]
 
 
-@pytest.mark.parametrize(("validation_data", "received"), [
-    (0.2, "Received: 0.2. .*`validation_split`"), (True, "Received: True"), ((IMAGES,), "a tuple of 1"),
-    ([IMAGES, NAMES], "a list of 2. Make it a tuple"), ([["a.png", "b.png"], ["a", "b"]], "a list of 2"),
-    ([["a.png"], np.array([1]), None], "a list of 3"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("validation_data", "received"),
+    [
+        (0.2, "Received: 0.2. .*`validation_split`"),
+        (True, "Received: True"),
+        ((IMAGES,), "a tuple of 1"),
+        ([IMAGES, NAMES], "a list of 2. Make it a tuple"),
+        ([["a.png", "b.png"], ["a", "b"]], "a list of 2"),
+        ([["a.png"], np.array([1]), None], "a list of 3"),
+    ],
+)
 def test_validation_data_of_another_form_are_refused_before_a_stream_is_read(validation_data, received):
     def stream():
         raise AssertionError
@@ -34,10 +40,17 @@ def test_validation_data_of_another_form_are_refused_before_a_stream_is_read(val
         read(validation_data, stream(), None)
 
 
-@pytest.mark.parametrize(("validation_data", "message"), [
-    (IMAGES, "Labels are missing"), ((IMAGES, NAMES[:2]), "same length"), ((IMAGES, ["a", "b", "c", "c"]), "'c'"),
-    ((IMAGES[:0], []), "empty"), ((IMAGES, NAMES, [1, 2]), "`sample_weight` must have"), ((None, NAMES), "`x` must be"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("validation_data", "message"),
+    [
+        (IMAGES, "Labels are missing"),
+        ((IMAGES, NAMES[:2]), "same length"),
+        ((IMAGES, ["a", "b", "c", "c"]), "'c'"),
+        ((IMAGES[:0], []), "empty"),
+        ((IMAGES, NAMES, [1, 2]), "`sample_weight` must have"),
+        ((None, NAMES), "`x` must be"),
+    ],
+)
 def test_errors_say_that_they_are_about_validation_data(validation_data, message):
     with pytest.raises((ValueError, TypeError), match=f"In `validation_data`: .*{message}"):
         read(validation_data)

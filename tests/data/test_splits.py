@@ -33,9 +33,13 @@ def test_a_share_outside_0_to_1_is_refused(fraction):
         stratified_split(np.array([0, 0, 1, 1]), fraction, seed=0)
 
 
-@pytest.mark.parametrize(("labels", "groups", "things"), [
-    ([0, 1, 2], None, "classes have one image only"), ([0, 0, 1, 1], [7, 7, 7, 7], "images belong to one group"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("labels", "groups", "things"),
+    [
+        ([0, 1, 2], None, "classes have one image only"),
+        ([0, 0, 1, 1], [7, 7, 7, 7], "images belong to one group"),
+    ],
+)
 def test_nothing_to_set_aside_is_an_error(labels, groups, things):
     with pytest.raises(ValueError, match=f"Nothing can be set aside for validation: all {things}"):
         stratified_split(np.array(labels), 0.2, seed=0, groups=None if groups is None else np.array(groups))
@@ -85,19 +89,25 @@ def test_a_split_can_be_written(tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="paths of POSIX")
-@pytest.mark.parametrize(("training", "validation", "expected"), [
-    (["/home/me/pets/train/cat/1.jpg", "/home/me/pets/train/dog/1.jpg"], ["/home/me/pets/val/cat/1.jpg"],
-     ["train/cat/1.jpg", "train/dog/1.jpg", "val/cat/1.jpg"]),
-    (["/home/me/pets/cat/1.jpg"], [], ["1.jpg"]),
-    (["pets/cat/1.jpg", "./pets/dog/../dog/2.jpg"], [], ["cat/1.jpg", "dog/2.jpg"]),
-    (["1.jpg", "image 3"], ["image 12", "cat/image 12"], ["1.jpg", "image 3", "image 12", "cat/image 12"]),
-    (["/home/me/a/1.jpg"], ["/mnt/b/1.jpg"], ["~/a/1.jpg", "mnt/b/1.jpg"]),
-    (["/home/me/a/1.jpg"], ["/home/you/1.jpg"], ["~/a/1.jpg", "you/1.jpg"]),
-    (["/home/me/1.jpg"], ["/home/me/a/1.jpg"], ["1.jpg", "a/1.jpg"]),
-    (["/home/me/a/1.jpg"], ["../b/2.jpg"], ["a/1.jpg", "b/2.jpg"]),
-    (["/home/mean/1.jpg"], ["/mnt/1.jpg"], ["home/mean/1.jpg", "mnt/1.jpg"]),
-    (["image 0"], [], ["image 0"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("training", "validation", "expected"),
+    [
+        (
+            ["/home/me/pets/train/cat/1.jpg", "/home/me/pets/train/dog/1.jpg"],
+            ["/home/me/pets/val/cat/1.jpg"],
+            ["train/cat/1.jpg", "train/dog/1.jpg", "val/cat/1.jpg"],
+        ),
+        (["/home/me/pets/cat/1.jpg"], [], ["1.jpg"]),
+        (["pets/cat/1.jpg", "./pets/dog/../dog/2.jpg"], [], ["cat/1.jpg", "dog/2.jpg"]),
+        (["1.jpg", "image 3"], ["image 12", "cat/image 12"], ["1.jpg", "image 3", "image 12", "cat/image 12"]),
+        (["/home/me/a/1.jpg"], ["/mnt/b/1.jpg"], ["~/a/1.jpg", "mnt/b/1.jpg"]),
+        (["/home/me/a/1.jpg"], ["/home/you/1.jpg"], ["~/a/1.jpg", "you/1.jpg"]),
+        (["/home/me/1.jpg"], ["/home/me/a/1.jpg"], ["1.jpg", "a/1.jpg"]),
+        (["/home/me/a/1.jpg"], ["../b/2.jpg"], ["a/1.jpg", "b/2.jpg"]),
+        (["/home/mean/1.jpg"], ["/mnt/1.jpg"], ["home/mean/1.jpg", "mnt/1.jpg"]),
+        (["image 0"], [], ["image 0"]),
+    ],
+)
 def test_paths_without_their_root_tell_images_apart_and_nothing_else(monkeypatch, training, validation, expected):
     monkeypatch.setenv("HOME", "/home/me")
     monkeypatch.setattr(os, "getcwd", lambda: "/home/me/work")

@@ -60,8 +60,28 @@ def test_values_are_described_by_what_they_are(make):
 
 
 def test_kinds_differ():
-    values = [1, 1.0, True, "1", None, [1], (1,), {1: 1}, np.int64(1), np.array([1]), Settings(1), Settings, multiply,
-              math.sin, math.cos, np.sin, np, keras, len, types.SimpleNamespace]  # fmt: skip
+    values = [
+        1,
+        1.0,
+        True,
+        "1",
+        None,
+        [1],
+        (1,),
+        {1: 1},
+        np.int64(1),
+        np.array([1]),
+        Settings(1),
+        Settings,
+        multiply,
+        math.sin,
+        math.cos,
+        np.sin,
+        np,
+        keras,
+        len,
+        types.SimpleNamespace,
+    ]
     assert len({print_of(value) for value in values}) == len(values)
 
 

@@ -59,5 +59,7 @@ def test_what_is_compiled_serves_again_until_a_weight_changes(tiny_backbone, ima
 
 def test_a_fitted_classifier_is_pickled_without_what_predictions_have_compiled(fitted_classifier, images):
     expected = fitted_classifier.predict_proba(images)
-    assert np.array_equal(pickle.loads(pickle.dumps(fitted_classifier)).predict_proba(images[:4]).argmax(axis=1),
-                          expected[:4].argmax(axis=1))  # fmt: skip
+    assert np.array_equal(
+        pickle.loads(pickle.dumps(fitted_classifier)).predict_proba(images[:4]).argmax(axis=1),
+        expected[:4].argmax(axis=1),
+    )

@@ -54,10 +54,19 @@ def test_any_other_is_made_of_the_saved_network(tiny_backbone):
     assert np.array_equal(back.build()(x), network(x))
 
 
-@pytest.mark.parametrize(("trained", "is_fine_tuned"), [
-    (["logistic"], False), (["head"], False), ([["head"]], False), ([], False),
-    (["logistic", "all"], True), (["lora"], True), (["batch_norm"], True), ([["stage2", "head"]], True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("trained", "is_fine_tuned"),
+    [
+        (["logistic"], False),
+        (["head"], False),
+        ([["head"]], False),
+        ([], False),
+        (["logistic", "all"], True),
+        (["lora"], True),
+        (["batch_norm"], True),
+        ([["stage2", "head"]], True),
+    ],
+)
 def test_it_is_marked_if_a_phase_has_changed_it(tiny_backbone, trained, is_fine_tuned):
     plain = backbone_to_json(tiny_backbone)
     back = backbone_from_json(plain, tiny_backbone.build(), [Phase(train) for train in trained])

@@ -116,8 +116,10 @@ class Story:
             Phase("head", epochs=2, learning_rate=0.05, name="warm up"),
             Phase("stage3", epochs=2, learning_rate=0.1, rate_schedule=StepDecay(1, 0.5)),
             Phase("lora", epochs=2, learning_rate=0.1, lora_rank=2),
-            record=record, callbacks=callbacks, cache="memory",
-        )  # fmt: skip
+            record=record,
+            callbacks=callbacks,
+            cache="memory",
+        )
         self.history = self.record.history
 
     def look(self, model):
@@ -263,8 +265,11 @@ def test_dropout_of_the_head_is_on_while_the_head_trains(train, is_active, make_
     assert (logs["loss"][0] == pytest.approx(plain, rel=1e-4)) == (not is_active)
 
 
-@pytest.mark.parametrize(("train", "is_active"), [("head", False), ("batch_norm", False), ("lora", False),
-                                                  (("stage2",), True), ("all", True)], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    ("train", "is_active"),
+    [("head", False), ("batch_norm", False), ("lora", False), (("stage2",), True), ("all", True)],
+    ids=str,
+)
 def test_dropout_of_the_backbone_is_on_in_stages_that_train(train, is_active, make_bench, eagerly):
     bench = make_bench(dropout=0.6, batch_size=24)
     logs = bench.train(Phase(train, epochs=1, learning_rate=1e-9)).history
@@ -302,9 +307,11 @@ def test_the_optimizer_remembers_what_keeps_training(make_bench):
         return look
 
     bench.train(
-        Phase("head", epochs=1), Phase("stage2", epochs=1), optimizer="adam",
+        Phase("head", epochs=1),
+        Phase("stage2", epochs=1),
+        optimizer="adam",
         callbacks=[AtEpochs(begin={0: note("first"), 1: note("after")}, end={0: note("before")})],
-    )  # fmt: skip
+    )
     assert not moments["first"][0].any()
     assert moments["before"][0].any()
     assert np.array_equal(moments["before"][0], moments["after"][0])
@@ -336,9 +343,12 @@ def test_a_head_after_the_backbone_has_trained_does_not_train_on_features_of_bef
     bench, inputs = make_bench(), []
     look = dict.fromkeys(range(4), lambda model: inputs.append(len(model.input_shape)))
     record = bench.train(
-        Phase("head", epochs=1, learning_rate=0.01), Phase("stage2", epochs=2, learning_rate=0.1),
-        Phase("head", epochs=1, learning_rate=0.01), callbacks=[AtEpochs(end=look)], cache="memory",
-    )  # fmt: skip
+        Phase("head", epochs=1, learning_rate=0.01),
+        Phase("stage2", epochs=2, learning_rate=0.1),
+        Phase("head", epochs=1, learning_rate=0.01),
+        callbacks=[AtEpochs(end=look)],
+        cache="memory",
+    )
     assert inputs == [2, 4, 4, 2]
     assert record.best_epoch == 4
     assert bench.validation_loss()[0] == pytest.approx(record.best_loss, rel=1e-4)
@@ -370,8 +380,10 @@ def test_a_phase_ends_early_when_nothing_gets_better_and_the_next_one_follows(ma
 def test_a_callback_that_stops_training_ends_everything(make_bench, eagerly):
     bench, diary = make_bench(), Diary()
     record = bench.train(
-        Phase("head", epochs=3), Phase("all", epochs=3), callbacks=[diary, AtEpochs(end={1: stop})],
-    )  # fmt: skip
+        Phase("head", epochs=3),
+        Phase("all", epochs=3),
+        callbacks=[diary, AtEpochs(end={1: stop})],
+    )
     assert record.history["phase"] == ["head", "head"]
     assert diary.calls == ["begin", "end"]
     assert bench.validation_loss()[0] == pytest.approx(record.best_loss, rel=1e-4)
@@ -394,8 +406,9 @@ def test_early_stopping_of_keras_may_put_back_weights_of_an_earlier_phase(make_b
 def test_rates_that_callbacks_change_stay_changed(make_bench, eagerly):
     bench = make_bench()
     scheduler = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
-    record = bench.train(Phase("head", epochs=2, learning_rate=0.4), Phase("stage3", epochs=1, learning_rate=0.2),
-                         callbacks=[scheduler])  # fmt: skip
+    record = bench.train(
+        Phase("head", epochs=2, learning_rate=0.4), Phase("stage3", epochs=1, learning_rate=0.2), callbacks=[scheduler]
+    )
     assert record.history["learning_rate"] == pytest.approx([0.2, 0.1, 0.1])
 
 
@@ -437,8 +450,10 @@ def test_each_stage_has_its_share_of_the_rate(make_bench, eagerly):
 def test_adapters_have_the_share_of_their_stage(make_bench, eagerly):
     before, plain = step_of(make_bench, Phase("lora", epochs=1, learning_rate=0.1, lora_rank=2))
     # The first phase of the other run leaves no trace; its adapters have another rank.
-    phases = (Phase("lora", epochs=1, learning_rate=1e-12, lora_rank=3),
-              Phase("lora", epochs=1, learning_rate=0.1, lora_rank=2, layer_decay=0.5))  # fmt: skip
+    phases = (
+        Phase("lora", epochs=1, learning_rate=1e-12, lora_rank=3),
+        Phase("lora", epochs=1, learning_rate=0.1, lora_rank=2, layer_decay=0.5),
+    )
     _, decayed = step_of(make_bench, phases[1])
     for number, share in ((1, 0.125), (2, 0.25), (3, 0.5)):
         path = f"conv{number}/kernel"

@@ -194,9 +194,14 @@ def fit(model, epochs, *callbacks, initial_epoch=0):
     """Trains it for some epochs; returns the rates of all steps and the history."""
     recorder, data = Recorder(), (np.zeros((2 * STEPS, 1)), np.ones((2 * STEPS, 1)))
     history = model.fit(
-        *data, batch_size=2, epochs=initial_epoch + epochs, initial_epoch=initial_epoch, validation_data=data,
-        callbacks=[*callbacks, recorder], verbose=0,
-    ).history  # fmt: skip
+        *data,
+        batch_size=2,
+        epochs=initial_epoch + epochs,
+        initial_epoch=initial_epoch,
+        validation_data=data,
+        callbacks=[*callbacks, recorder],
+        verbose=0,
+    ).history
     return recorder.rates, history
 
 

@@ -152,8 +152,13 @@ def test_half_a_turn_of_the_hue_makes_the_colour_opposite():
 
 def test_all_changes_of_colour_at_once_are_those_one_after_another():
     images = noise(2, 8, 8, 3, low=110, high=140)
-    changes = {"hue": [25.0, -40.0], "saturation": [1.3, 0.6], "contrast": [0.8, 1.4], "channel_shift": [9.0, -7.0],
-               "brightness": [1.1, 0.9]}  # fmt: skip
+    changes = {
+        "hue": [25.0, -40.0],
+        "saturation": [1.3, 0.6],
+        "contrast": [0.8, 1.4],
+        "channel_shift": [9.0, -7.0],
+        "brightness": [1.1, 0.9],
+    }
     expected = images
     for name, values in changes.items():
         expected = transform_images(expected, parameters(**{name: np.float32(values)}))

@@ -52,9 +52,11 @@ def test_parts_of_a_data_set_are_told_apart(make_files):
     given = read_class_folder(make_files("train/dog/1.png", "train/cat/2.png", "Val/cat/3.png", "test/dog/4.png"))
     found = [(Path(path).name, *rest) for path, *rest in zip(given.images, given.labels, given.subsets, strict=True)]
     assert sorted(found) == [
-        ("1.png", "dog", "training"), ("2.png", "cat", "training"), ("3.png", "cat", "validation"),
+        ("1.png", "dog", "training"),
+        ("2.png", "cat", "training"),
+        ("3.png", "cat", "validation"),
         ("4.png", "dog", "test"),
-    ]  # fmt: skip
+    ]
     assert list(dict.fromkeys(given.labels)) == ["cat", "dog"]
     assert given.notes == ("Parts of the data, by the names of their folders: Val, test, train.",)
 
@@ -109,8 +111,9 @@ def test_a_link_out_of_a_class_into_the_data_is_not_followed(make_files, target)
     (folder / "cat" / "up").symlink_to(target)
     given = read_class_folder(folder)
     assert [(label, Path(path).name) for label, path in zip(given.labels, given.images, strict=True)] == [
-        ("cat", "1.png"), ("dog", "2.png"),
-    ]  # fmt: skip
+        ("cat", "1.png"),
+        ("dog", "2.png"),
+    ]
     assert given.notes == (f"Did not follow the link {str(folder / 'cat' / 'up')!r}: it leads out of its class.",)
     assert [Path(path).name for path in find_images(folder / "cat")] in (["1.png"], ["1.png", "2.png"])
 
@@ -129,8 +132,11 @@ def test_links_to_folders_elsewhere_are_followed_but_not_in_circles(make_files):
         (folder / "pool" / link).symlink_to(target)
     given = read_class_folder(folder / "data")
     assert [(label, Path(path).name) for label, path in zip(given.labels, given.images, strict=True)] == [
-        ("cat", "1.png"), ("cat", "2.png"), ("cat", "3.png"), ("dog", "5.png"),
-    ]  # fmt: skip
+        ("cat", "1.png"),
+        ("cat", "2.png"),
+        ("cat", "3.png"),
+        ("dog", "5.png"),
+    ]
 
 
 def test_a_link_beside_the_classes_that_leads_up_or_nowhere_is_no_class(make_files):

@@ -202,8 +202,10 @@ def test_a_generator_that_ends_early_is_used_and_it_is_said(images, codes):
 def test_what_may_never_end_needs_a_number_of_batches(images, codes):
     endless = tf.data.Dataset.from_tensor_slices((images, codes)).repeat()
     for x, kind in (
-        (generate(images), "generator"), (endless, "tf.data.Dataset"), (Batches(images, codes, None), "PyDataset"),
-    ):  # fmt: skip
+        (generate(images), "generator"),
+        (endless, "tf.data.Dataset"),
+        (Batches(images, codes, None), "PyDataset"),
+    ):
         with pytest.raises(ValueError, match=f"The {kind} may never end. Say how many batches to read: `steps=...`"):
             read_stream(x, steps=Steps(argument="steps"))
     check(read_stream(endless.batch(8), Steps(3)), images, codes)

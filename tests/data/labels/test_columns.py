@@ -11,11 +11,17 @@ def test_weights_become_float32():
     assert as_weights(None, 3) is None
 
 
-@pytest.mark.parametrize(("weights", "received"), [
-    ([1, -1], "values from -1 to 1"), ([0, 0], "values from 0 to 0"), ([1, np.nan], "NaN or infinite values"),
-    (["a", "b"], "dtype <U1"), ([1, 2, 3], r"2 images and an array of shape \(3,\)"),
-    ([[1], [2]], r"2 images and an array of shape \(2, 1\)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("weights", "received"),
+    [
+        ([1, -1], "values from -1 to 1"),
+        ([0, 0], "values from 0 to 0"),
+        ([1, np.nan], "NaN or infinite values"),
+        (["a", "b"], "dtype <U1"),
+        ([1, 2, 3], r"2 images and an array of shape \(3,\)"),
+        ([[1], [2]], r"2 images and an array of shape \(2, 1\)"),
+    ],
+)
 def test_weights_that_are_none_are_refused(weights, received):
     with pytest.raises(ValueError, match=f"`sample_weight` must .*Received: {received}"):
         as_weights(weights, 2)
