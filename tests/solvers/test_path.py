@@ -205,8 +205,10 @@ def test_folds_of_images_that_are_all_there_twice_are_those_of_images_that_weigh
     groups, twice = np.arange(len(y)), np.repeat(np.arange(len(y)), 2)
     found = fit(x, y, 4, weights=np.full(len(y), 2, "float32"), groups=groups)
     expected = fit(x[twice], y[twice], 4, weights=np.full(2 * len(y), 0.5, "float32"), groups=twice)
-    assert found.strength == expected.strength
     assert found.val_accuracy == pytest.approx(expected.val_accuracy)
+    # Platt's targets are those of 60 images here and of 120 there, so the losses differ in the third digit, and where
+    # they hardly fall any more a neighbouring strength may be chosen.
+    assert abs(found.strengths.index(found.strength) - expected.strengths.index(expected.strength)) <= 1
 
 
 def test_all_the_weight_in_few_images_leaves_numbers(data):
