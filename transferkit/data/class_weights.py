@@ -66,6 +66,11 @@ def class_weights(class_weight, sizes, class_names):
     return np.array([class_weight.get(name, 1.0) for name in names], "float32")
 
 
+def weights_of_classes(class_weight, source):
+    """Weight of each class of a labelled `Source`, or `None`; see `class_weights`."""
+    return class_weights(class_weight, class_sizes(source), source.class_names)
+
+
 def weigh(source, by_class):
     """Makes weights of classes part of those of images.
 

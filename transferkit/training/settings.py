@@ -11,7 +11,7 @@ from transferkit._utils import console
 from transferkit.backbones.backbone import Backbone
 from transferkit.data.augmentation.augmentation import as_augmentation
 from transferkit.data.checks import Checks
-from transferkit.data.class_weights import class_sizes, class_weights
+from transferkit.data.class_weights import weights_of_classes
 from transferkit.data.resizing import ImageFormat
 from transferkit.frozen.compute import Compute
 from transferkit.models.freezing import weighted_stages
@@ -156,7 +156,7 @@ def _balance_of(parameters, source):
     """Returns the `Balance`, checked, as `class_weight` is, against the labels that there are."""
     class_weight, balance = parameters["class_weight"], parameters["balance"]
     source.task.check_balancing(class_weight, balance)
-    class_weights(class_weight, class_sizes(source), source.class_names)  # an error for classes that are not there
+    weights_of_classes(class_weight, source)  # an error for classes that are not there
     return find_balance(balance, source.labels, class_weight)
 
 

@@ -1,7 +1,7 @@
 """The steps of training one classifier: solving the head, training phases, choosing thresholds."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from scipy.special import expit
@@ -9,15 +9,16 @@ from scipy.special import expit
 from transferkit._utils import console
 from transferkit._utils.memory import free_memory
 from transferkit._utils.text import plural
-from transferkit.data.class_weights import class_sizes, class_weights, weigh
-from transferkit.data.datasets import read_into_memory, validation_batches
+from transferkit.data.class_weights import weigh, weights_of_classes
+from transferkit.data.datasets import validation_batches
+from transferkit.data.reader import ImageReader
 from transferkit.data.source import Source
 from transferkit.frozen.features import FrozenFeatures
 from transferkit.frozen.forward import predict_batches
 from transferkit.frozen.precision import choose_precision, computing_in
 from transferkit.models.assembly import Components
 from transferkit.models.weights import capture
-from transferkit.solvers.examples import Examples
+from transferkit.solvers.examples import Examples, rows_of
 from transferkit.solvers.path import Search, can_hold_out
 from transferkit.training.callbacks import Record
 from transferkit.training.logistic import fit_logistic_head, record_of_head
@@ -30,19 +31,9 @@ _MEMORY_SHARE = 0.25  # of the free memory that decoded images may take
 _STEPS_WORTH_MEASURING = 200  # training steps from which on it pays to find out which precision is faster
 
 
-def judged_by(source):
-    """The labels and weights that heads are evaluated on."""
-    return source.truth, source.weights
-
-
 def examples_of(features, source, copies=1):
     """Makes the `Examples` of a solver from the images of a `Source`."""
     return Examples(features, source.labels, source.targets, source.weights, source.groups, copies)
-
-
-def weights_of_classes(class_weight, source):
-    """Weight of each class of a `Source`, or `None`; see `class_weights`."""
-    return class_weights(class_weight, class_sizes(source), source.class_names)
 
 
 @dataclass
@@ -119,7 +110,7 @@ class Trainer:
         source = weigh(source, by_class)
         if len(source) < len(self.source):
             # All versions of these images; see `Examples.copies`.
-            features = features[(rows + len(self.source) * np.arange(copies)[:, None]).ravel()]
+            features = features[rows_of(rows, len(self.source), copies)]
         search = Search(validation=validation, seed=settings.seed)
         examples, focus = examples_of(features, source, copies), settings.options.focus
         path = fit_logistic_head(self.components.dense, examples, search, focus=focus)
@@ -159,7 +150,7 @@ class Trainer:
             return Record()
         self.solve_head(cross_validate=True)
         judged = [
-            (features, *judged_by(weigh(source, self.class_weights)))
+            (features, source.truth, weigh(source, self.class_weights).weights)
             for features, source in zip(self.features, (self.source, self.validation), strict=True)
         ]
         return record_of_head(self.components.dense, *judged, capture(self.components.models), self.solved.title)
@@ -200,10 +191,10 @@ class Trainer:
         dtype = next((dtype for dtype in image_format.memory_dtypes if size * np.dtype(dtype).itemsize <= room), None)
         if sum(phase.epochs for phase in phases) < 2 or not files or dtype is None:
             return training_data
-        shape = image_format, settings.batch_size
+        load = partial(ImageReader(image_format).load, batch_size=settings.batch_size, dtype=dtype)
         with console.step("Reading images into memory", sum(map(len, files))) as advance:
             training, validation = (
-                source if source.is_uniform else read_into_memory(source, *shape, advance, dtype) for source in sources
+                source if source.is_uniform else load(source, advance=advance) for source in sources
             )
         return replace(training_data, training=training, validation=validation)
 
