@@ -13,7 +13,7 @@ LAYERS = (
     ("__main__",),
     ("cli",),
     ("classifier",),
-    ("parameters",),
+    ("parameters", "verbs"),
     ("inspection", "saving"),
     ("training",),
     ("fitted",),
@@ -66,6 +66,7 @@ def forbidden_libraries(room):
 # Modules without a test module of their own, and where their promises are tested instead.
 TESTED_ELSEWHERE = {
     "__main__.py": "tests/test_cli.py runs it",
+    "verbs.py": "tests/test_classifier.py: methods of the classifier",
     "_version.py": "tests/test_import.py reads it",
     "backbones/applications.py": "records; tests/backbones/test_contract.py takes each at its word",
     "tasks/task.py": "tests/tasks/test_find.py, for each kind",

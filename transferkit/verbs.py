@@ -1,0 +1,105 @@
+"""What can be done with a classifier once it is fitted."""
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from transferkit._utils.console import Console, speaking_to
+from transferkit.data.checks import Checks
+from transferkit.evaluation.multilabel import MultilabelReport
+from transferkit.evaluation.report import EvaluationReport
+from transferkit.fitted import FittedClassifier
+from transferkit.inspection import predictions
+from transferkit.inspection.predictions import FilePrediction
+
+
+class FittedVerbs:
+    """The methods of a classifier that need what it has learnt: each calls a function in `inspection/`.
+
+    Attributes:
+        fitted_: The `FittedClassifier`, from `fit` or `load` on.
+        batch_size: Images a step.
+        checks: `Checks`, or `None`.
+        verbose: How much is said.
+    """
+
+    fitted_: FittedClassifier
+    batch_size: int
+    checks: Checks | None
+    verbose: Any
+
+    def predict(self, x: Any, *, steps: int | None = None) -> np.ndarray:
+        """Returns the most probable label of each image, `(n,)`, in the order given, as the labels were given.
+
+        Where an image can have any number of labels: a tuple of them for each image.
+
+        Args:
+            x: Images as in `fit`, without labels. One path or image gives one label; those of a folder go by name.
+            steps: Number of batches to read from a stream. Default: all, if it has an end.
+
+        Raises:
+            NotFittedError: If `fit` was not called yet.
+            ImageReadError: If any image cannot be read, whatever `checks` say, so that no row is out of place;
+                `predict_files` can skip.
+        """
+        with self._speaking():
+            return predictions.predict_labels(self._fitted(), x, batch_size=self.batch_size, steps=steps)
+
+    def predict_proba(self, x: Any, *, steps: int | None = None) -> np.ndarray:
+        """Returns the probability of each class, `(n, num_classes)` float32, classes in the order of `classes_`.
+
+        For arguments and errors see `predict`.
+        """
+        with self._speaking():
+            return predictions.predict_probabilities(self._fitted(), x, batch_size=self.batch_size, steps=steps)
+
+    def predict_files(self, x: Any, *, steps: int | None = None) -> list[FilePrediction]:
+        """Predicts folders or paths and keeps path, label and probability together.
+
+        Args:
+            x: Folder, path or sequence of paths; images without a path are welcome, too.
+            steps: As in `predict`.
+
+        Returns:
+            List of `FilePrediction(path, label, probability)`, in the order given; `probability` is that of `label`.
+            Where an image can have any number of labels, both are tuples. With `Checks(on_bad_image="skip")`, images
+            that cannot be read have the label `None` and the probability NaN. It makes a `pandas.DataFrame`.
+        """
+        with self._speaking():
+            return predictions.predict_files(self._fitted(), x, steps=steps, **self._reading())
+
+    def evaluate(self, x: Any, y: Any = None, *, steps: int | None = None) -> EvaluationReport | MultilabelReport:
+        """Compares predictions with true labels.
+
+        Args:
+            x: Class folder, paths or images, as in `fit`. Where they are divided, the part to test on is taken.
+            y: Labels, as in `fit`.
+            steps: As in `predict`.
+
+        Returns:
+            An `EvaluationReport` or, where an image can have any number of labels, a `MultilabelReport`.
+
+        Raises:
+            ValueError: If a label is not among the classes of the training data.
+        """
+        with self._speaking():
+            return predictions.evaluate(self._fitted(), x, y, steps=steps, **self._reading())
+
+    def score(self, x: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Returns the accuracy, as scikit-learn expects it: the share of images of which all labels are right.
+
+        For `x` and `y` see `evaluate`; `sample_weight` `(n,)` is what each image counts, at least 0.
+        """
+        return predictions.score(self._fitted(), x, y, sample_weight=sample_weight, **self._reading())
+
+    def _fitted(self) -> FittedClassifier:
+        check_is_fitted(self, "fitted_")
+        return self.fitted_
+
+    def _reading(self) -> dict[str, Any]:
+        return {"batch_size": self.batch_size, "on_bad_image": (self.checks or Checks()).on_bad_image}
+
+    def _speaking(self) -> AbstractContextManager[Console]:
+        return speaking_to(Console(self.verbose))
