@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from transferkit.evaluation.metrics import MetricValue, accuracy_interval
+from transferkit.evaluation.presentation import Presented
 from transferkit.evaluation.reliability import Reliability, reliability_of
 
 
@@ -42,7 +43,7 @@ class JudgedImage:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Report:
+class Report(Presented):
     """What was predicted for labelled images, kept whole; all numbers are computed from it when they are first used.
 
     Attributes:
