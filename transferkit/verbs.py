@@ -11,6 +11,7 @@ from transferkit.data.checks import Checks
 from transferkit.evaluation.multilabel import MultilabelReport
 from transferkit.evaluation.report import EvaluationReport
 from transferkit.fitted import FittedClassifier
+from transferkit.frozen.compute import Compute
 from transferkit.inspection import predictions
 from transferkit.inspection.predictions import FilePrediction
 
@@ -22,12 +23,14 @@ class FittedVerbs:
         fitted_: The `FittedClassifier`, from `fit` or `load` on.
         batch_size: Images a step.
         checks: `Checks`, or `None`.
+        compute: `Compute`, or `None`.
         verbose: How much is said.
     """
 
     fitted_: FittedClassifier
     batch_size: int
     checks: Checks | None
+    compute: Compute | None
     verbose: Any
 
     def predict(self, x: Any, *, steps: int | None = None) -> np.ndarray:
@@ -96,6 +99,7 @@ class FittedVerbs:
 
     def _fitted(self) -> FittedClassifier:
         check_is_fitted(self, "fitted_")
+        self.fitted_.predictor.is_keeping = (self.compute or Compute()).cache is not False
         return self.fitted_
 
     def _reading(self) -> dict[str, Any]:

@@ -44,13 +44,13 @@ class ImageReader:
         """Yields the images of a source in order, in batches; see `stream_images`."""
         return stream_images(source, self.image_format, batch_size)
 
-    def stream_readable(self, source, batch_size):
+    def stream_readable(self, source, batch_size, is_known=None):
         """Streams the images of a source that can be read and collects what is wrong with the others.
 
         Returns:
-            `ReadableImages`: batches to go through, and their `failures` afterwards.
+            `ReadableImages`: pairs of indices and pixels to go through, and their `failures` afterwards.
         """
-        return ReadableImages(source, self.image_format, batch_size)
+        return ReadableImages(source, self.image_format, batch_size, is_known)
 
     def resized(self, source):
         """Reads all images of a source, which are few, and resizes them; see `resized_images`."""
