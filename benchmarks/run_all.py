@@ -26,6 +26,7 @@ QUICK = {
     "recipes": "--repeats 1 --epochs 1",
     "forward_ratio": "--repeats 1 --counts 100",
     "reading": "--images 20 --repeats 1",
+    "evaluation": "--per-class 20 --repeats 1 --image-size 64",
     "quality": "--per-class 20 --repeats 1",
     "solver": "--per-class 20 --counts 5 10 --seeds 1 --repeats 1",
     "memory": "--counts 100 1000 --image-size 32",

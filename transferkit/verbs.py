@@ -12,7 +12,7 @@ from transferkit.evaluation.multilabel import MultilabelReport
 from transferkit.evaluation.report import EvaluationReport
 from transferkit.fitted import FittedClassifier
 from transferkit.frozen.compute import Compute
-from transferkit.inspection import predictions
+from transferkit.inspection import features, predictions
 from transferkit.inspection.predictions import FilePrediction
 
 
@@ -96,6 +96,26 @@ class FittedVerbs:
         For `x` and `y` see `evaluate`; `sample_weight` `(n,)` is what each image counts, at least 0.
         """
         return predictions.score(self._fitted(), x, y, sample_weight=sample_weight, **self._reading())
+
+    def embed(self, x: Any, *, steps: int | None = None) -> np.ndarray:
+        """Returns the features of each image, `(n, num_features)` float32, in the order given.
+
+        They are what the backbone gives, pooled: what the logistic head, or the first dense layer of a `Head`, works
+        on. Images that are alike to the classifier are near each other. Where the backbone was trained, so were they.
+        Of images that were just predicted or evaluated they are there already.
+
+        For arguments and errors see `predict`.
+        """
+        with self._speaking():
+            return features.embed(self._fitted(), x, batch_size=self.batch_size, steps=steps)
+
+    def transform(self, x: Any) -> np.ndarray:
+        """Returns what `embed` does: the classifier may be a step of a scikit-learn `Pipeline`, before another one."""
+        return self.embed(x)
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Returns a name for each column of `transform`, `(num_features,)`. `input_features` has no part in it."""
+        return features.feature_names(self._fitted())
 
     def _fitted(self) -> FittedClassifier:
         check_is_fitted(self, "fitted_")
