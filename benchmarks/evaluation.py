@@ -4,9 +4,9 @@ The test images of cifar10-10k, 2,000, as an array and as PNG files. The classif
 training images: what is measured does not depend on how good it is. In every repeat the images differ in one pixel from
 those of the repeat before, so that nothing is found that was computed in that; the classifier is compiled before.
 
-"pass" is what there is no way around: each image through the classifier, compiled as `evaluate` has it, in batches of 32;
-of files, read and resized by the same reader before. The calls of a repeat follow each other, so that both sides of a
-ratio see the same machine.
+"pass" is what there is no way around: each image through the classifier, compiled as `evaluate` has it, in batches of
+32; of files, read and resized by the same reader before. The calls of a repeat follow each other, so that both sides of
+a ratio see the same machine.
 
     python benchmarks/evaluation.py --repeats 3
 """

@@ -28,6 +28,6 @@ def embed(fitted: FittedClassifier, x: Any, *, batch_size: int = 32, steps: int 
 
 
 def feature_names(fitted: FittedClassifier) -> np.ndarray:
-    """Returns a name for each feature, `(num_features,)` str: that of the backbone and a number, as scikit-learn has."""
+    """Returns a name for each feature, `(num_features,)`: that of the backbone and a number, as scikit-learn has."""
     num_features = components_of(fitted.model)[-1].get_layer("pool").output.shape[-1]
     return np.array([f"{fitted.backbone.name}{number}" for number in range(num_features)], dtype=object)
