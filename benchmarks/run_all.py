@@ -26,6 +26,7 @@ QUICK = {
     "recipes": "--repeats 1 --epochs 1",
     "forward_ratio": "--repeats 1 --counts 100",
     "reading": "--images 20 --repeats 1",
+    "evaluation": "--per-class 20 --repeats 1 --image-size 64",
     "quality": "--per-class 20 --repeats 1",
     "solver": "--per-class 20 --counts 5 10 --seeds 1 --repeats 1",
     "memory": "--counts 100 1000 --image-size 32",
@@ -38,6 +39,7 @@ OTHERS = {
     "augmentation": "--images 20 --epochs 2 --repeats 1",
     "resizing": "--per-class 20 --count 8 --seeds 1",
     "imbalance": "--per-class 20 --seeds 1 --image-size 32",
+    "label_errors": "--per-class 20 --seeds 1 --image-size 32",
 }
 
 

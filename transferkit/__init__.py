@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from transferkit.data.quality.report import DataReport
     from transferkit.data.resizing import ImageFormat
     from transferkit.data.splits import Split
+    from transferkit.evaluation.label_errors import LabelError, LabelErrors
     from transferkit.evaluation.multilabel import MultilabelReport
     from transferkit.evaluation.report import EvaluationReport
     from transferkit.exceptions import ArchiveError, ImageReadError, LeakError, WeightsUnavailableError
@@ -48,6 +49,8 @@ __all__ = [
     "Head",
     "ImageFormat",
     "ImageReadError",
+    "LabelError",
+    "LabelErrors",
     "LeakError",
     "MultilabelReport",
     "OneCycle",
@@ -84,6 +87,8 @@ _HOMES = {
     "Head": "models.heads",
     "ImageFormat": "data.resizing",
     "ImageReadError": "exceptions",
+    "LabelError": "evaluation.label_errors",
+    "LabelErrors": "evaluation.label_errors",
     "LeakError": "exceptions",
     "MultilabelReport": "evaluation.multilabel",
     "OneCycle": "training.rates",

@@ -11,7 +11,8 @@ from transferkit.data.checks import Checks
 from transferkit.evaluation.multilabel import MultilabelReport
 from transferkit.evaluation.report import EvaluationReport
 from transferkit.fitted import FittedClassifier
-from transferkit.inspection import predictions
+from transferkit.frozen.compute import Compute
+from transferkit.inspection import features, predictions
 from transferkit.inspection.predictions import FilePrediction
 
 
@@ -22,12 +23,14 @@ class FittedVerbs:
         fitted_: The `FittedClassifier`, from `fit` or `load` on.
         batch_size: Images a step.
         checks: `Checks`, or `None`.
+        compute: `Compute`, or `None`.
         verbose: How much is said.
     """
 
     fitted_: FittedClassifier
     batch_size: int
     checks: Checks | None
+    compute: Compute | None
     verbose: Any
 
     def predict(self, x: Any, *, steps: int | None = None) -> np.ndarray:
@@ -94,8 +97,29 @@ class FittedVerbs:
         """
         return predictions.score(self._fitted(), x, y, sample_weight=sample_weight, **self._reading())
 
+    def embed(self, x: Any, *, steps: int | None = None) -> np.ndarray:
+        """Returns the features of each image, `(n, num_features)` float32, in the order given.
+
+        They are what the backbone gives, pooled: what the logistic head, or the first dense layer of a `Head`, works
+        on. Images that are alike to the classifier are near each other. Where the backbone was trained, so were they.
+        Of images that were just predicted or evaluated they are there already.
+
+        For arguments and errors see `predict`.
+        """
+        with self._speaking():
+            return features.embed(self._fitted(), x, batch_size=self.batch_size, steps=steps)
+
+    def transform(self, x: Any) -> np.ndarray:
+        """Returns what `embed` does: the classifier may be a step of a scikit-learn `Pipeline`, before another one."""
+        return self.embed(x)
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Returns a name for each column of `transform`, `(num_features,)`. `input_features` has no part in it."""
+        return features.feature_names(self._fitted())
+
     def _fitted(self) -> FittedClassifier:
         check_is_fitted(self, "fitted_")
+        self.fitted_.predictor.is_keeping = (self.compute or Compute()).cache is not False
         return self.fitted_
 
     def _reading(self) -> dict[str, Any]:
