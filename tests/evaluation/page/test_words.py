@@ -56,3 +56,9 @@ def test_settings_are_words(report, multilabel):
 @pytest.mark.parametrize("name", ["report", "multilabel"])
 def test_the_recipe_is_python(name, request):
     compile(recipe_of(request.getfixturevalue(name)), "recipe", "exec")
+
+
+def test_the_recipe_has_the_arguments(report):
+    settings = {"seed": 3, "augmentation": None, "head": {"repr": "Head(units=64)"}}
+    recipe = recipe_of(replace(report, context={"backbone": "net", "settings": settings}))
+    assert "    backbone='net',\n    seed=3,\n    augmentation=None,\n    head=Head(units=64),\n" in recipe

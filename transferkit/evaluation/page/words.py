@@ -107,7 +107,8 @@ def settings_of(report):
     context = report.context
     facts = {"backbone": context.get("backbone"), "image size": _size(context.get("image_size"))}
     facts["phases"] = ", ".join(map(str, context.get("phases") or ()))
-    facts |= context.get("settings") or {}
+    settings = context.get("settings") or {}
+    facts |= {name: value for name, value in settings.items() if name not in ("image_size", "backbone")}
     return [(name, value_in_words(value)) for name, value in facts.items() if value not in (None, "", {}, [], ())]
 
 
@@ -118,6 +119,8 @@ def _size(size):
 def value_in_words(value):
     """A value of JSON on one line."""
     if isinstance(value, dict):
+        if list(value) == ["repr"]:
+            return value["repr"]
         return ", ".join(f"{name}: {value_in_words(each)}" for name, each in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(map(value_in_words, value))
@@ -143,14 +146,17 @@ def data_of(report):
 
 def recipe_of(report):
     """Lines of Python that train and evaluate such a classifier again, as far as the report knows how."""
-    settings = report.context.get("settings") or {}
-    backbone = report.context.get("backbone")
-    arguments = [repr(backbone)] if backbone else []
-    arguments += [f"{name}={value!r}" for name, value in settings.items() if name != "backbone"]
+    settings = {"backbone": report.context.get("backbone"), **(report.context.get("settings") or {})}
+    arguments = [f"    {name}={_code(value)}," for name, value in settings.items() if value or name != "backbone"]
+    call = "\n".join(["TransferClassifier(", *arguments, ")"]) if arguments else "TransferClassifier()"
     return (
         "from transferkit import TransferClassifier\n\n"
-        f"clf = TransferClassifier({', '.join(arguments)})\n"
+        f"clf = {call}\n"
         "clf.fit(training_images)\n"
         "report = clf.evaluate(test_images)\n"
         'report.to_html("report.html")'
     )
+
+
+def _code(value):
+    return value["repr"] if isinstance(value, dict) and list(value) == ["repr"] else repr(value)
