@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from transferkit.data.quality.report import DataReport
     from transferkit.data.resizing import ImageFormat
     from transferkit.data.splits import Split
+    from transferkit.evaluation.comparison import Comparison, compare
     from transferkit.evaluation.label_errors import LabelError, LabelErrors
     from transferkit.evaluation.learning import LearningCurve
     from transferkit.evaluation.multilabel import MultilabelReport
@@ -39,6 +40,7 @@ __all__ = [
     "Augmentation",
     "Backbone",
     "Checks",
+    "Comparison",
     "Compute",
     "Constant",
     "Cosine",
@@ -68,6 +70,7 @@ __all__ = [
     "__version__",
     "backbone_from_model",
     "check_data",
+    "compare",
     "get_backbone",
     "list_backbones",
     "register_backbone",
@@ -78,6 +81,7 @@ _HOMES = {
     "Augmentation": "data.augmentation.augmentation",
     "Backbone": "backbones.backbone",
     "Checks": "data.checks",
+    "Comparison": "evaluation.comparison",
     "Compute": "frozen.compute",
     "Constant": "training.rates",
     "Cosine": "training.rates",
@@ -106,6 +110,7 @@ _HOMES = {
     "WeightsUnavailableError": "exceptions",
     "backbone_from_model": "backbones.custom",
     "check_data": "data.quality.check",
+    "compare": "evaluation.comparison",
     "get_backbone": "backbones.registry",
     "list_backbones": "backbones.registry",
     "register_backbone": "backbones.registry",

@@ -1,5 +1,6 @@
 """What can be done with a classifier once it is fitted."""
 
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -75,22 +76,40 @@ class FittedVerbs:
         with self._speaking():
             return predictions.predict_files(self._fitted(), x, steps=steps, **self._reading())
 
-    def evaluate(self, x: Any, y: Any = None, *, steps: int | None = None) -> EvaluationReport | MultilabelReport:
+    def evaluate(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        groups: Any = None,
+        metrics: Mapping[str, Callable[..., float]] | None = None,
+        steps: int | None = None,
+    ) -> EvaluationReport | MultilabelReport:
         """Compares predictions with true labels.
 
         Args:
             x: Class folder, paths or images, as in `fit`. Where they are divided, the part to test on is taken.
             y: Labels, as in `fit`.
+            groups: What each image belongs to, such as a patient or a scene, `(n,)`, or `None`. Images of one group are
+                alike, so intervals are computed from groups then.
+            metrics: Dict of more metrics, such as `{"kappa": sklearn.metrics.cohen_kappa_score}`, or `None`. Each is a
+                function of labels and predictions, in this order, as scikit-learn's metrics are: arrays `(n,)` of your
+                labels or, where an image can have any number of them, `(n, num_classes)` of 0 and 1. It is called when
+                the report is first asked for its metrics, some 500 times for its interval. One that raises an error is
+                named with it, and the others stay.
             steps: As in `predict`.
 
         Returns:
-            An `EvaluationReport` or, where an image can have any number of labels, a `MultilabelReport`.
+            An `EvaluationReport` or, where an image can have any number of labels, a `MultilabelReport`. It holds on to
+            the images, so that it can show them.
 
         Raises:
-            ValueError: If a label is not among the classes of the training data.
+            ValueError: If a label is not among the classes of the training data, or a name in `metrics` is taken.
+            TypeError: If `metrics` is no dict of functions.
         """
         with self._speaking():
-            return predictions.evaluate(self._fitted(), x, y, steps=steps, **self._reading())
+            given = {"groups": groups, "metrics": metrics, "steps": steps}
+            return predictions.evaluate(self._fitted(), x, y, **given, **self._reading())
 
     def score(self, x: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Returns the accuracy, as scikit-learn expects it: the share of images of which all labels are right.

@@ -137,14 +137,14 @@ class Report(Presented):
 
     def take(self, rows: Sequence[int]) -> Self:
         """Returns the report of some of the images, in the order of `rows`."""
-        rows, given = np.asarray(rows), self.images
+        given, rows = self.images, list(rows)
         parts: dict[str, Any] = {name: getattr(self, name)[rows] for name in ("labels", "probabilities")}
         return replace(
             self,
             **parts,
-            names=tuple(self.name(row) for row in rows.tolist()),
+            names=tuple(self.name(row) for row in rows),
             groups=None if self.groups is None else self.groups[rows],
-            images=None if given is None else lambda places: given(rows[np.asarray(places, int)].tolist()),
+            images=None if given is None else lambda places: given([rows[place] for place in places]),
             known={},
         )
 
@@ -295,10 +295,9 @@ def _check(report):
     if np.shape(report.labels) not in (shape[:1], shape):
         raise ValueError(f"`labels` must be {shape[0]} codes, or rows. Received: {np.shape(report.labels)}.")
     most = 1 if np.ndim(report.labels) == 2 else num_classes - 1
-    if np.min(report.labels) < 0 or np.max(report.labels) > most:
-        raise ValueError(
-            f"`labels` must be from 0 to {most}. Received: some from {np.min(report.labels)} to {np.max(report.labels)}."
-        )
+    ends = np.min(report.labels), np.max(report.labels)
+    if ends[0] < 0 or ends[1] > most:
+        raise ValueError(f"`labels` must be from 0 to {most}. Received: some from {ends[0]} to {ends[1]}.")
     for name in ("names", "groups"):
         column = getattr(report, name)
         if column is not None and len(column) != shape[0]:

@@ -50,19 +50,14 @@ class MetricDifference:
 
     def __str__(self):
         scale, digits, unit = (100, 1, " points") if self.is_share else (1, 3, "")
-        if self.difference == 0:
-            return f"A and B are equal{self._range(scale, digits, 'B - A')}"
-        better = "B" if (self.difference > 0) != self.is_loss else "A"
-        size = f"{abs(scale * self.difference):.{digits}f}{unit}"
-        if not self.is_certain:
-            return f"no clear difference: {better} is better by {size}{self._range(scale, digits, 'B - A')}"
-        low, high = sorted(abs(scale * np.array([self.low, self.high])))
-        return f"{better} is better by {size}, {low:.{digits}f} to {high:.{digits}f}"
-
-    def _range(self, scale, digits, of):
-        if not (np.isfinite(self.low) and np.isfinite(self.high)):
-            return ""
-        return f", {of} is between {scale * self.low:+.{digits}f} and {scale * self.high:+.{digits}f}"
+        is_b_better = self.difference <= 0 if self.is_loss else self.difference >= 0
+        # So that numbers above 0 speak for the better one.
+        sign = 1 if is_b_better != self.is_loss else -1
+        size, low, high = (scale * sign * value for value in (self.difference, *(self.low, self.high)[::sign]))
+        text = f"{'B' if is_b_better else 'A'} is better by {size:.{digits}f}{unit}"
+        if np.isfinite(low) and np.isfinite(high):
+            text += f", {low:.{digits}f} to {high:.{digits}f}"
+        return text if self.is_certain else f"{text}: no clear difference"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -104,23 +99,14 @@ class Comparison:
         header, rows = self._rows()
         widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
         table = [
-            "  ".join(
-                [
-                    row[0].ljust(widths[0]),
-                    *(cell.rjust(width) for cell, width in zip(row[1:-1], widths[1:-1], strict=True)),
-                    row[-1],
-                ]
-            )
-            for row in [header, *rows]
+            "  ".join([name.ljust(widths[0]), *map(str.rjust, numbers, widths[1:]), words])
+            for name, *numbers, words in [header, *rows]
         ]
         return "\n".join([self._headline(), self._counts(), "", *table, *self.notes])
 
     def _repr_html_(self):
-        return (
-            html_paragraphs([self._headline(), self._counts()])
-            + html_table(*self._rows())
-            + html_paragraphs(self.notes)
-        )
+        first = html_paragraphs([self._headline(), self._counts()])
+        return first + html_table(*self._rows()) + html_paragraphs(self.notes)
 
     def _headline(self):
         return f"accuracy: {self.metrics['accuracy']}"
@@ -136,16 +122,16 @@ class Comparison:
             (each.title, f"{each.a:.3f}", f"{each.b:.3f}", f"{each.p_value:.2g}", str(each))
             for each in self.metrics.values()
         ]
-        return ("metric", "A", "B", "p", "95 % interval"), rows
+        return ("metric", "A", "B", "p", "difference, with its 95 % interval"), rows
 
 
 def compare(report_a: Report, report_b: Report) -> Comparison:
     """Compares two classifiers on the same images.
 
-    Both reports must be of the same images with the same labels: most of what makes two accuracies vary then is the same
-    for both, so much smaller differences can be told than from two intervals. The accuracies are compared by McNemar's
-    exact test (1947), their difference has the interval of Bonett and Price (2012); all else, and all where images
-    belong to groups, by drawing images, or groups, for both together.
+    Both reports must be of the same images with the same labels: most of what makes two accuracies vary then is the
+    same for both, so much smaller differences can be told than from two intervals. The accuracies are compared by
+    McNemar's exact test (1947), and their difference has the interval of Bonett and Price (2012); all else, and all
+    where images belong to groups, by drawing images, or groups, for both together.
 
     Args:
         report_a: Report of the first classifier, A.
@@ -160,6 +146,7 @@ def compare(report_a: Report, report_b: Report) -> Comparison:
 
     Example:
         >>> import numpy as np
+        >>> from transferkit import EvaluationReport
         >>> names, labels = np.array(["cat", "dog"]), np.tile([0, 1], 100)
         >>> is_wrong = np.arange(200) % 4 == 0
         >>> a = EvaluationReport(names, labels, np.eye(2)[labels ^ is_wrong])

@@ -124,8 +124,8 @@ def distance_interval(gaps, sizes, deviations):
 
     Around a true gap of 0 every found one is a distance, so an expected calibration error is too large on average, and
     its resamples are even larger. The interval therefore holds those true errors under which the one that was found is
-    neither among the 2.5 % largest nor among the 2.5 % smallest. The true gaps that are tried are those found, smoothed
-    as far as they differ by chance, times a number.
+    neither among the 2.5 % largest nor among the 2.5 % smallest. The true gaps that are tried are those found, times a
+    number.
 
     Args:
         gaps: Gap found in each bin, `(b,)`.
@@ -133,12 +133,13 @@ def distance_interval(gaps, sizes, deviations):
         deviations: `(b, r)`: what chance adds to the gaps, by resampling.
 
     Returns:
-        `(low, high)`.
+        `(low, high)`, or two NaN where resamples do not tell.
     """
     shares = sizes / sizes.sum()
     found = np.abs(gaps) @ shares
     if np.ptp(deviations) <= 1e-12:
         return np.nan, np.nan
+    deviations = deviations * np.sqrt(sizes / np.maximum(sizes - 1, 1))[:, None]  # as of a variance of few
     reached = [(shares @ np.abs(stretch * gaps[:, None] + deviations) >= found).mean() for stretch in _STRETCHES]
     is_possible = (np.array(reached) > _TAILS[0]) & (np.array(reached) < _TAILS[1])
     possible = _STRETCHES[is_possible] * found if is_possible.any() else np.array([found])

@@ -74,9 +74,7 @@ def read_report(path, kind):
             "transferkit to open it."
         )
     if found != kind:
-        raise ArchiveError(
-            f"{str(path)!r} holds a report of another kind. Open it with `{found}.load`, not `{kind}.load`."
-        )
+        raise ArchiveError(f"{str(path)!r} holds another kind of report. Open it by `{found}.load`, not `{kind}.load`.")
     return arrays, settings
 
 
