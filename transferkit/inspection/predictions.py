@@ -148,7 +148,7 @@ def context_of(fitted: FittedClassifier) -> dict[str, Any]:
         "backbone": fitted.backbone.name,
         "image_size": list(fitted.image_format.image_size),
         "phases": [phase.title for phase in fitted.phases],
-        "settings": {name: _plain(value) for name, value in ours.items() if value is not None},
+        "settings": {name: _plain(value) for name, value in ours.items()},  # `None` says something, too
         "history": {name: [_plain(value) for value in column] for name, column in fitted.history.items()},
         "data": {"images_trained_on": len(split.training), "images_chosen_by": len(split.validation)},
         "trained_with": dict(fitted.versions),
