@@ -10,7 +10,7 @@ from transferkit._utils.html import html_paragraphs, html_table
 from transferkit.evaluation.base import Report
 from transferkit.evaluation.metrics import accuracy_interval, class_metrics
 
-_MAX_ROWS = 40
+_MAX_ROWS = 30
 _MAX_MATRIX = 16
 _MAX_CELL = 10
 _CORNER = "true \\ predicted"
