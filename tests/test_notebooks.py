@@ -46,6 +46,9 @@ CELLS = {
         import numpy as np
         from transferkit.inspection.images import draw_grid
         draw_grid([np.zeros((2, 8, 8, 3))])""",
+    "axes": """
+        from transferkit.evaluation.report import EvaluationReport
+        EvaluationReport(np.array(["cat", "dog"]), np.array([0, 1]), np.eye(2)).plot_confusion_matrix()""",
     "report": """
         from transferkit.evaluation.report import EvaluationReport
         EvaluationReport(np.array(["cat", "<dog>"]), np.array([0, 1]), np.eye(2))""",
@@ -94,6 +97,10 @@ def test_a_step_that_showed_no_bar_leaves_its_line_as_well(below):
 
 def test_a_figure_shows_itself(below):
     assert below["grid"].value["image/png"]
+
+
+def test_axes_show_the_figure_that_they_are_in(below):
+    assert below["axes"].value["image/png"]
 
 
 @pytest.mark.parametrize("name", ["report", "multilabel report", "data report"])

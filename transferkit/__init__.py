@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from transferkit.data.splits import Split
     from transferkit.evaluation.comparison import Comparison, compare
     from transferkit.evaluation.label_errors import LabelError, LabelErrors
+    from transferkit.evaluation.learning import LearningCurve
     from transferkit.evaluation.multilabel import MultilabelReport
     from transferkit.evaluation.report import EvaluationReport
     from transferkit.exceptions import ArchiveError, ImageReadError, LeakError, WeightsUnavailableError
@@ -54,6 +55,7 @@ __all__ = [
     "LabelError",
     "LabelErrors",
     "LeakError",
+    "LearningCurve",
     "MultilabelReport",
     "OneCycle",
     "Phase",
@@ -94,6 +96,7 @@ _HOMES = {
     "LabelError": "evaluation.label_errors",
     "LabelErrors": "evaluation.label_errors",
     "LeakError": "exceptions",
+    "LearningCurve": "evaluation.learning",
     "MultilabelReport": "evaluation.multilabel",
     "OneCycle": "training.rates",
     "Phase": "training.phases",

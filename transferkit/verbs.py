@@ -5,11 +5,13 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from sklearn.utils.validation import check_is_fitted
 
 from transferkit._utils.console import Console, speaking_to
 from transferkit.data.checks import Checks
 from transferkit.evaluation.multilabel import MultilabelReport
+from transferkit.evaluation.plots.history import draw_history
 from transferkit.evaluation.report import EvaluationReport
 from transferkit.fitted import FittedClassifier
 from transferkit.frozen.compute import Compute
@@ -135,6 +137,24 @@ class FittedVerbs:
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Returns a name for each column of `transform`, `(num_features,)`. `input_features` has no part in it."""
         return features.feature_names(self._fitted())
+
+    def plot_history(self, metric: str = "loss", ax: Axes | None = None) -> Axes:
+        """Draws a metric over the epochs, on training and validation images, with phases and the chosen epoch marked.
+
+        Where the logistic head alone was fitted, there are no epochs: its path over the L2 strengths is drawn.
+
+        Args:
+            metric: `"loss"`, `"accuracy"`, or another column of `history_` that has one with `val_` before its name.
+            ax: Matplotlib axes; default: new ones, which a notebook shows.
+
+        Returns:
+            The axes; `.figure` is their figure.
+
+        Raises:
+            NotFittedError: If `fit` was not called yet.
+            ValueError: If there is no such metric.
+        """
+        return draw_history(self._fitted().history, metric, ax=ax)
 
     def _fitted(self) -> FittedClassifier:
         check_is_fitted(self, "fitted_")

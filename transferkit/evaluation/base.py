@@ -11,6 +11,7 @@ import numpy as np
 from transferkit._utils.text import plural
 from transferkit.evaluation.headline import headline_values, user_values
 from transferkit.evaluation.metrics import MetricValue
+from transferkit.evaluation.presentation import Presented
 from transferkit.evaluation.reliability import Reliability, reliability_of
 from transferkit.evaluation.sample import Sample
 from transferkit.evaluation.storage import read_report, write_report
@@ -48,7 +49,7 @@ class JudgedImage:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Report:
+class Report(Presented):
     """What was predicted for labelled images, kept whole; all numbers are computed from it when they are first used.
 
     Attributes:

@@ -5,10 +5,12 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from transferkit._utils.html import html_paragraphs, html_table
 from transferkit.evaluation.base import Report
 from transferkit.evaluation.metrics import accuracy_interval, class_metrics
+from transferkit.evaluation.plots.confusion import draw_confusion_matrix
 
 _MAX_ROWS = 30
 _MAX_MATRIX = 16
@@ -95,6 +97,19 @@ class EvaluationReport(Report):
         """The class that is found least often, `(name, recall)`, of those that occur among the labels."""
         code = int(np.where(self.support > 0, self.recall, np.inf).argmin())
         return self.class_names.tolist()[code], float(self.recall[code])
+
+    def plot_confusion_matrix(self, ax: Axes | None = None) -> Axes:
+        """Draws how often each class was taken for which: right predictions in blue, mistakes in orange.
+
+        The colour of a cell says which share of the images of the true class it has.
+
+        Args:
+            ax: Matplotlib axes; default: new ones.
+
+        Returns:
+            The axes; `.figure` is their figure.
+        """
+        return draw_confusion_matrix(self.confusion_matrix, self.class_names, ax=ax)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns everything as plain Python numbers, strings, lists and dicts, ready for JSON."""
