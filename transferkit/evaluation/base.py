@@ -237,7 +237,7 @@ class Report(Presented):
     def _mistake_lines(self, most=5):
         """Returns the worst mistakes as lines of text, with the names of their images."""
         lines = [
-            f"  {image.name}: {in_words(image.true)}, taken for {in_words(image.predicted)} ({image.probability:.3f})"
+            f"  {image.name}: predicted {in_words(image.predicted)} ({image.probability:.3f}), is {in_words(image.true)}"
             for image in self.worst_mistakes(most)
         ]
         return ["worst mistakes:", *lines] if lines else []

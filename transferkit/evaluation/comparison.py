@@ -109,7 +109,7 @@ class Comparison:
         return first + html_table(*self._rows()) + html_paragraphs(self.notes)
 
     def _headline(self):
-        return f"accuracy: {self.metrics['accuracy']}"
+        return f"{self.metrics['accuracy'].title}: {self.metrics['accuracy']}"
 
     def _counts(self):
         return (

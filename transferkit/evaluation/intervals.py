@@ -143,4 +143,4 @@ def distance_interval(gaps, sizes, deviations):
     reached = [(shares @ np.abs(stretch * gaps[:, None] + deviations) >= found).mean() for stretch in _STRETCHES]
     is_possible = (np.array(reached) > _TAILS[0]) & (np.array(reached) < _TAILS[1])
     possible = _STRETCHES[is_possible] * found if is_possible.any() else np.array([found])
-    return float(possible.min()), float(min(1, max(possible.max(), found)))
+    return float(min(possible.min(), found)), float(min(1, max(possible.max(), found)))

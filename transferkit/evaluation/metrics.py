@@ -265,7 +265,8 @@ def _mean_metric(name, title, values, **options):
 
 
 METRICS = (
-    _mean_metric("accuracy", "accuracy", hits, is_proportion=True),
+    _mean_metric("accuracy", "accuracy", hits, is_proportion=True, kinds=("multiclass",)),
+    _mean_metric("accuracy", "all labels right", hits, is_proportion=True, kinds=("multilabel",)),
     Metric("balanced_accuracy", "balanced accuracy", _balanced_accuracy, weighted.balanced_accuracy, ("multiclass",)),
     Metric("micro_f1", "micro F1", _micro_f1, weighted.micro_f1, ("multilabel",)),
     Metric("macro_f1", "macro F1", _macro_f1, weighted.macro_f1),

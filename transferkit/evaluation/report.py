@@ -12,7 +12,7 @@ from transferkit.evaluation.base import Report
 from transferkit.evaluation.metrics import accuracy_interval, class_metrics
 from transferkit.evaluation.plots.confusion import draw_confusion_matrix
 
-_MAX_ROWS = 40
+_MAX_ROWS = 30
 _MAX_MATRIX = 16
 _MAX_CELL = 10
 _CORNER = "true \\ predicted"
