@@ -81,11 +81,11 @@ class Explanation:
         """
         return self._heat_over(self.image)
 
-    def overlay(self, *, strength: float = 0.6, colours: str = "inferno") -> np.ndarray:
-        """Lays the heat map over the image.
+    def overlay(self, *, strength: float = 0.7, colours: str = "turbo") -> np.ndarray:
+        """Lays the heat map over the image, which is in gray.
 
         Args:
-            strength: Share of the colour where the heat is 1, in `[0, 1]`. Where it is 0, the image stays as it is.
+            strength: Share of the colour where the heat is 1, in `[0, 1]`. Where it is 0, only the image is seen.
             colours: Name of a colour map of Matplotlib.
 
         Returns:
@@ -215,19 +215,22 @@ def explain(
 
 
 def _scoring(fitted: FittedClassifier, back: keras.Model | None) -> Callable:
-    """Function of features and codes to the logit of each code's class, the codes and their probabilities."""
+    """Function of features and codes to the score of each code's class, the codes and their probabilities."""
     _, _, head = components_of(fitted.model)
     logits_of, activation = build_logits(head), head.get_layer("probabilities").activation
+    is_relative = fitted.task.activation == "softmax"
 
     def score(features, asked):
-        # The logit, since the probability of a class also grows with whatever speaks against the others.
         logits = logits_of(features if back is None else back(features, training=False), training=False)
         codes = ops.where(asked == _MOST_PROBABLE, ops.argmax(logits, axis=-1), asked)
+        # Not the probability, which saturates. And since a softmax is the same when all logits grow alike, what counts
+        # is how far one is above their mean. Those of the logistic head have the mean 0.
+        scores = logits - ops.mean(logits, axis=-1, keepdims=True) if is_relative else logits
 
         def chosen(values):
             return ops.squeeze(ops.take_along_axis(values, codes[:, None], axis=1), axis=1)
 
-        return chosen(logits), codes, chosen(activation(logits))
+        return chosen(scores), codes, chosen(activation(logits))
 
     return score
 
@@ -266,9 +269,8 @@ def _codes_of(classes: Any, class_names: np.ndarray, count: int) -> np.ndarray:
 def _tell_of_empty(grids: np.ndarray) -> None:
     count = np.count_nonzero(~grids.any(axis=(1, 2)))
     if count:
-        console.note(
-            f"In {count:,} of {plural(len(grids), 'image')}, nothing speaks for the class: the heat map is 0 everywhere."
-        )
+        images = plural(len(grids), "image")
+        console.note(f"In {count:,} of {images}, nothing speaks for the class: the heat map is 0 everywhere.")
 
 
 # ---- where the map is taken ----

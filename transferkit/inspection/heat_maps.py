@@ -2,6 +2,7 @@
 
 import matplotlib
 import numpy as np
+from PIL import Image
 
 
 def grad_cam(features, gradients):
@@ -46,7 +47,7 @@ def _interpolation(num_cells, length, start, framed):
 
 
 def blend(image, heat, strength, colours):
-    """Lays a heat map over an image.
+    """Lays a heat map over an image, which is in gray so that its colours are not taken for heat.
 
     Args:
         image: uint8 `(height, width, 3)`.
@@ -55,18 +56,18 @@ def blend(image, heat, strength, colours):
         colours: Name of a colour map of Matplotlib.
 
     Returns:
-        uint8 `(height, width, 3)`. Where the heat is 0, it is the image.
+        uint8 `(height, width, 3)`. Where the heat is 0, it is the image in gray.
 
     Raises:
         ValueError: If there is no such colour map, or the strength is not in `[0, 1]`.
     """
     if colours not in matplotlib.colormaps:
         raise ValueError(
-            f"Unknown colour map. Received: colours={colours!r}. Expected one that Matplotlib knows, such as 'inferno'."
+            f"Unknown colour map. Received: colours={colours!r}. Expected one that Matplotlib knows, such as 'turbo'."
         )
     if not 0 <= strength <= 1:
         raise ValueError(f"`strength` must be in [0, 1]. Received: strength={strength!r}.")
+    gray = np.asarray(Image.fromarray(image).convert("L"), "float32")[..., np.newaxis]
     colour = 255 * matplotlib.colormaps[colours](heat)[..., :3]
     share = strength * heat[..., np.newaxis]
-    return np.rint((1 - share) * image + share * colour).astype("uint8")
-
+    return np.rint((1 - share) * gray + share * colour).astype("uint8")
