@@ -1,10 +1,11 @@
 """Heat maps of Grad-CAM: is what they show what the classifier uses?
 
-Pixels are removed by their heat, and what is left is classified. A classifier of the default settings is fitted to training images of cifar10-10k. Of test images, the given shares of
-the pixels are removed, once those with the most heat first and once those with the least, and the probability of the
-class that was predicted before is measured. The better the map, the more it falls in the first case, and the less in
-the second. What is removed is filled in from its neighbours, with a little noise, so that neither the shape of the hole
-nor pixels that no image has tell the network anything: ROAD, Rong et al., ICML 2022, arXiv:2202.00449.
+Pixels are removed by their heat, and what is left is classified. A classifier of the default settings is fitted to
+training images of cifar10-10k. Of test images, the given shares of the pixels are removed, once those with the most
+heat first and once those with the least, and the probability of the class that was predicted before is measured. The
+better the map, the more it falls in the first case, and the less in the second. What is removed is filled in from its
+neighbours, with a little noise, so that neither the shape of the hole nor pixels that no image has tell the network
+anything: ROAD, Rong et al., ICML 2022, arXiv:2202.00449.
 
 Beside Grad-CAM there are a map of the same number of places drawn at random, one that is hot in the middle of every
 image, and the map of the least probable class.
