@@ -38,6 +38,7 @@ OTHERS = {
     "augmentation": "--images 20 --epochs 2 --repeats 1",
     "resizing": "--per-class 20 --count 8 --seeds 1",
     "imbalance": "--per-class 20 --seeds 1 --image-size 32",
+    "explanations": "--per-class 20 --count 20 --shares 0.3",
 }
 
 

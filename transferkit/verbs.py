@@ -11,7 +11,8 @@ from transferkit.data.checks import Checks
 from transferkit.evaluation.multilabel import MultilabelReport
 from transferkit.evaluation.report import EvaluationReport
 from transferkit.fitted import FittedClassifier
-from transferkit.inspection import predictions
+from transferkit.inspection import explanations, predictions
+from transferkit.inspection.explanations import Explanations
 from transferkit.inspection.predictions import FilePrediction
 
 
@@ -93,6 +94,33 @@ class FittedVerbs:
         For `x` and `y` see `evaluate`; `sample_weight` `(n,)` is what each image counts, at least 0.
         """
         return predictions.score(self._fitted(), x, y, sample_weight=sample_weight, **self._reading())
+
+    def explain(
+        self, x: Any, *, classes: Any = None, stage: str | None = None, steps: int | None = None
+    ) -> Explanations:
+        """Shows which parts of images speak for a class, by Grad-CAM (Selvaraju et al., ICCV 2017, arXiv:1610.02391).
+
+        The map is as coarse as the features of the backbone, and tells what the network uses, not why.
+
+        Args:
+            x: Images, as in `predict`.
+            classes: The class to explain, or one for each image, `(n,)`. Default: the most probable one of each.
+            stage: Stage of the backbone at whose end the map is taken, as `backbone_.stages` names them. An earlier one
+                gives a finer map of what is less specific to the class. Default: the last one, which the head sees.
+            steps: As in `predict`.
+
+        Returns:
+            `Explanations`, a sequence with an `Explanation` for each image: a heat map as large as the image, the class
+            and its probability. A notebook shows it as a picture.
+
+        Raises:
+            NotFittedError: If `fit` was not called yet.
+            ValueError: If there is no such class or stage, or the features there are no map, as after pooling.
+            ImageReadError: If any image cannot be read.
+        """
+        options = {"classes": classes, "stage": stage, "batch_size": self.batch_size, "steps": steps}
+        with self._speaking():
+            return explanations.explain(self._fitted(), x, **options)
 
     def _fitted(self) -> FittedClassifier:
         check_is_fitted(self, "fitted_")
