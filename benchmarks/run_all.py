@@ -40,6 +40,7 @@ OTHERS = {
     "resizing": "--per-class 20 --count 8 --seeds 1",
     "imbalance": "--per-class 20 --seeds 1 --image-size 32",
     "label_errors": "--per-class 20 --seeds 1 --image-size 32",
+    "explanations": "--per-class 20 --count 20 --shares 0.3",
 }
 
 
