@@ -49,6 +49,11 @@ CELLS = {
     "axes": """
         from transferkit.evaluation.report import EvaluationReport
         EvaluationReport(np.array(["cat", "dog"]), np.array([0, 1]), np.eye(2)).plot_confusion_matrix()""",
+    "explanation": """
+        from transferkit import Explanations, ImageFormat
+        from transferkit.data.inputs.convert import as_source
+        source = as_source(np.zeros((2, 8, 8, 3), "uint8"))
+        Explanations(np.array(["cat", "dog"]), np.ones(2), np.ones((2, 3, 3)), source, ImageFormat((8, 8)))""",
     "report": """
         from transferkit.evaluation.report import EvaluationReport
         EvaluationReport(np.array(["cat", "<dog>"]), np.array([0, 1]), np.eye(2))""",
@@ -95,8 +100,9 @@ def test_a_step_that_showed_no_bar_leaves_its_line_as_well(below):
     assert below["step without a bar"].shown == []
 
 
-def test_a_figure_shows_itself(below):
-    assert below["grid"].value["image/png"]
+@pytest.mark.parametrize("name", ["grid", "explanation"])
+def test_a_figure_shows_itself(below, name):
+    assert below[name].value["image/png"]
 
 
 def test_axes_show_the_figure_that_they_are_in(below):

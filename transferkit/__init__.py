@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from transferkit.exceptions import ArchiveError, ImageReadError, LeakError, WeightsUnavailableError
     from transferkit.fitted import FittedClassifier
     from transferkit.frozen.compute import Compute
+    from transferkit.inspection.explanations import Explanation, Explanations
     from transferkit.inspection.predictions import FilePrediction
     from transferkit.models.heads import Head
     from transferkit.training.phases import Phase
@@ -46,6 +47,8 @@ __all__ = [
     "Cosine",
     "DataReport",
     "EvaluationReport",
+    "Explanation",
+    "Explanations",
     "ExponentialDecay",
     "FilePrediction",
     "FittedClassifier",
@@ -87,6 +90,8 @@ _HOMES = {
     "Cosine": "training.rates",
     "DataReport": "data.quality.report",
     "EvaluationReport": "evaluation.report",
+    "Explanation": "inspection.explanations",
+    "Explanations": "inspection.explanations",
     "ExponentialDecay": "training.rates",
     "FilePrediction": "inspection.predictions",
     "FittedClassifier": "fitted",

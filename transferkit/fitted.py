@@ -77,10 +77,10 @@ class FittedClassifier:
         return [
             ("backbone", f"{self.backbone.name}, {height} × {width} px"),
             ("labels" if many else "classes", f"{len(self.class_names)}: {listing(self.class_names)}"),
-            ("trained", ", then ".join(phase.title for phase in self.phases)),
-            ("on", self._images_in_words()),
+            ("phases", ", then ".join(phase.title for phase in self.phases)),
+            ("trained on", self._images_in_words()),
             ("validation", self._validation_in_words()),
-            ("with", describe_versions(self.versions)),
+            ("versions", describe_versions(self.versions)),
         ]
 
     def _images_in_words(self) -> str:

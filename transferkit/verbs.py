@@ -15,7 +15,8 @@ from transferkit.evaluation.plots.history import draw_history
 from transferkit.evaluation.report import EvaluationReport
 from transferkit.fitted import FittedClassifier
 from transferkit.frozen.compute import Compute
-from transferkit.inspection import features, predictions
+from transferkit.inspection import explanations, features, predictions
+from transferkit.inspection.explanations import Explanations
 from transferkit.inspection.predictions import FilePrediction
 
 
@@ -155,6 +156,33 @@ class FittedVerbs:
             ValueError: If there is no such metric.
         """
         return draw_history(self._fitted().history, metric, ax=ax)
+
+    def explain(
+        self, x: Any, *, classes: Any = None, stage: str | None = None, steps: int | None = None
+    ) -> Explanations:
+        """Shows which parts of images speak for a class, by Grad-CAM (Selvaraju et al., ICCV 2017, arXiv:1610.02391).
+
+        The map is as coarse as the features of the backbone, and tells what the network uses, not why.
+
+        Args:
+            x: Images, as in `predict`.
+            classes: The class to explain, or one for each image, `(n,)`. Default: the most probable one of each.
+            stage: Stage of the backbone at whose end the map is taken, as `backbone_.stages` names them. An earlier one
+                gives a finer map of what is less specific to the class. Default: the last one, which the head sees.
+            steps: As in `predict`.
+
+        Returns:
+            `Explanations`, a sequence with an `Explanation` for each image: a heat map as large as the image, the class
+            and its probability. A notebook shows it as a picture.
+
+        Raises:
+            NotFittedError: If `fit` was not called yet.
+            ValueError: If there is no such class or stage, or the features there are no map, as after pooling.
+            ImageReadError: If any image cannot be read.
+        """
+        options = {"classes": classes, "stage": stage, "batch_size": self.batch_size, "steps": steps}
+        with self._speaking():
+            return explanations.explain(self._fitted(), x, **options)
 
     def _fitted(self) -> FittedClassifier:
         check_is_fitted(self, "fitted_")

@@ -1,10 +1,12 @@
-"""What is silenced of TensorFlow, and whether it still says it."""
+"""What is silenced of TensorFlow, and whether it still says it; gradients."""
 
 import logging
 
+import keras
+import numpy as np
 import tensorflow as tf
 
-from transferkit._utils.tensorflow import without_retracing_warnings
+from transferkit._utils.tensorflow import with_gradient, without_retracing_warnings
 
 REMARK = "5 out of the last 5 calls to <function> triggered tf.function retracing."
 
@@ -48,3 +50,23 @@ def test_tensorflow_still_says_it_of_its_own_accord_and_not_inside(caplog, monke
     with without_retracing_warnings():
         trace_often()
     assert caplog.records == []
+
+
+def test_a_score_and_its_gradient_come_together():
+    inputs = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], "float32")
+
+    def compute(values, powers):
+        return keras.ops.sum(values**powers, axis=1), values[:, 0], powers
+
+    run = with_gradient(compute)
+    for count in (3, 1):  # a last batch is smaller
+        gradient, first, powers = run(inputs[:count], np.full((count, 1), 2.0, "float32"))
+        assert np.array_equal(gradient, 2 * inputs[:count])
+        assert first.tolist() == inputs[:count, 0].tolist()
+        assert powers.shape == (count, 1)
+        assert all(isinstance(each, np.ndarray) for each in (gradient, first, powers))
+
+
+def test_where_nothing_leads_to_the_score_its_gradient_is_0():
+    gradient, *_ = with_gradient(lambda values: (keras.ops.zeros(2), values))(np.ones((2, 3), "float32"))
+    assert np.array_equal(gradient, np.zeros((2, 3)))

@@ -1,9 +1,20 @@
+import json
+from dataclasses import replace
+
+import keras
 import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
 from transferkit import ImageReadError
-from transferkit.inspection.predictions import evaluate, predict_files, predict_labels, predict_probabilities, score
+from transferkit.inspection.predictions import (
+    context_of,
+    evaluate,
+    predict_files,
+    predict_labels,
+    predict_probabilities,
+    score,
+)
 
 
 @pytest.fixture
@@ -87,3 +98,15 @@ def test_metrics_of_the_user_are_checked_before_and_computed_with_the_others(fit
     assert report.metrics["kappa"].value == cohen_kappa_score(labels, predict_labels(fitted, images))
     with pytest.raises(TypeError, match="`metrics` must be a dict"):
         evaluate(fitted, "no such folder", metrics=[cohen_kappa_score])
+
+
+def test_what_a_report_keeps_of_its_classifier_is_json_without_folders(fitted):
+    parameters = {**fitted.parameters, "weights": "/home/me/own.weights.h5", "optimizer": keras.optimizers.Adam()}
+    history = {"epoch": [0], "loss": [np.float32(0.5)], "val_loss": [float("nan")]}
+    text = json.dumps(context_of(replace(fitted, parameters=parameters, history=history)), allow_nan=False)
+    context = json.loads(text)
+    assert context["settings"]["weights"] == "own.weights.h5"
+    assert context["settings"]["optimizer"] == "Adam(…)"
+    assert context["history"] == {"epoch": [0], "loss": [0.5], "val_loss": [None]}
+    assert context["versions"]["keras"] == keras.__version__
+    assert "/home/me" not in text

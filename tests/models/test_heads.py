@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from transferkit.models.heads import Head, build_dense, build_head, build_pooling
+from transferkit.models.heads import Head, build_dense, build_head, build_logits, build_pooling
 
 
 @pytest.fixture
@@ -68,3 +68,16 @@ def test_one_width_needs_no_tuple():
 def test_values_out_of_range_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         Head(**arguments)
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_logits_are_what_the_last_activation_sees(feature_map, activation):
+    pooling = build_pooling("max", feature_map.shape[1:])
+    head = build_head(pooling, build_dense(Head(units=(7, 6)), 5, 4, activation=activation))
+    logits = build_logits(head)
+    last = head.get_layer("probabilities")
+    for _ in range(2):  # they share the weights
+        expected = np.asarray(head(feature_map))
+        assert np.asarray(last.activation(logits(feature_map))) == pytest.approx(expected, abs=1e-6)
+        assert np.ptp(logits(feature_map)) > 0.1
+        last.set_weights([weight + 1 for weight in last.get_weights()[:1]] + [np.arange(4.0)])

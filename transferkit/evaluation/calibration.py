@@ -24,12 +24,15 @@ def logits_of(probabilities, labels):
 
 def log_loss(logits, labels, weights=None):
     """Returns the mean log loss in nats of logits `(n, num_classes)`, of images with weights `(n,)` or `None`."""
+    return float(np.average(losses_of(logits, labels), weights=weights))
+
+
+def losses_of(logits, labels):
+    """Returns the log loss in nats of each image, `(n,)`, for logits `(n, num_classes)`: of many labels, their mean."""
     if labels.ndim == 2:
-        losses = np.mean(np.logaddexp(0, logits) - labels * logits, axis=1)
-        return float(np.average(losses, weights=weights))
+        return np.mean(np.logaddexp(0, logits) - labels * logits, axis=1)
     logits = logits - logits.max(axis=1, keepdims=True)
-    own = logits[np.arange(len(labels)), labels]
-    return float(np.average(np.log(np.exp(logits).sum(axis=1)) - own, weights=weights))
+    return np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(labels)), labels]
 
 
 def accuracy_of(logits, labels, weights=None):

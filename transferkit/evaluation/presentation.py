@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from transferkit.evaluation.metrics import accuracy_interval
 from transferkit.evaluation.page.card import card_of
 from transferkit.evaluation.page.document import write_page
-from transferkit.evaluation.page.words import in_words
+from transferkit.evaluation.page.words import in_words, percent
 from transferkit.evaluation.plots.curves import draw_precision_recall, draw_roc, precision_recall_curves, roc_curves
 from transferkit.evaluation.plots.grid import draw_image_grid
 from transferkit.evaluation.plots.history import draw_history
@@ -103,7 +103,9 @@ class Presented:
             raise ValueError("This report holds no history: it was not made by `evaluate` of a trained classifier.")
         return draw_history(self.context["history"], metric, ax=ax)
 
-    def to_html(self, path: str | os.PathLike, *, title: str | None = None, data_check: Any = None) -> None:
+    def to_html(
+        self, path: str | os.PathLike, *, title: str | None = None, data_check: Any = None, label_errors: Any = None
+    ) -> None:
         """Writes the whole report as one page that needs no network: numbers, plots, images, settings and versions.
 
         It is readable on a phone and on paper, light or dark as the reader's system is. An existing file is replaced
@@ -113,13 +115,14 @@ class Presented:
             path: File name that ends in `.html`.
             title: Title of the page. Default: the name of the backbone and the number of images.
             data_check: A `DataReport` of `check_data` that is to be part of the page, or `None`.
+            label_errors: The same for `LabelErrors` of `find_label_errors`.
 
         Raises:
             ValueError: If `path` does not end in `.html`.
             FileNotFoundError: If its folder does not exist.
             OSError: If it cannot be written. What was there is still there.
         """
-        write_page(self, path, title=title, data_check=data_check)
+        write_page(self, path, title=title, data_check=data_check, label_errors=label_errors)
 
     def to_markdown(self, *, title: str | None = None, data_check: Any = None) -> str:
         """Returns a model card in Markdown: what the classifier is, how good, on what, where it fails.
@@ -158,4 +161,4 @@ def one_against_rest(report):
 
 
 def _caption(image):
-    return f"{in_words(image.true)} → {in_words(image.predicted)}", f"{image.probability:.1%}"
+    return f"{in_words(image.true)} → {in_words(image.predicted)}", percent(image.probability)

@@ -154,6 +154,10 @@ class FrozenFeatures:
         self._plans = {id(phase): self._plan(phase, training_data) for phase in phases}
         return [phase for phase in phases if self._plans[id(phase)] is None]
 
+    def change_settings(self, settings):
+        """Takes other settings for phases that are still to be planned; what was computed stays."""
+        self._settings = settings
+
     def has_plan(self, phase):
         """Whether a phase that `plan` has seen trains on activations."""
         return self._plans[id(phase)] is not None

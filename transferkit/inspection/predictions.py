@@ -1,5 +1,6 @@
 """Predictions of a fitted classifier, and how good they are."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -7,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from transferkit._utils import console
+from transferkit._utils.versions import package_versions
 from transferkit.data.checks import OnBadImage
 from transferkit.data.inputs.streams import Steps
 from transferkit.data.intake import Intake
@@ -14,9 +16,9 @@ from transferkit.data.quality.inspection import refuse_unreadable
 from transferkit.data.source import Source
 from transferkit.evaluation.headline import check_functions
 from transferkit.fitted import FittedClassifier
-from transferkit.inspection.context import context_of
 
 _SHOWN_PIXELS = 320  # along the longer side of an image in a report
+_OF_THE_MACHINE = ("backbone", "compute", "verbose")  # the first has a place of its own
 
 
 class FilePrediction(NamedTuple):
@@ -125,6 +127,49 @@ def evaluate(
         functions=functions,
         images=partial(fitted.reader.thumbnails, source, size=_SHOWN_PIXELS),
     )
+
+
+def context_of(fitted: FittedClassifier) -> dict[str, Any]:
+    """Returns what a report keeps of the classifier, ready for JSON: how it was trained, on what, and with what.
+
+    Args:
+        fitted: A `FittedClassifier`.
+
+    Returns:
+        Dict of `backbone`, `image_size`, `phases` in words, `settings`, `history`, numbers of images in `data`, and
+        `versions` that have trained and evaluated it. What says how to work on this machine is not in it, nor is the
+        folder of a weights file.
+    """
+    ours = {name: value for name, value in fitted.parameters.items() if name not in _OF_THE_MACHINE}
+    if isinstance(ours.get("weights"), str | os.PathLike):
+        ours["weights"] = os.path.basename(ours["weights"])
+    split = fitted.split
+    return {
+        "backbone": fitted.backbone.name,
+        "image_size": list(fitted.image_format.image_size),
+        "phases": [phase.title for phase in fitted.phases],
+        "settings": {name: _plain(value) for name, value in ours.items()},  # `None` says something, too
+        "history": {name: [_plain(value) for value in column] for name, column in fitted.history.items()},
+        "data": {"images_trained_on": len(split.training), "images_chosen_by": len(split.validation)},
+        "trained_with": dict(fitted.versions),
+        "versions": package_versions(),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """A value that JSON can hold: itself, or what it is in words."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    words = repr(value)
+    return f"{type(value).__name__}(…)" if " at 0x" in words else words
 
 
 def score(

@@ -143,6 +143,23 @@ def build_head_with_features(head: keras.Model) -> keras.Model:
     return keras.Model(features, layers.Concatenate(dtype="float32")([pooled, x]), name="head_with_features")
 
 
+def build_logits(head: keras.Model) -> keras.Model:
+    """Builds the model from features to what the softmax or sigmoid of a head sees, with the weights of the head.
+
+    Args:
+        head: What `build_head` made.
+
+    Returns:
+        A `keras.Model`: features to logits, float32 `(batch, num_classes)`.
+    """
+    features = x = keras.Input(head.input_shape[1:], name="features")
+    *layers_before, last = head.layers[1:]
+    for layer in layers_before:
+        x = layer(x)
+    x = keras.ops.cast(x, "float32")
+    return keras.Model(features, keras.ops.matmul(x, last.kernel) + last.bias, name="logits")
+
+
 def shift_logits(head: keras.Model, shift: np.ndarray) -> None:
     """Adds one number for each class, `(num_classes,)`, to what the softmax of a head sees, for good."""
     last = head.get_layer("probabilities")

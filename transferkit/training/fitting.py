@@ -20,6 +20,7 @@ from transferkit.fitted import FittedClassifier
 from transferkit.frozen.features import FrozenFeatures
 from transferkit.models.assembly import build_components
 from transferkit.models.weights import restore
+from transferkit.training.augmentation_check import with_checked_augmentation
 from transferkit.training.phases import Phase, Schedule, check_stage_names
 from transferkit.training.rate_finder import RateRange, find_rate
 from transferkit.training.settings import make_settings, plan_phases
@@ -153,6 +154,7 @@ def _train(on_all, schedule):
     trainer, split = _with_validation(on_all)
     record = trainer.start()
     try:
+        with_checked_augmentation(trainer, schedule.trained)
         trainer.run(schedule.trained, record)
         if record.best_epoch == 0:  # that of the solved head
             trainer, split = _keep_solved_head(trainer, on_all, split)

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from transferkit.evaluation.label_errors import LabelErrors
 from transferkit.evaluation.page.sections import sections_of
 from transferkit.evaluation.report import EvaluationReport
 
@@ -39,6 +40,26 @@ def test_images_that_are_not_at_hand_are_named(report):
 def test_a_check_of_the_data_is_part_of_it(report):
     content = sections(report, data_check="3 <duplicates>")["data"].content
     assert "3 &lt;duplicates&gt;" in content
+
+
+def test_labels_that_may_be_wrong_are_part_of_it(report):
+    suspect = np.array([True, False, True])
+    probabilities = np.full((3, 2), 0.5)
+    paths = ["/d/a.png", "/d/b.png", "/d/<c>.png"]
+    given, likely, scores = ["<a>", "b", "b"], ["b", "b", "<a>"], np.array([0.1, 0.9, 0.05])
+    names = np.array(["<a>", "b"])
+    errors = LabelErrors(
+        names, given, likely, scores, suspect, probabilities, paths, indices=np.arange(3), images=report.images
+    )
+    content = sections(report, label_errors=errors)["labels"].content
+    assert content.count("<img") == 2
+    assert content.index("&lt;c&gt;.png") < content.index("a.png")
+    assert "/d/" not in content
+    listed = sections(report, label_errors=replace(errors, images=None))["labels"].content
+    assert "<img" not in listed
+    assert "&lt;c&gt;.png" in listed
+    none = replace(errors, is_suspect=np.zeros(3, bool))
+    assert "0 labels of 3 images may be wrong." in sections(report, label_errors=none)["labels"].lead
 
 
 def test_perfect_predictions_have_no_mistakes_to_show():

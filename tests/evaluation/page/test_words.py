@@ -12,6 +12,7 @@ from transferkit.evaluation.page.words import (
     settings_of,
     short_names,
     times,
+    versions_of,
 )
 
 
@@ -59,6 +60,15 @@ def test_the_recipe_is_python(name, request):
 
 
 def test_the_recipe_has_the_arguments(report):
-    settings = {"seed": 3, "augmentation": None, "head": {"repr": "Head(units=64)"}}
+    settings = {"seed": 3, "augmentation": None, "head": "Head(units=64)"}
     recipe = recipe_of(replace(report, context={"backbone": "net", "settings": settings}))
     assert "    backbone='net',\n    seed=3,\n    augmentation=None,\n    head=Head(units=64),\n" in recipe
+
+
+def test_versions_are_those_of_training_and_of_evaluation_where_they_differ(report):
+    context = {"versions": {"keras": "3.15.1", "numpy": "2.1"}, "trained_with": {"keras": "3.12.0", "numpy": "2.1"}}
+    assert versions_of(replace(report, context=context)) == [
+        ("keras", "3.15.1 (trained with 3.12.0)"),
+        ("numpy", "2.1"),
+    ]
+    assert versions_of(report) == [("keras", "3.15.1")]

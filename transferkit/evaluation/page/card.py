@@ -3,7 +3,16 @@
 import re
 
 from transferkit.evaluation.page.markup import printable
-from transferkit.evaluation.page.words import data_of, findings, interval, is_multilabel, number, recipe_of, settings_of
+from transferkit.evaluation.page.words import (
+    data_of,
+    findings,
+    interval,
+    is_multilabel,
+    number,
+    recipe_of,
+    settings_of,
+    versions_of,
+)
 
 _PAIRS = 10
 _MARKS = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&])")
@@ -29,7 +38,7 @@ def card_of(report, title=None, data_check=None):
         _facts("## Data", data_of(report)),
         f"### Check\n\n{_fenced(data_check)}" if data_check is not None else "",
         "## How to get it again\n\n" + _fenced(recipe_of(report), "python"),
-        _facts("### Versions", (report.context.get("versions") or {}).items()),
+        _facts("### Versions", versions_of(report)),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

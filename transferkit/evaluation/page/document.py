@@ -43,16 +43,17 @@ def write_page(report, path, **options):
         raise OSError(error.errno, f"Could not write {os.fspath(path)!r}: {error.strerror or error}") from error
 
 
-def page_of(report, title=None, data_check=None):
+def page_of(report, title=None, data_check=None, label_errors=None):
     """Returns the page of a report.
 
     Args:
         report: A report.
         title: Its title; default: see `title_of`.
         data_check: A report on the data, or `None`.
+        label_errors: `LabelErrors`, or `None`.
     """
     title = title or title_of(report)
-    sections = sections_of(report, data_check)
+    sections = sections_of(report, data_check, label_errors)
     body = [
         tag("header", tag("h1", title), tag("p", subtitle_of(report), class_="lead")),
         tag("nav", tag("div", [tag("a", part.short, href=f"#{part.key}") for part in sections]), aria_label="Sections"),

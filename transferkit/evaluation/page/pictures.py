@@ -33,7 +33,7 @@ _COLOURS = {_INK: "currentColor"} | {
 _SMALLEST_PHOTO = 96  # pixels of the longer side from which on JPEG takes less than PNG
 _THUMBNAIL = 256
 _QUALITY = 82
-_LARGEST = 2.0  # pixels a point
+_LARGEST = 1.75  # pixels a point
 
 
 def svg_of(draw, label, key, size):

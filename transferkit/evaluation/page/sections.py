@@ -15,9 +15,12 @@ from transferkit.evaluation.page.words import (
     interval,
     is_multilabel,
     number,
+    percent,
     recipe_of,
     settings_of,
     short_names,
+    versions_of,
+    without_common_folder,
 )
 from transferkit.evaluation.plots.confusion import matrix_size
 from transferkit.evaluation.plots.history import metrics_of
@@ -26,6 +29,7 @@ _WORST, _DOUBTFUL = 18, 12  # images
 _PAIRS = 12
 _PLOT, _HISTORY = (3.6, 3.2), (3.8, 2.7)  # inches
 _WIDE = 5  # inches from which on a plot has the page to itself
+_LONG = 20  # letters of a word that may be broken
 _MANY = 24  # rows from which on a table scrolls
 
 
@@ -40,12 +44,13 @@ class Section:
     content: Markup
 
 
-def sections_of(report, data_check=None):
+def sections_of(report, data_check=None, label_errors=None):
     """Returns the `Section` of a report, those left out that would be empty.
 
     Args:
         report: A report.
         data_check: A report on the data, whose text is shown, or `None`.
+        label_errors: `LabelErrors`, or `None`.
     """
     made = [
         _headline(report),
@@ -55,6 +60,7 @@ def sections_of(report, data_check=None):
         _classes(report),
         _training(report),
         _data(report, data_check),
+        _labels(label_errors),
         _reproduction(report),
     ]
     return [section for section in made if section is not None]
@@ -66,8 +72,8 @@ def sections_of(report, data_check=None):
 def _headline(report):
     first = next(iter(report.metrics.values()))
     told = tag("ul", [tag("li", sentence) for sentence in findings(report)])
-    big = tag("div", tag("span", f"{first.value:.1%}"[:-1], tag("small", "%")), class_="number")
-    between = f"95 % interval {first.low:.1%} to {first.high:.1%}" if interval(first) else None
+    big = tag("div", tag("span", percent(first.value)[:-2], tag("small", "%")), class_="number")
+    between = f"95 % interval {percent(first.low)} to {percent(first.high)}" if interval(first) else None
     figure = tag(
         "div", tag("div", first.title, class_="soft"), big, tag("div", between, class_="soft"), class_="figure"
     )
@@ -149,36 +155,40 @@ def _worst_images(report):
 
 def _images(report, judged):
     rows = [image.index for image in judged]
-    pictures = _pixels(report, rows)
+    pictures = _read(report.images, rows)
     names = short_names(report, rows)
     if pictures is None:
         return _image_table(judged, names)
-    figures = [
-        tag(
-            "figure",
-            tag("img", src=image_source(pixels), alt=f"{in_words(image.true)}, {name}", loading="lazy"),
-            _caption(image, name),
-        )
-        for pixels, image, name in zip(pictures, judged, names, strict=True)
-    ]
-    return tag("div", figures, class_="images")
+    return _gallery(pictures, list(map(_caption, judged)), names)
 
 
-def _pixels(report, rows):
+def _read(images, rows):
     """The images, or `None` where they are not at hand or have been deleted since."""
-    if report.images is None:
+    if images is None:
         return None
     try:
-        return report.images(rows)
+        return images(rows)
     except (OSError, ValueError):  # as for images that cannot be read
         return None
 
 
-def _caption(image, name):
+def _gallery(pictures, captions, names):
+    figures = [
+        tag(
+            "figure",
+            tag("img", src=image_source(pixels), alt=name, loading="lazy"),
+            tag("figcaption", caption, tag("span", named(name), class_="name", title=name)),
+        )
+        for pixels, caption, name in zip(pictures, captions, names, strict=True)
+    ]
+    return tag("div", figures, class_="images")
+
+
+def _caption(image):
     is_right = image.true == image.predicted
     predicted = None if is_right else [" → ", tag("span", named(in_words(image.predicted)), class_="wrong")]
     labels = tag("span", named(in_words(image.true)), predicted, class_="labels")
-    return tag("figcaption", labels, f" {image.probability:.1%}", tag("span", named(name), class_="name", title=name))
+    return [labels, f" {percent(image.probability)}"]
 
 
 def _image_table(judged, names):
@@ -259,7 +269,11 @@ def _training(report):
     facts = settings_of(report)
     if not plots and not facts:
         return None
-    content = [tag("div", plots, class_="beside") if plots else None, tag("h3", "Settings"), _facts(facts)]
+    content = [
+        tag("div", plots, class_="beside") if plots else None,
+        tag("h3", "Settings"),
+        _facts(facts, "facts wide"),
+    ]
     return _section("training", "How it was trained", "Training", "", content)
 
 
@@ -270,11 +284,39 @@ def _data(report, data_check):
     return _section("data", "What it was evaluated on", "Data", "", content)
 
 
+def _labels(errors):
+    """Images whose labels may be wrong, the most suspicious ones as pictures."""
+    if errors is None:
+        return None
+    lead = f"{plural(len(errors), 'label')} of {plural(len(errors.scores), 'image')} may be wrong."
+    shown = errors.rows[:_WORST]
+    if not shown:
+        return _section("labels", "Labels to check", "Labels to check", lead)
+    names = without_common_folder([error.path or f"image {error.index}" for error in shown])
+    pictures = _read(errors.images, errors.ranking[: len(shown)])
+    judged = [(in_words(error.given), in_words(error.likely), error.score) for error in shown]
+    return _section("labels", "Labels to check", "Labels to check", lead, _suspects(judged, names, pictures))
+
+
+def _suspects(judged, names, pictures):
+    if pictures is None:
+        rows = [
+            [_name_cell(name), _name_cell(given), _name_cell(likely), _count_cell(score)]
+            for (given, likely, score), name in zip(judged, names, strict=True)
+        ]
+        return _table([("image", 1), ("label", 1), ("likely", 1), ("score", 0)], rows)
+    captions = [
+        [tag("span", named(given), " → ", tag("span", named(likely), class_="wrong"), class_="labels"), " ?"]
+        for given, likely, _ in judged
+    ]
+    return _gallery(pictures, captions, names)
+
+
 def _reproduction(report):
-    versions = report.context.get("versions") or {}
+    versions = versions_of(report)
     shown = [tag("pre", recipe_of(report))]
     if versions:
-        shown.append(tag("div", tag("h3", "Versions"), _facts(versions.items())))
+        shown.append(tag("div", tag("h3", "Versions"), _facts(versions)))
     return _section("again", "How to get it again", "Reproduce", "", tag("div", shown, class_="beside"))
 
 
@@ -291,8 +333,8 @@ def _plot(draw, title, key, text=None, size=_PLOT):
     return tag("figure", caption, svg, class_="plot wide" if size[0] > _WIDE else "plot")
 
 
-def _facts(pairs):
-    return tag("dl", [[tag("dt", name), tag("dd", named(value))] for name, value in pairs], class_="facts")
+def _facts(pairs, class_="facts"):
+    return tag("dl", [[tag("dt", name), tag("dd", named(value))] for name, value in pairs], class_=class_)
 
 
 def _table(headings, rows, is_sortable=False):
@@ -308,7 +350,8 @@ def _table(headings, rows, is_sortable=False):
 
 
 def _name_cell(text):
-    return tag("td", named(text), class_="text")
+    is_long = any(len(word) > _LONG for word in str(text).split())
+    return tag("td", named(text), class_="text long-word" if is_long else "text")
 
 
 def _count_cell(value):

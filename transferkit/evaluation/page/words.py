@@ -2,10 +2,13 @@
 
 import math
 import os
+import re
 
 import numpy as np
 
 from transferkit._utils.text import plural
+
+_CALL = re.compile(r"[A-Za-z_][\w.]*\(.*\)", re.DOTALL)
 
 
 def in_words(label):
@@ -49,8 +52,8 @@ def _trust(report):
     gap = float(np.average(bins.confidence - bins.accuracy, weights=bins.count))
     which = "too high" if gap > 0 else "too low"
     if is_multilabel(report) or abs(gap) < 0.01:
-        return f"Probabilities are off by {bins.error:.1%} on average."
-    return f"Probabilities of what is predicted are {abs(gap):.1%} {which} on average."
+        return f"Probabilities are off by {percent(bins.error)} on average."
+    return f"Probabilities of what is predicted are {percent(abs(gap))} {which} on average."
 
 
 def is_multilabel(report):
@@ -70,6 +73,11 @@ def number(value):
     return f"{value:.3f}" if abs(value) < 10 else f"{value:,.1f}"
 
 
+def percent(share):
+    """A share in percent, which stays on the line of its sign."""
+    return f"{100 * share:.1f}\u00a0%"
+
+
 def interval(metric):
     """The interval of a metric in words, or `None`."""
     if not (math.isfinite(metric.low) and math.isfinite(metric.high)):
@@ -87,18 +95,22 @@ def short_names(report, rows):
     Returns:
         A list of one name each.
     """
-    names = [report.name(row) for row in rows]
-    folder = _common_folder(report.names)
+    return without_common_folder([report.name(row) for row in rows], report.names)
+
+
+def without_common_folder(names, all_names=None):
+    """Returns names of files without the folders that all of `all_names` have in common, or all of `names`."""
+    folder = _common_folder(all_names or names)
     return [os.path.relpath(name, folder) if folder else name for name in names]
 
 
 def _common_folder(names):
-    paths = [name for name in names or () if os.path.dirname(name)]
-    if len(paths) < len(names or ()) or not paths:
+    folders = {os.path.dirname(name) for name in names}
+    if "" in folders:  # some are no paths
         return None
     try:
-        return os.path.commonpath([os.path.dirname(path) for path in paths])
-    except ValueError:  # absolute and relative ones, or of several drives
+        return os.path.commonpath(folders)
+    except ValueError:  # absolute and relative ones, or of several drives, or none
         return None
 
 
@@ -119,8 +131,6 @@ def _size(size):
 def value_in_words(value):
     """A value of JSON on one line."""
     if isinstance(value, dict):
-        if list(value) == ["repr"]:
-            return value["repr"]
         return ", ".join(f"{name}: {value_in_words(each)}" for name, each in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(map(value_in_words, value))
@@ -134,14 +144,21 @@ def data_of(report):
     facts = [
         ("images evaluated", f"{report.num_images:,}"),
         (f"{kind}es" if kind == "class" else "labels", f"{len(support):,}"),
-        (f"images of a {kind}", f"{support.min():,} to {support.max():,}"),
+        (f"images of a {kind}", _between(support)),
     ]
     if missing := int((support == 0).sum()):
         facts.append((f"{kind}es without images" if kind == "class" else "labels without images", f"{missing:,}"))
     if report.groups is not None:
         facts.append(("groups", f"{len(np.unique(report.groups)):,}"))
-    data = report.context.get("data") or {}
+    data = dict(report.context.get("data") or {})
+    if data.get("images_chosen_by") == 0:
+        data["images_chosen_by"] = "none, but by cross-validation"
     return facts + [(str(name).replace("_", " "), value_in_words(value)) for name, value in data.items()]
+
+
+def _between(counts):
+    low, high = counts.min(), counts.max()
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def recipe_of(report):
@@ -159,4 +176,18 @@ def recipe_of(report):
 
 
 def _code(value):
-    return value["repr"] if isinstance(value, dict) and list(value) == ["repr"] else repr(value)
+    """A value as code. What JSON does not know is kept as the code that makes it, such as `Head(units=64)`."""
+    return value if isinstance(value, str) and _CALL.fullmatch(value) else repr(value)
+
+
+def versions_of(report):
+    """Versions of what trained the classifier and, where they are others, of what evaluated it."""
+    evaluated = dict(report.context.get("versions") or {})
+    trained = dict(report.context.get("trained_with") or evaluated)
+    return [(name, _both(trained.get(name), evaluated.get(name))) for name in {**trained, **evaluated}]
+
+
+def _both(trained, evaluated):
+    if trained == evaluated or evaluated is None:
+        return trained
+    return f"{evaluated} (trained with {trained})" if trained else evaluated
