@@ -82,8 +82,8 @@ def test_it_prints_as_a_table():
         "dog        0.667   1.000  0.800  1.000       2      0.500\n"
         "\n"
         "worst mistakes:\n"
-        "  image 2: predicted dog (0.600), is cat, dog\n"
-        "  image 3: predicted dog (0.600), is nothing"
+        "  image 2: predicted dog (0.600), is cat + dog\n"
+        "  image 3: predicted dog (0.600), is no label"
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from transferkit._utils.text import plural
 from transferkit.evaluation.headline import headline_values, user_values
 from transferkit.evaluation.metrics import MetricValue
+from transferkit.evaluation.page.words import in_words
 from transferkit.evaluation.presentation import Presented
 from transferkit.evaluation.reliability import Reliability, reliability_of
 from transferkit.evaluation.sample import Sample
@@ -237,7 +238,8 @@ class Report(Presented):
     def _mistake_lines(self, most=5):
         """Returns the worst mistakes as lines of text, with the names of their images."""
         lines = [
-            f"  {image.name}: predicted {in_words(image.predicted)} ({image.probability:.3f}), is {in_words(image.true)}"
+            f"  {image.name}: predicted {in_words(image.predicted)} ({image.probability:.3f}), is "
+            f"{in_words(image.true)}"
             for image in self.worst_mistakes(most)
         ]
         return ["worst mistakes:", *lines] if lines else []
@@ -271,13 +273,6 @@ class Report(Presented):
     def _answers(self, index):
         """Returns true and predicted label of one image, as the user would name them."""
         raise NotImplementedError
-
-
-def in_words(label):
-    """Returns a label as text; of any number of labels, all of them, or `nothing`."""
-    if isinstance(label, tuple):
-        return ", ".join(map(str, label)) or "nothing"
-    return str(label)
 
 
 def _check(report):

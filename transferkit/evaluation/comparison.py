@@ -152,7 +152,7 @@ def compare(report_a: Report, report_b: Report) -> Comparison:
         >>> a = EvaluationReport(names, labels, np.eye(2)[labels ^ is_wrong])
         >>> b = EvaluationReport(names, labels, np.eye(2)[labels])
         >>> print(compare(a, b).metrics["accuracy"])
-        B is better by 25.0 points, 18.7 to 30.8
+        B is better by 25.0 points, 18.6 to 30.9
     """
     report_b = _same_images(report_a, report_b)
     a, b = report_a.sample, report_b.sample
