@@ -26,6 +26,7 @@ QUICK = {
     "recipes": "--repeats 1 --epochs 1",
     "forward_ratio": "--repeats 1 --counts 100",
     "reading": "--images 20 --repeats 1",
+    "evaluation": "--per-class 20 --repeats 1 --image-size 64",
     "quality": "--per-class 20 --repeats 1",
     "solver": "--per-class 20 --counts 5 10 --seeds 1 --repeats 1",
     "memory": "--counts 100 1000 --image-size 32",
@@ -39,6 +40,7 @@ OTHERS = {
     "resizing": "--per-class 20 --count 8 --seeds 1",
     "imbalance": "--per-class 20 --seeds 1 --image-size 32",
     "explanations": "--per-class 20 --count 20 --shares 0.3",
+    "label_errors": "--per-class 20 --seeds 1 --image-size 32",
 }
 
 

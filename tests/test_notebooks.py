@@ -52,11 +52,11 @@ CELLS = {
         source = as_source(np.zeros((2, 8, 8, 3), "uint8"))
         Explanations(np.array(["cat", "dog"]), np.ones(2), np.ones((2, 3, 3)), source, ImageFormat((8, 8)))""",
     "report": """
-        from transferkit.evaluation.report import evaluate_probabilities
-        evaluate_probabilities(np.array([0, 1]), np.eye(2), np.array(["cat", "<dog>"]))""",
+        from transferkit.evaluation.report import EvaluationReport
+        EvaluationReport(np.array(["cat", "<dog>"]), np.array([0, 1]), np.eye(2))""",
     "multilabel report": """
-        from transferkit.evaluation.multilabel import evaluate_labels
-        evaluate_labels(np.eye(2), np.eye(2), np.full(2, 0.5), np.array(["cat", "<dog>"]))""",
+        from transferkit.evaluation.multilabel import MultilabelReport
+        MultilabelReport(np.array(["cat", "<dog>"]), np.eye(2), np.eye(2), np.full(2, 0.5))""",
     "data report": """
         from transferkit.data.quality.report import DataReport
         DataReport({"training": 2}, rare_classes={"<dog>": 1})""",

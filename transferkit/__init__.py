@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from transferkit.data.quality.report import DataReport
     from transferkit.data.resizing import ImageFormat
     from transferkit.data.splits import Split
+    from transferkit.evaluation.label_errors import LabelError, LabelErrors
     from transferkit.evaluation.multilabel import MultilabelReport
     from transferkit.evaluation.report import EvaluationReport
     from transferkit.exceptions import ArchiveError, ImageReadError, LeakError, WeightsUnavailableError
     from transferkit.fitted import FittedClassifier
     from transferkit.frozen.compute import Compute
     from transferkit.inspection.explanations import Explanation, Explanations
+    from transferkit.inspection.maps import ImageMap
     from transferkit.inspection.predictions import FilePrediction
     from transferkit.models.heads import Head
     from transferkit.training.phases import Phase
@@ -50,7 +52,10 @@ __all__ = [
     "FittedClassifier",
     "Head",
     "ImageFormat",
+    "ImageMap",
     "ImageReadError",
+    "LabelError",
+    "LabelErrors",
     "LeakError",
     "MultilabelReport",
     "OneCycle",
@@ -88,7 +93,10 @@ _HOMES = {
     "FittedClassifier": "fitted",
     "Head": "models.heads",
     "ImageFormat": "data.resizing",
+    "ImageMap": "inspection.maps",
     "ImageReadError": "exceptions",
+    "LabelError": "evaluation.label_errors",
+    "LabelErrors": "evaluation.label_errors",
     "LeakError": "exceptions",
     "MultilabelReport": "evaluation.multilabel",
     "OneCycle": "training.rates",

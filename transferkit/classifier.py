@@ -15,6 +15,7 @@ from transferkit.data.intake import Intake
 from transferkit.data.labels.targets import TaskName
 from transferkit.data.reader import ImageReader
 from transferkit.data.resizing import ImageFormat
+from transferkit.evaluation.label_errors import LabelErrors
 from transferkit.fitted import Learnt
 from transferkit.frozen.compute import Compute
 from transferkit.inspection.augmentation import draw_augmentation
@@ -24,6 +25,7 @@ from transferkit.saving.fitted import load_fitted, save_fitted
 from transferkit.training.balance.methods import BalanceName
 from transferkit.training.callback_checks import check_callbacks
 from transferkit.training.fitting import find_learning_rate, fit_classifier
+from transferkit.training.label_errors import find_label_errors
 from transferkit.training.phases import Phase, Recipe
 from transferkit.training.rate_finder import RateCurve, RateRange
 from transferkit.training.settings import Request
@@ -261,6 +263,35 @@ class TransferClassifier(FittedVerbs, ClassifierMixin, BaseEstimator):
         rate_range, fitted = RateRange(smallest, largest, steps), getattr(self, "fitted_", None)
         with self._speaking():
             return find_learning_rate(self._request(), x, y, train, rate_range, fitted)
+
+    def find_label_errors(self, x: Any, y: Any = None, *, groups: Any = None, steps: int | None = None) -> LabelErrors:
+        """Finds images whose labels may be wrong, by confident learning (Northcutt et al., JAIR 2021).
+
+        It needs no `fit`, and leaves the classifier as it is. The features of the pretrained network are computed as by
+        `fit`, which finds them afterwards, or found from it. Then a logistic head is fitted to four fifths of the
+        images and judges the others, five times: each label is judged by a head that has not seen it. That holds
+        whatever the classifier itself trains, since a network that was fine-tuned on wrong labels has learnt them.
+
+        Where cleanlab is installed (`pip install "transferkit[cleanlab]"`), it scores the labels and counts the errors;
+        where it is not, NumPy does so by the same rules. Where an image can have any number of labels, it is NumPy.
+
+        Args:
+            x: Images, as in `fit`. If they are divided, all parts are judged.
+            y: Labels, as in `fit`; of soft labels, the largest share is judged.
+            groups: What each image belongs to, `(n,)`, as in `fit`: no image is judged by a head that has seen others
+                of its group. Duplicates are one group, too.
+            steps: Number of batches to read from a stream.
+
+        Returns:
+            `LabelErrors`: a sequence of `LabelError(path, index, given, likely, score)`, the most suspicious first;
+            with `plot()`, `to_dict()` and a `ranking` of all images.
+
+        Raises:
+            ValueError, TypeError: If parameters or data are not usable, as in `fit`.
+            ImageReadError: If images cannot be read. With `Checks(on_bad_image="skip")` they are passed over.
+        """
+        with self._speaking():
+            return find_label_errors(self._request(), x, y, groups, steps)
 
     def show_augmentation(self, x: Any, *, copies: int = 5) -> Figure:
         """Draws images as training sees them: each as it is, then augmented in several ways.

@@ -11,8 +11,10 @@ from transferkit.data.checks import Checks
 from transferkit.evaluation.multilabel import MultilabelReport
 from transferkit.evaluation.report import EvaluationReport
 from transferkit.fitted import FittedClassifier
-from transferkit.inspection import explanations, predictions
+from transferkit.frozen.compute import Compute
+from transferkit.inspection import explanations, features, predictions
 from transferkit.inspection.explanations import Explanations
+from transferkit.inspection.maps import ImageMap, MapMethod, map_images
 from transferkit.inspection.predictions import FilePrediction
 
 
@@ -23,12 +25,14 @@ class FittedVerbs:
         fitted_: The `FittedClassifier`, from `fit` or `load` on.
         batch_size: Images a step.
         checks: `Checks`, or `None`.
+        compute: `Compute`, or `None`.
         verbose: How much is said.
     """
 
     fitted_: FittedClassifier
     batch_size: int
     checks: Checks | None
+    compute: Compute | None
     verbose: Any
 
     def predict(self, x: Any, *, steps: int | None = None) -> np.ndarray:
@@ -122,8 +126,52 @@ class FittedVerbs:
         with self._speaking():
             return explanations.explain(self._fitted(), x, **options)
 
+    def embed(self, x: Any, *, steps: int | None = None) -> np.ndarray:
+        """Returns the features of each image, `(n, num_features)` float32, in the order given.
+
+        They are what the backbone gives, pooled: what the logistic head, or the first dense layer of a `Head`, works
+        on. Images that are alike to the classifier are near each other. Where the backbone was trained, so were they.
+        Of images that were just predicted or evaluated they are there already.
+
+        For arguments and errors see `predict`.
+        """
+        with self._speaking():
+            return features.embed(self._fitted(), x, batch_size=self.batch_size, steps=steps)
+
+    def transform(self, x: Any) -> np.ndarray:
+        """Returns what `embed` does: the classifier may be a step of a scikit-learn `Pipeline`, before another one."""
+        return self.embed(x)
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Returns a name for each column of `transform`, `(num_features,)`. `input_features` has no part in it."""
+        return features.feature_names(self._fitted())
+
+    def map_images(
+        self, x: Any, labels: Any = None, *, method: MapMethod = "auto", steps: int | None = None
+    ) -> ImageMap:
+        """Places images in the plane by what the backbone makes of them: those that are alike lie near each other.
+
+        Args:
+            x: Images, as in `predict`.
+            labels: Labels to colour by, `(n,)`. Default: those that `x` brings, such as a class folder, or what is
+                predicted.
+            method: `"pca"`: principal components. `"umap"`: UMAP, an extra, which shows clusters more clearly but says
+                nothing by distances between them. `"auto"`: UMAP where it is installed, for 30 images and more.
+            steps: As in `predict`.
+
+        Returns:
+            An `ImageMap`, which a notebook shows; `plot()` draws it, with some of the images in their places.
+
+        Raises:
+            ImportError: If UMAP was asked for and is not installed.
+            ImageReadError: If any image cannot be read.
+        """
+        with self._speaking():
+            return map_images(self._fitted(), x, labels, method, batch_size=self.batch_size, steps=steps)
+
     def _fitted(self) -> FittedClassifier:
         check_is_fitted(self, "fitted_")
+        self.fitted_.predictor.is_keeping = (self.compute or Compute()).cache is not False
         return self.fitted_
 
     def _reading(self) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from transferkit._utils.console import Console, speaking_to
-from transferkit.data.decoder import RGB
+from transferkit.data.decoder import RGB, Decoder
 from transferkit.data.inputs.convert import LabelRule, as_source
 from transferkit.data.quality.inspection import inspect_images
 from transferkit.data.reader import ImageReader
@@ -69,3 +70,21 @@ def test_links_pipes_and_devices_in_a_folder_are_bad_images_like_others(odd_fold
     assert [Path(path).name for path in READER.keep_readable(source, "skip").images] == ["1.png", "1.png"]
     with pytest.raises(OSError, match="not a file"):  # without waiting
         RGB.decode(odd_folder / "dog" / "2.png")
+
+
+def test_thumbnails_are_small_and_rgb_and_of_the_images_asked_for(tmp_path):
+    Image.new("RGB", (400, 200), (10, 20, 30)).save(tmp_path / "large.png")
+    Image.new("L", (20, 10), 77).save(tmp_path / "gray.png")
+    source = as_source([str(tmp_path / "large.png"), str(tmp_path / "gray.png")])
+    gray, large = READER.thumbnails(source, np.array([1, 0]), size=100)
+    assert large.shape == (50, 100, 3)
+    assert large[0, 0].tolist() == [10, 20, 30]
+    assert gray.shape == (10, 20, 3)
+    assert (gray == 77).all()
+
+
+def test_thumbnails_of_many_channels_are_gray():
+    spectra = np.full((2, 8, 8, 5), 90, "uint8")
+    (found,) = ImageReader(ImageFormat((8, 8), channels=5)).thumbnails(as_source(spectra, decoder=Decoder(5)), [1])
+    assert found.shape == (8, 8, 3)
+    assert (found == 90).all()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score
 
-from transferkit.evaluation.multilabel import choose_thresholds, evaluate_labels
+from transferkit.evaluation.multilabel import MultilabelReport, choose_thresholds
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_labels_of_few_images_keep_half(answers):
 def test_numbers_agree_with_scikit_learn(answers):
     targets, probabilities = answers
     thresholds = np.array([0.5, 0.5, 0.1])
-    report = evaluate_labels(targets, probabilities, thresholds, np.array(["a", "b", "c"]))
+    report = MultilabelReport(np.array(["a", "b", "c"]), targets, probabilities, thresholds)
     predicted = probabilities >= thresholds
     assert report.micro_f1 == pytest.approx(f1_score(targets, predicted, average="micro"))
     assert report.macro_f1 == pytest.approx(f1_score(targets, predicted, average="macro"))
@@ -49,7 +49,7 @@ def test_numbers_agree_with_scikit_learn(answers):
 
 def test_labels_that_do_not_occur_do_not_count():
     targets, probabilities = np.array([[1, 0], [0, 0]]), np.array([[0.9, 0.1], [0.2, 0.3]])
-    report = evaluate_labels(targets, probabilities, np.array([0.5, 0.5]), np.array(["a", "b"]))
+    report = MultilabelReport(np.array(["a", "b"]), targets, probabilities, np.array([0.5, 0.5]))
     assert report.macro_f1 == report.mean_average_precision == 1
     assert json.loads(json.dumps(report.to_dict()))["classes"][1]["average_precision"] is None
 
@@ -59,7 +59,7 @@ def test_it_prints_as_a_table():
         np.array([[1, 0], [0, 1], [1, 1], [0, 0]]),
         np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.7], [0, 0.6]]),
     )
-    report = evaluate_labels(targets, probabilities, np.array([0.5, 0.5]), np.array(["cat", "dog"]))
+    report = MultilabelReport(np.array(["cat", "dog"]), targets, probabilities, np.array([0.5, 0.5]))
     assert repr(report) == (
         "MultilabelReport(accuracy=0.500, micro_f1=0.750, macro_f1=0.733, mean_average_precision=1.000, "
         "num_images=4, num_classes=2)"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
-from transferkit.evaluation.report import evaluate_probabilities
+from transferkit.evaluation.report import EvaluationReport
 
 
 def random_report(num_classes, num_images=200, seed=0):
@@ -15,7 +15,7 @@ def random_report(num_classes, num_images=200, seed=0):
         + 0.3 * np.eye(num_classes)[(labels + (rng.random(num_images) < 0.2)) % num_classes]
     )
     names = np.array([f"class {i}" for i in range(num_classes)])
-    return evaluate_probabilities(labels, probabilities, names), labels, probabilities.argmax(axis=1)
+    return EvaluationReport(names, labels, probabilities), labels, probabilities.argmax(axis=1)
 
 
 def test_numbers_agree_with_scikit_learn():
@@ -30,14 +30,14 @@ def test_numbers_agree_with_scikit_learn():
 
 
 def test_classes_that_do_not_occur_do_not_count_in_macro_f1():
-    report = evaluate_probabilities(np.array([0, 1]), np.array([[0.9, 0.1, 0], [0.2, 0.8, 0]]), np.array(list("abc")))
+    report = EvaluationReport(np.array(list("abc")), np.array([0, 1]), np.array([[0.9, 0.1, 0], [0.2, 0.8, 0]]))
     assert report.macro_f1 == report.balanced_accuracy == 1.0
     assert report.worst_class == ("a", 1.0)
 
 
 def test_it_prints_as_tables():
     probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.1, 0.9]])
-    report = evaluate_probabilities(np.array([0, 0, 1, 1]), probabilities, np.array(["cat", "dog"]))
+    report = EvaluationReport(np.array(["cat", "dog"]), np.array([0, 0, 1, 1]), probabilities)
     assert str(report) == (
         "accuracy 0.750 (95 % interval 0.301 to 0.954), macro F1 0.733, 4 images\n"
         "balanced accuracy 0.750, worst class cat with a recall of 0.500\n"

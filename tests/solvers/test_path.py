@@ -10,7 +10,15 @@ from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_info
 
 from transferkit.solvers.examples import Examples
-from transferkit.solvers.path import STRENGTHS, LogisticProblem, Search, _ByFolds, can_hold_out, fit_logistic_path
+from transferkit.solvers.path import (
+    STRENGTHS,
+    LogisticProblem,
+    Search,
+    _ByFolds,
+    can_hold_out,
+    fit_logistic_path,
+    held_out_logits,
+)
 
 
 def fit(x, y, num_classes, *, on_strength=lambda count: None, activation="softmax", **options):
@@ -649,3 +657,75 @@ def test_few_images_in_groups_have_as_many_folds_as_they_can(labels, groups, fol
 def test_a_class_in_one_group_of_its_own_judges_no_strength():
     labels, groups = np.array([0] * 8 + [1] * 2), np.array([*range(8), 9, 9])
     assert not _ByFolds(5, 0).hold_out(labels, groups)[:, 8:].any()
+
+
+# ---- logits of all images, by weights that have not seen them ----
+
+
+def by_hand(x, y, strength, seed=0):
+    """Log probabilities of each image by scikit-learn's fit to the other folds, at one strength."""
+    scaled = (x - x.mean(axis=0)) / x.std(axis=0)
+    logits = np.zeros((len(x), y.max() + 1))
+    for rows, others in StratifiedKFold(5, shuffle=True, random_state=seed).split(x, y):
+        model = LogisticRegression(C=1 / (strength * len(rows)), tol=1e-6, max_iter=5000).fit(scaled[rows], y[rows])
+        logits[others] = model.decision_function(scaled[others])
+    return logits - logits.mean(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("is_many", [False, True])
+def test_every_image_is_judged_by_weights_that_have_not_seen_it(data, bounds, is_many):
+    x, y = data
+    if is_many:
+        bounds(CROSS_VALIDATED=50)
+    search = Search(strengths=(0.1,))
+    temperature = fit(x, y, 4, strengths=(0.1,)).temperature[0]
+    logits, is_held_out = held_out_logits(LogisticProblem(Examples(x, y), 4), search)
+    assert is_held_out.all()
+    logits = logits - logits.mean(axis=1, keepdims=True)
+    expected = by_hand(x, y, 0.1)
+    assert logits * temperature == pytest.approx(expected, abs=0.05 * np.abs(expected).max())
+
+
+def test_a_label_has_no_part_in_its_own_judgement(data, bounds):
+    x, y = data
+    # One fold chooses the strength, and another one holds the image out.
+    bounds(CROSS_VALIDATED=50, ROUGH=1e-9)
+    problem, search = LogisticProblem(Examples(x, y), 4), Search(strengths=(0.1,))
+    expected = held_out_logits(problem, search)[0]
+    fold_of = _ByFolds(5, 0).divide(y).argmax(axis=0)
+    # Neighbours of one fold that exchange their labels leave the folds as they are.
+    first = np.flatnonzero((fold_of[1:] == fold_of[:-1]) & (y[1:] != y[:-1]) & (fold_of[1:] > 0))[0]
+    exchanged = y.copy()
+    exchanged[[first, first + 1]] = y[[first + 1, first]]
+    found = held_out_logits(LogisticProblem(Examples(x, exchanged), 4), search)[0]
+    fold = fold_of == fold_of[first]
+    scale = np.linalg.norm(expected[fold]) / np.linalg.norm(found[fold])  # the temperature has seen all labels
+    assert scale * found[fold] == pytest.approx(expected[fold], abs=2e-3)
+    assert scale * found[~fold] != pytest.approx(expected[~fold], abs=2e-3)
+
+
+def test_no_group_is_judged_by_weights_that_have_seen_a_part_of_it():
+    rng = np.random.default_rng(0)
+    places = rng.normal(size=(30, 60)).astype("float32")  # each group is a place of its own, with a label of its own
+    groups = np.repeat(np.arange(30), 4)
+    labels = rng.integers(0, 2, 30)[groups]
+    x = places[groups] + 0.01 * rng.normal(size=(120, 60)).astype("float32")
+    alone, _ = held_out_logits(LogisticProblem(Examples(x, labels), 2))
+    together, is_held_out = held_out_logits(LogisticProblem(Examples(x, labels, groups=groups), 2))
+    assert is_held_out.all()
+    assert (alone.argmax(axis=1) == labels).mean() > (together.argmax(axis=1) == labels).mean() + 0.2
+
+
+def test_the_only_image_of_a_class_is_not_judged(data):
+    x, y = data
+    labels = np.concatenate([y[:60], [4]])
+    logits, is_held_out = held_out_logits(LogisticProblem(Examples(x[[*range(60), 59]], labels), 5))
+    assert np.flatnonzero(~is_held_out).tolist() == [60]
+    assert (logits[60] == 0).all()
+
+
+def test_where_nothing_can_be_held_out_nothing_is_judged(data):
+    x, _ = data
+    logits, is_held_out = held_out_logits(LogisticProblem(Examples(x[:4], np.arange(4)), 4))
+    assert not is_held_out.any()
+    assert logits.shape == (4, 4)

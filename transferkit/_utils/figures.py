@@ -1,7 +1,8 @@
-"""Figures that show themselves."""
+"""Figures and axes that show themselves."""
 
 import io
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 
@@ -13,6 +14,23 @@ class ShownFigure(Figure):
 
     def _repr_png_(self):
         return png_of(self)
+
+
+class ShownAxes(Axes):
+    """Axes that a notebook shows, with the figure that they are in, as the value of a cell."""
+
+    def _repr_png_(self):
+        return png_of(self.figure)
+
+
+def new_axes(width, height):
+    """Returns `ShownAxes` that fill a figure of their own, which pyplot knows nothing about.
+
+    Args:
+        width: Width of the figure in inches.
+        height: Its height.
+    """
+    return ShownFigure(figsize=(width, height), layout="constrained").add_subplot(axes_class=ShownAxes)
 
 
 def png_of(figure):

@@ -9,9 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from transferkit._utils.failures import reason_of
+from transferkit._utils.fingerprints import digest_pixels, fingerprint_images
 from transferkit._utils.memory import keep_freed_memory
 from transferkit.data.augmentation.mixing import mix
-from transferkit.data.decoder import bombs_refused
+from transferkit.data.decoder import bombs_refused, opened_with_print
 from transferkit.data.epochs import Epochs
 from transferkit.data.resizing import resize_image, resize_images
 from transferkit.exceptions import ImageReadError
@@ -56,43 +57,58 @@ class ReadableImages:
         source: A `Source`.
         image_format: The `ImageFormat`.
         batch_size: Images a batch; the last may be smaller.
+        is_known: Function of the index of an image and its print, 16 bytes, to whether the image is not needed: then it
+            is not decoded, and left out, too. Threads call it side by side. `None`: no prints are taken, and all images
+            are needed.
     """
 
-    def __init__(self, source, image_format, batch_size):
+    def __init__(self, source, image_format, batch_size, is_known=None):
         self._source = source
         self._format = image_format
         self._batch_size = batch_size
+        self._is_known = is_known
         self._reader = None
 
     @property
     def failures(self):
-        """Tuple of `(index, name, reason)`, one for each image that was left out so far, in order."""
+        """Tuple of `(index, name, reason)`, one for each image that could not be read so far, in order."""
         return () if self._reader is None else self._reader.left_out
 
     def __iter__(self):
+        """Yields pairs of the indices of some images, `(batch,)`, and their pixels."""
         if self._source.is_uniform:
-            return stream_images(self._source, self._format, self._batch_size)
-        self._reader = _Reader(self._source, self._format)
+            return self._rows()
+        self._reader = _Reader(self._source, self._format, is_known=self._is_known)
         return self._batches(self._reader)
+
+    def _rows(self):
+        source, indices = self._source, np.arange(len(self._source))
+        if self._is_known is not None:
+            prints = fingerprint_images(source.images, None)
+            indices = np.flatnonzero([not self._is_known(*each) for each in enumerate(map(bytes, prints))])
+        for start in range(0, len(indices), self._batch_size):
+            rows = indices[start : start + self._batch_size]
+            yield rows, self._format.decoder.convert(source.images[rows])
 
     def _batches(self, reader):
         @tf.autograph.experimental.do_not_convert
         def load(index):
-            return reader.load_if_readable(index)
+            return index, *reader.load_if_needed(index)
 
         @tf.autograph.experimental.do_not_convert
-        def is_read(_, is_read):
-            return is_read
+        def is_there(index, pixels, is_there):
+            return is_there
 
         @tf.autograph.experimental.do_not_convert
-        def pixels_of(pixels, _):
-            return pixels
+        def without_answer(index, pixels, is_there):
+            return index, pixels
 
         # Too many pixels are a reason to leave an image out, as they are when images are inspected.
         with bombs_refused(), reader.open():
             indices = tf.data.Dataset.range(len(self._source))
-            images = indices.map(load, num_parallel_calls=_READERS).filter(is_read).map(pixels_of)
-            yield from _fixed(images.batch(self._batch_size).prefetch(2))
+            images = indices.map(load, num_parallel_calls=_READERS).filter(is_there).map(without_answer)
+            for found, pixels in _fixed(images.batch(self._batch_size).prefetch(2)):
+                yield np.asarray(found), pixels
 
 
 def resized_images(source, image_format):
@@ -180,19 +196,21 @@ class _Reader:
         source: The `Source`.
         image_format: The `ImageFormat`.
         rounded: Whether pixels are uint8, not float32.
+        is_known: See `ReadableImages`; of `load_if_needed` only.
     """
 
-    def __init__(self, source, image_format, rounded=False):
+    def __init__(self, source, image_format, rounded=False, is_known=None):
         self._source = source
         self._format = image_format
         self._decoder = image_format.decoder
         self._rounded = rounded
+        self._is_known = is_known
         self._failures = {}
         self._left_out = {}
 
     @property
     def left_out(self):
-        """Tuple of `(index, name, reason)`, one for each image that `load_if_readable` could not read, in order."""
+        """Tuple of `(index, name, reason)`, one for each image that `load_if_needed` could not read, in order."""
         return tuple((index, *self._left_out[index]) for index in sorted(self._left_out))
 
     @contextmanager
@@ -206,7 +224,7 @@ class _Reader:
             failures = [(index, *self._failures[index]) for index in sorted(self._failures)]
             raise ImageReadError(failures, len(self._source)) from error
         finally:
-            self._source = None
+            self._source = self._is_known = None
 
     def load(self, index):
         """The tensor of one image, by the tensor of its index."""
@@ -214,35 +232,49 @@ class _Reader:
         pixels = tf.numpy_function(self._read, [index], tf.uint8 if self._rounded else tf.float32)
         return tf.ensure_shape(pixels, self._format.shape)
 
-    def load_if_readable(self, index):
-        """The tensor of one image, or of a black one in its place, and whether it could be read."""
+    def load_if_needed(self, index):
+        """The tensor of one image, or of a black one in its place, and whether it is there: readable and not known."""
         keep_freed_memory()
-        pixels, is_read = tf.numpy_function(self._read_or_leave_out, [index], (tf.float32, tf.bool))
-        return tf.ensure_shape(pixels, self._format.shape), tf.ensure_shape(is_read, ())
+        pixels, is_there = tf.numpy_function(self._read_or_leave_out, [index], (tf.float32, tf.bool))
+        return tf.ensure_shape(pixels, self._format.shape), tf.ensure_shape(is_there, ())
 
     def _read_or_leave_out(self, index):
+        pixels = None
         try:
-            return self._read(index), True
+            pixels = self._read(index)
         except Exception:
             if int(index) not in self._failures:  # it is not the image that is wrong
                 raise
             self._left_out[int(index)] = self._failures.pop(int(index))
-            return np.zeros(self._format.shape, "float32"), False
+        return (np.zeros(self._format.shape, "float32"), False) if pixels is None else (pixels, True)
 
     def _read(self, index):
-        source = self._source
+        """Returns the pixels of an image, resized, or `None` if it is known."""
+        source, is_known = self._source, self._is_known
         if source is None:
             raise RuntimeError("The stream was closed.")
         try:
-            pixels = self._decoder.decode(source.images[index])
+            image = source.images[index]
+            pixels = self._decoder.decode(image) if is_known is None else self._decode_new(image, index, is_known)
         # This is no fault of the image, which must not be listed as unreadable.
         except MemoryError:
             raise
         except Exception as error:
             self._failures[int(index)] = source.name(index), reason_of(error)
             raise
+        if pixels is None:
+            return None
         pixels = resize_image(pixels, self._format)
         return np.rint(pixels).clip(0, 255).astype("uint8") if self._rounded else pixels
+
+    def _decode_new(self, image, index, is_known):
+        if isinstance(image, str | os.PathLike):
+            with opened_with_print(image) as (file, digest):
+                return None if is_known(int(index), digest) else self._decoder.decode(image, file)
+        if isinstance(image, np.ndarray):
+            return None if is_known(int(index), digest_pixels(image)) else self._decoder.decode(image)
+        pixels = self._decoder.decode(image)
+        return None if is_known(int(index), digest_pixels(pixels)) else pixels
 
 
 @dataclass(frozen=True)

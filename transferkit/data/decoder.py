@@ -2,14 +2,16 @@
 
 import os
 import stat
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from io import BytesIO
 from threading import RLock
 
 import numpy as np
 from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT
 
+from transferkit._utils.fingerprints import digest_file
 from transferkit._utils.quiet import warnings_filtered
 
 _WHITE = (255, 255, 255)
@@ -17,6 +19,9 @@ _DEEP_FORMATS = ("PNG", "PPM")  # whose mode "I" always means 16 bits; newer ver
 _WHITE_IS_ZERO = 0  # photometric interpretation in a TIFF file
 _SIGNED = 2  # sample format there
 _LARGE_PIXELS = 2**24
+HELD_BYTES = 2**26
+"""Size of files from which on they are not held in memory as a whole."""
+
 _turn = RLock()
 _locks = [RLock() for _ in range(256)]  # more than threads, so that different images hardly ever wait for each other
 
@@ -46,7 +51,7 @@ class Decoder:
         """Numbers of channels that arrays may have."""
         return (1, 3) if self.channels == 3 else (self.channels,)
 
-    def decode(self, image):
+    def decode(self, image, file=None):
         """Reads one image.
 
         The orientation in EXIF is applied. Of several pages or frames, the first is read. 12, 16 or 32 bits become 8:
@@ -55,6 +60,7 @@ class Decoder:
 
         Args:
             image: Path, PIL image, or array `(height, width)` or `(height, width, channels)` in `[0, 255]`.
+            file: The file of the path as a binary file object, if somebody has opened it; see `opened_with_print`.
 
         Returns:
             Pixels `(height, width, channels)` in `[0, 255]`, float32 for floats and for 16 bits of multi-spectral
@@ -71,10 +77,11 @@ class Decoder:
             with _locks[id(image) // 16 % len(_locks)]:
                 upright = ImageOps.exif_transpose(image)
             return self._pixels_of(upright, levels)
-        size_of_file(image)
+        if file is None:
+            size_of_file(image)
         if self.reads_as_array(image):
-            return self.decode_array(image, image)
-        with Image.open(image) as opened, self.patience_with(opened):
+            return self.decode_array(file or image, image)
+        with Image.open(file or image) as opened, self.patience_with(opened):
             levels = _levels_of(opened)
             ImageOps.exif_transpose(opened, in_place=True)
             return self._pixels_of(opened, levels)
@@ -174,6 +181,29 @@ def bombs_refused(*filters):
         filters: What else to do about warnings; see `warnings_filtered`.
     """
     return warnings_filtered(("error", Image.DecompressionBombWarning), *filters)
+
+
+@contextmanager
+def opened_with_print(path, held_bytes=HELD_BYTES):
+    """Opens a file and takes the print of its content, which thus is what is decoded next.
+
+    Args:
+        path: The file.
+        held_bytes: Size from which on a file is not held in memory as a whole, but read twice: each of many threads
+            holds one.
+
+    Yields:
+        `(file, digest)`: a binary file object at its beginning, and 16 bytes.
+    """
+    size = size_of_file(path)
+    with open(path, "rb") as file:
+        if size > held_bytes:
+            digest = digest_file(file)
+            file.seek(0)
+            yield file, digest
+        else:
+            content = file.read()
+            yield BytesIO(content), digest_file(content)
 
 
 def size_of_file(path):

@@ -55,6 +55,27 @@ class Intake:
         """Makes a `Source` of labelled images that can all be read; see `labelled`."""
         return self.reader.keep_readable(self.labelled(x, y, subset, **options), self.checks.on_bad_image)
 
+    def whole(self, x, y=None, **columns):
+        """Makes one source of all labelled images, however they are divided.
+
+        Args:
+            x: Images; see `as_source`.
+            y: Labels, or `None` for what brings its own.
+            **columns: `sample_weight`, `groups`, `steps` and `task`.
+
+        Returns:
+            A `Source` of images that can be read. Duplicates belong to one group.
+
+        Raises:
+            ValueError: If there are too few images or classes.
+            ImageReadError: If images cannot be read.
+        """
+        source = _of_weight(_undivided(self.labelled(x, y, **columns)), "training")
+        source = self._checked({"training": source})["training"]
+        for note in check_classes(source):
+            console.note(note)
+        return source
+
     def training_sources(self, x, y, validation_data, steps=(None, None), **columns):
         """Makes the sources of `fit`.
 

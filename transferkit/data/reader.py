@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+from PIL import Image
+
 from transferkit._utils import console
 from transferkit.data.datasets import ReadableImages, read_into_memory, resized_images, stream_images
 from transferkit.data.decoder import Decoder
@@ -9,6 +12,8 @@ from transferkit.data.inputs.convert import as_source
 from transferkit.data.quality.inspection import inspect_in_steps, refuse_unreadable
 from transferkit.data.resizing import ImageFormat
 from transferkit.exceptions import ImageReadError
+
+THUMBNAIL = 160  # pixels along the longer side
 
 
 @dataclass(frozen=True)
@@ -44,17 +49,30 @@ class ImageReader:
         """Yields the images of a source in order, in batches; see `stream_images`."""
         return stream_images(source, self.image_format, batch_size)
 
-    def stream_readable(self, source, batch_size):
+    def stream_readable(self, source, batch_size, is_known=None):
         """Streams the images of a source that can be read and collects what is wrong with the others.
 
         Returns:
-            `ReadableImages`: batches to go through, and their `failures` afterwards.
+            `ReadableImages`: pairs of indices and pixels to go through, and their `failures` afterwards.
         """
-        return ReadableImages(source, self.image_format, batch_size)
+        return ReadableImages(source, self.image_format, batch_size, is_known)
 
     def resized(self, source):
         """Reads all images of a source, which are few, and resizes them; see `resized_images`."""
         return resized_images(source, self.image_format)
+
+    def thumbnails(self, source, rows, size=THUMBNAIL):
+        """Reads some images of a source for people to look at.
+
+        Args:
+            source: A `Source`.
+            rows: Indices of the images.
+            size: Most pixels along the longer side of each; smaller images stay as they are.
+
+        Returns:
+            List of uint8 arrays `(height, width, 3)`; channels that are not RGB become gray.
+        """
+        return [_thumbnail(self._checking_decoder.decode(source.images[int(row)]), size) for row in rows]
 
     def load(self, source, batch_size, **options):
         """Reads all images of a source into memory, resized; see `read_into_memory`."""
@@ -125,3 +143,11 @@ class ImageReader:
     def _checking_decoder(self):
         # Images are compared with each other as they would look on white, whatever stands behind them in training.
         return Decoder(self.image_format.channels)
+
+
+def _thumbnail(pixels, size):
+    if pixels.shape[-1] != 3:
+        pixels = pixels.mean(axis=-1, keepdims=True).repeat(3, axis=-1)
+    image = Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype("uint8"))
+    image.thumbnail((size, size), Image.Resampling.LANCZOS)
+    return np.asarray(image)

@@ -1,8 +1,31 @@
 """Numbers about predictions. NumPy in, numbers out."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+
+@dataclass(frozen=True)
+class MetricValue:
+    """One headline number of a report, with its 95 % interval.
+
+    Attributes:
+        name: Key of the metric, such as `"macro_f1"`.
+        title: What to call it, such as `"macro F1"`.
+        value: The number, or NaN where it cannot be had.
+        low: Lower end of its interval, or NaN.
+        high: Upper end of its interval, or NaN.
+        unavailable: Why the number cannot be had, in words, or `None`.
+    """
+
+    name: str
+    title: str
+    value: float
+    low: float = float("nan")
+    high: float = float("nan")
+    unavailable: str | None = None
 
 
 def accuracy_interval(num_correct, num_images, confidence=0.95):

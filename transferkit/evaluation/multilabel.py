@@ -1,12 +1,14 @@
 """Images that can have any number of labels: decision thresholds, and a report."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import average_precision_score, precision_recall_curve, precision_recall_fscore_support
 
 from transferkit._utils.html import html_paragraphs, html_table
+from transferkit.evaluation.base import Report
 
 _FEWEST = 5  # images with a label, and without it, that it takes to choose its threshold
 
@@ -38,39 +40,87 @@ def _best_threshold(labels, probabilities, weights):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class MultilabelReport:
+class MultilabelReport(Report):
     """How well a classifier did on images that can have any number of labels.
 
-    `print(report)` shows a table, and so does a notebook; `report.to_dict()` gives plain numbers.
+    `print(report)` shows a table, and so does a notebook; `report.to_dict()` gives plain numbers. The report keeps the
+    probabilities, so everything in it is computed when it is first asked for.
 
     Attributes:
         class_names: Labels in order, `(num_classes,)`.
-        num_images: Number of images.
-        accuracy: Share of images for which all labels are right.
-        micro_f1: F1 of all pairs of image and label together.
-        macro_f1: Mean F1 of the labels that occur, or were predicted.
-        mean_average_precision: Mean of the average precisions of the labels that occur (mAP); thresholds have no part
-            in it.
-        precision: `(num_classes,)`: of the images that were given the label, the share that has it.
-        recall: `(num_classes,)`: of the images that have the label, the share that was given it.
-        f1: `(num_classes,)`: harmonic mean of precision and recall.
-        average_precision: `(num_classes,)`: mean precision over all thresholds; NaN for labels that do not occur.
-        support: `(num_classes,)`: number of images with the label.
+        labels: `(n, num_classes)` of 0 and 1.
+        probabilities: `(n, num_classes)` float32.
         thresholds: `(num_classes,)`: decision threshold, the least probability at which the label is predicted.
+        names: What to call each image, its path where it has one, or `None`: `image 0` and so on.
+        groups: `(n,)` what each image belongs to, such as a patient, or `None`.
+        context: Settings, versions and history of the classifier, ready for JSON.
+        functions: Metrics of the user by name: each a function of labels and predictions.
+        images: Function of a sequence of rows that gives their images, a list of uint8 arrays `(height, width, 3)`, or
+            `None` where they are not at hand. It is not saved.
     """
 
-    class_names: np.ndarray
-    num_images: int
-    accuracy: float
-    micro_f1: float
-    macro_f1: float
-    mean_average_precision: float
-    precision: np.ndarray
-    recall: np.ndarray
-    f1: np.ndarray
-    average_precision: np.ndarray
-    support: np.ndarray
-    thresholds: np.ndarray
+    @cached_property
+    def predictions(self) -> np.ndarray:
+        """1 for each label that is given, else 0: `(n, num_classes)`."""
+        return (self.probabilities >= self.thresholds).astype(int)
+
+    @cached_property
+    def accuracy(self) -> float:
+        """Share of images for which all labels are right."""
+        return float((self.labels == self.predictions).all(axis=1).mean())
+
+    @cached_property
+    def micro_f1(self) -> float:
+        """F1 of all pairs of image and label together."""
+        scores = precision_recall_fscore_support(self._targets, self.predictions, average="micro", zero_division=0)
+        return float(scores[2])
+
+    @cached_property
+    def macro_f1(self) -> float:
+        """Mean F1 of the labels that occur, or were predicted."""
+        is_counted = (self.support > 0) | self.predictions.any(axis=0)
+        return float(self.f1[is_counted].mean()) if is_counted.any() else 0.0
+
+    @cached_property
+    def mean_average_precision(self) -> float:
+        """Mean of the average precisions of the labels that occur (mAP); thresholds have no part in it."""
+        return float(np.nanmean(self.average_precision)) if self.support.any() else float("nan")
+
+    @property
+    def precision(self) -> np.ndarray:
+        """`(num_classes,)`: of the images that were given the label, the share that has it."""
+        return self._by_class[0]
+
+    @property
+    def recall(self) -> np.ndarray:
+        """`(num_classes,)`: of the images that have the label, the share that was given it."""
+        return self._by_class[1]
+
+    @property
+    def f1(self) -> np.ndarray:
+        """`(num_classes,)`: harmonic mean of precision and recall."""
+        return self._by_class[2]
+
+    @property
+    def support(self) -> np.ndarray:
+        """`(num_classes,)`: number of images with the label."""
+        return self._by_class[3]
+
+    @cached_property
+    def average_precision(self) -> np.ndarray:
+        """`(num_classes,)`: mean precision over all thresholds; NaN for labels that do not occur."""
+        found = np.full(len(self.support), np.nan)
+        for code in np.flatnonzero(self.support):
+            found[code] = average_precision_score(self._targets[:, code], self.probabilities[:, code])
+        return found
+
+    @cached_property
+    def _by_class(self):
+        return precision_recall_fscore_support(self._targets, self.predictions, average=None, zero_division=0)
+
+    @cached_property
+    def _targets(self):
+        return self.labels.astype(int)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns everything as plain Python numbers, strings, lists and dicts, ready for JSON; NaN as `None`."""
@@ -123,38 +173,29 @@ class MultilabelReport:
         ]
         return ("label", "precision", "recall", "F1", "AP", "images", "threshold"), rows
 
+    def _confidences(self):
+        return self.probabilities.ravel(), self._targets.ravel() > 0
 
-def evaluate_labels(targets, probabilities, thresholds, class_names):
-    """Computes a `MultilabelReport`.
+    def _confusions(self):
+        missed, wrong = (self._targets > self.predictions), (self._targets < self.predictions)
+        return missed.T.astype(int) @ wrong.astype(int)
 
-    Args:
-        targets: `(n, num_classes)` of 0 and 1.
-        probabilities: `(n, num_classes)`.
-        thresholds: `(num_classes,)`.
-        class_names: Labels in the order of the columns.
+    def _class_sizes(self):
+        return self.support
 
-    Returns:
-        A `MultilabelReport`.
-    """
-    targets, predicted = targets.astype(int), (probabilities >= thresholds).astype(int)
-    precision, recall, f1, support = precision_recall_fscore_support(targets, predicted, average=None, zero_division=0)
-    micro_f1 = precision_recall_fscore_support(targets, predicted, average="micro", zero_division=0)[2]
-    occurs = support > 0
-    average_precision = np.full(len(support), np.nan)
-    for code in np.flatnonzero(occurs):
-        average_precision[code] = average_precision_score(targets[:, code], probabilities[:, code])
-    is_counted = occurs | predicted.any(axis=0)
-    return MultilabelReport(
-        class_names=np.asarray(class_names),
-        num_images=len(targets),
-        accuracy=float((targets == predicted).all(axis=1).mean()),
-        micro_f1=float(micro_f1),
-        macro_f1=float(f1[is_counted].mean()) if is_counted.any() else 0.0,
-        mean_average_precision=float(np.nanmean(average_precision)) if occurs.any() else float("nan"),
-        precision=precision,
-        recall=recall,
-        f1=f1,
-        average_precision=average_precision,
-        support=support,
-        thresholds=np.asarray(thresholds),
-    )
+    def _mistakes(self):
+        given = np.where(self.predictions > 0, self.probabilities, 1 - self.probabilities)
+        certain = np.where(self.predictions == self._targets, -1, given).max(axis=1)
+        return certain, certain
+
+    def _doubts(self):
+        distances = np.abs(self.probabilities - self.thresholds)
+        nearest = distances.argmin(axis=1)
+        rows = np.arange(self.num_images)
+        return distances[rows, nearest], self.probabilities[rows, nearest]
+
+    def _answers(self, index):
+        names = self.class_names.tolist()
+        return tuple(
+            tuple(names[code] for code in np.flatnonzero(rows[index])) for rows in (self._targets, self.predictions)
+        )

@@ -1,11 +1,13 @@
 """What an evaluation found, for people and for programs."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from transferkit._utils.html import html_paragraphs, html_table
+from transferkit.evaluation.base import Report
 from transferkit.evaluation.metrics import accuracy_interval, class_metrics
 
 _MAX_ROWS = 40
@@ -15,36 +17,78 @@ _CORNER = "true \\ predicted"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class EvaluationReport:
+class EvaluationReport(Report):
     """How well a classifier did on labelled images.
 
-    `print(report)` shows tables, and so does a notebook; `report.to_dict()` gives plain numbers.
+    `print(report)` shows tables, and so does a notebook; `report.to_dict()` gives plain numbers. The report keeps the
+    probabilities, so everything in it is computed when it is first asked for.
 
     Attributes:
         class_names: Classes in order, `(num_classes,)`.
-        num_images: Number of images.
-        accuracy: Share of images whose most probable class is the true one.
-        accuracy_interval: Its 95 % confidence interval `(low, high)` (Wilson, 1927).
-        balanced_accuracy: Mean recall of the classes that occur among the labels, each with the same weight.
-        macro_f1: Mean F1 of the classes that occur among labels or predictions, each with the same weight.
-        precision: `(num_classes,)`: of the images predicted as this class, the share that belongs to it.
-        recall: `(num_classes,)`: of the images of this class, the share that was found.
-        f1: `(num_classes,)`: harmonic mean of precision and recall.
-        support: `(num_classes,)`: number of images of the class.
-        confusion_matrix: `(num_classes, num_classes)` counts; rows are true classes, columns predicted ones.
+        labels: True codes `(n,)`.
+        probabilities: `(n, num_classes)` float32.
+        thresholds: `None`.
+        names: What to call each image, its path where it has one, or `None`: `image 0` and so on.
+        groups: `(n,)` what each image belongs to, such as a patient, or `None`.
+        context: Settings, versions and history of the classifier, ready for JSON.
+        functions: Metrics of the user by name: each a function of labels and predictions.
+        images: Function of a sequence of rows that gives their images, a list of uint8 arrays `(height, width, 3)`, or
+            `None` where they are not at hand. It is not saved.
     """
 
-    class_names: np.ndarray
-    num_images: int
-    accuracy: float
-    accuracy_interval: tuple[float, float]
-    balanced_accuracy: float
-    macro_f1: float
-    precision: np.ndarray
-    recall: np.ndarray
-    f1: np.ndarray
-    support: np.ndarray
-    confusion_matrix: np.ndarray
+    @cached_property
+    def predictions(self) -> np.ndarray:
+        """Code of the most probable class of each image, `(n,)`."""
+        return self.probabilities.argmax(axis=1)
+
+    @cached_property
+    def accuracy(self) -> float:
+        """Share of images whose most probable class is the true one."""
+        return int(np.trace(self.confusion_matrix)) / self.num_images
+
+    @cached_property
+    def accuracy_interval(self) -> tuple[float, float]:
+        """95 % confidence interval `(low, high)` of the accuracy (Wilson, 1927)."""
+        return accuracy_interval(np.trace(self.confusion_matrix), self.num_images)
+
+    @cached_property
+    def balanced_accuracy(self) -> float:
+        """Mean recall of the classes that occur among the labels, each with the same weight."""
+        return float(self.recall[self.support > 0].mean())
+
+    @cached_property
+    def macro_f1(self) -> float:
+        """Mean F1 of the classes that occur among labels or predictions, each with the same weight."""
+        return float(self.f1[self.support + self.confusion_matrix.sum(axis=0) > 0].mean())
+
+    @property
+    def precision(self) -> np.ndarray:
+        """`(num_classes,)`: of the images predicted as this class, the share that belongs to it."""
+        return self._by_class[0]
+
+    @property
+    def recall(self) -> np.ndarray:
+        """`(num_classes,)`: of the images of this class, the share that was found."""
+        return self._by_class[1]
+
+    @property
+    def f1(self) -> np.ndarray:
+        """`(num_classes,)`: harmonic mean of precision and recall."""
+        return self._by_class[2]
+
+    @property
+    def support(self) -> np.ndarray:
+        """`(num_classes,)`: number of images of the class."""
+        return self._by_class[3]
+
+    @property
+    def confusion_matrix(self) -> np.ndarray:
+        """`(num_classes, num_classes)` counts; rows are true classes, columns predicted ones."""
+        return self._by_class[4]
+
+    @cached_property
+    def _by_class(self):
+        return class_metrics(self.labels, self.predictions, len(self.class_names))
 
     @property
     def worst_class(self) -> tuple[Any, float]:
@@ -79,14 +123,14 @@ class EvaluationReport:
         )
 
     def __str__(self):
-        mistakes = self._matrix_table() if self._has_matrix else self._confusions()
+        mistakes = self._matrix_table() if self._has_matrix else self._most_confused()
         return "\n".join([*self._headlines(), "", *self._class_table(), "", *mistakes])
 
     def _repr_html_(self):
         header, rows, note = self._class_rows()
         tables = html_table(header, rows) + html_paragraphs(note)
         if not self._has_matrix:
-            return html_paragraphs(self._headlines()) + tables + html_paragraphs(self._confusions())
+            return html_paragraphs(self._headlines()) + tables + html_paragraphs(self._most_confused())
         names = self.class_names.tolist()
         counts = [[name, *row] for name, row in zip(names, self.confusion_matrix.tolist(), strict=True)]
         return html_paragraphs(self._headlines()) + tables + html_table([_CORNER, *names], counts)
@@ -136,39 +180,27 @@ class EvaluationReport:
         ]
         return [header, *rows]
 
-    def _confusions(self, most=10):
-        mistakes = self.confusion_matrix - np.diag(np.diag(self.confusion_matrix))
-        order = np.argsort(mistakes, axis=None)[::-1][:most]
-        pairs = [np.unravel_index(i, mistakes.shape) for i in order if mistakes.flat[i]]
-        rows = [f"  {self.class_names[t]} taken for {self.class_names[p]}: {mistakes[t, p]}" for t, p in pairs]
+    def _most_confused(self, most=10):
+        rows = [f"  {pair.true} taken for {pair.predicted}: {pair.count}" for pair in self.confused_pairs[:most]]
         return ["most frequent mistakes:", *rows] if rows else ["no mistakes"]
 
+    def _confidences(self):
+        return self.probabilities.max(axis=1), self.predictions == self.labels
 
-def evaluate_probabilities(labels, probabilities, class_names):
-    """Computes an `EvaluationReport`.
+    def _confusions(self):
+        return self.confusion_matrix - np.diag(np.diag(self.confusion_matrix))
 
-    Args:
-        labels: True codes `(n,)`.
-        probabilities: `(n, num_classes)`.
-        class_names: Classes in the order of the codes.
+    def _class_sizes(self):
+        return self.support
 
-    Returns:
-        An `EvaluationReport`.
-    """
-    predictions = probabilities.argmax(axis=1)
-    precision, recall, f1, support, confusion = class_metrics(labels, predictions, len(class_names))
-    occurring = (support + confusion.sum(axis=0)) > 0
-    correct = int(np.trace(confusion))
-    return EvaluationReport(
-        class_names=np.asarray(class_names),
-        num_images=len(labels),
-        accuracy=correct / len(labels),
-        accuracy_interval=accuracy_interval(correct, len(labels)),
-        balanced_accuracy=float(recall[support > 0].mean()),
-        macro_f1=float(f1[occurring].mean()),
-        precision=precision,
-        recall=recall,
-        f1=f1,
-        support=support,
-        confusion_matrix=confusion,
-    )
+    def _mistakes(self):
+        confidences, is_right = self._confidences()
+        return np.where(is_right, -1, confidences), confidences
+
+    def _doubts(self):
+        confidences = self.probabilities.max(axis=1)
+        return confidences, confidences
+
+    def _answers(self, index):
+        names = self.class_names.tolist()
+        return names[self.labels[index]], names[self.predictions[index]]

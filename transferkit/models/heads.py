@@ -143,6 +143,23 @@ def build_logits(head: keras.Model) -> keras.Model:
     return keras.Model(features, keras.ops.matmul(x, last.kernel) + last.bias, name="logits")
 
 
+def build_head_with_features(head: keras.Model) -> keras.Model:
+    """Builds the model from features to pooled features and probabilities, side by side.
+
+    Args:
+        head: What `build_head` gave. Its weights are shared.
+
+    Returns:
+        A `keras.Model`: to `(batch, num_features + num_classes)` float32.
+    """
+    pool, *dense_layers = head.layers[1:]
+    features = keras.Input(head.input_shape[1:], name="features")
+    x = pooled = pool(features)
+    for layer in dense_layers:
+        x = layer(x)
+    return keras.Model(features, layers.Concatenate(dtype="float32")([pooled, x]), name="head_with_features")
+
+
 def shift_logits(head: keras.Model, shift: np.ndarray) -> None:
     """Adds one number for each class, `(num_classes,)`, to what the softmax of a head sees, for good."""
     last = head.get_layer("probabilities")

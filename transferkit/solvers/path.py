@@ -154,11 +154,7 @@ def fit_logistic_path(problem, search=DEFAULT_SEARCH, on_strength=lambda count: 
     if weights is not None and not np.all(weights):
         return _fit_weighted(problem, search, on_strength)
     with one_worker_a_core() as workers:
-        fitting = _Fitting.of(problem, search, workers)
-        # What is not in memory is on disk because memory is short, so a copy may take less of it.
-        share = 1 if isinstance(problem.examples.features, np.ndarray) else _FLOATS_ON_DISK
-        fits_in_memory = fitting.images.num_floats <= _MEMORY_FLOATS // share
-        beginning = fitting.in_memory() if fits_in_memory else fitting.rehearsed(_SAMPLE_FLOATS // share)
+        fitting, beginning = _begin(problem, search, workers)
         strengths = search.strengths[beginning.first :]
         tried = _walk(fitting.choice, beginning, strengths, on_strength)
         on_strength(len(search.strengths) - len(tried))
@@ -173,6 +169,44 @@ def _fit_weighted(problem, search, on_strength):
         return path
     rows, logits = path.judged
     return replace(path, judged=(kept[rows], logits))
+
+
+def held_out_logits(problem, search=DEFAULT_SEARCH, on_strength=lambda count: None):
+    """Computes logits of all images by weights that were fitted to others, at the strength that is chosen for all.
+
+    The strength is chosen as `fit_logistic_path` chooses it. Then every image is in one of `search.folds` folds, of
+    many images as well, and is judged by the weights that are fitted to the other folds.
+
+    Args:
+        problem: `LogisticProblem`, all of whose images have a weight.
+        search: `Search`, without `validation`.
+        on_strength: See `fit_logistic_path`.
+
+    Returns:
+        `(logits, is_held_out)`: float32 `(n, num_classes)`, divided by the best temperature, and bool `(n,)`: `False`
+        for images that no fold can hold out, such as the only one of a class, whose logits are 0.
+    """
+    with one_worker_a_core() as workers:
+        fitting, beginning = _begin(problem, search, workers)
+        tried = _walk(fitting.choice, beginning, search.strengths[beginning.first :], on_strength)
+        on_strength(len(search.strengths) - len(tried))
+        best, images = tried[_best(tried)], fitting.images
+        held_out, weights = fitting.choice.divide(images.labels, images.groups), best.fold_weights
+        if not np.array_equal(held_out, beginning.held_out):
+            # From zero: the weights that the strength was chosen with have seen the other folds.
+            start = np.zeros((len(held_out), *best.weights.shape[1:]), "float32")
+            weights = solve(beginning.problem, ~held_out, start, best.strength, _ROUGH)
+        logits = _held_out_logits(beginning.problem, held_out, weights, np.ones(len(images.labels), bool))
+    return logits / np.float32(best.temperature), held_out.any(axis=0)
+
+
+def _begin(problem, search, workers):
+    """Returns the `_Fitting` and its `_Beginning`."""
+    fitting = _Fitting.of(problem, search, workers)
+    # What is not in memory is on disk because memory is short, so a copy may take less of it.
+    share = 1 if isinstance(problem.examples.features, np.ndarray) else _FLOATS_ON_DISK
+    fits_in_memory = fitting.images.num_floats <= _MEMORY_FLOATS // share
+    return fitting, fitting.in_memory() if fits_in_memory else fitting.rehearsed(_SAMPLE_FLOATS // share)
 
 
 @dataclass(frozen=True)
@@ -360,19 +394,28 @@ class _ByFolds:
             groups: `(n,)` integer codes of groups, none of which is divided, or `None`.
             in_turn: Whether few images are held out in turn. Else, and of many, there is one fold.
         """
+        is_few = in_turn and len(labels) < _CROSS_VALIDATED
+        return self._masks(labels, groups, len(labels) // _HELD_OUT, None if is_few else 1)
+
+    def divide(self, labels, groups=None):
+        """Returns bool `(folds, n)` for folds that together hold out all images that can be; see `hold_out`."""
+        return self._masks(labels, groups)
+
+    def _masks(self, labels, groups, fewest=0, wanted=None):
+        """What each fold holds out, of the first `wanted` of at least `fewest` folds."""
         most, stands_alone = _most_folds(labels, groups), _stands_alone(labels, groups)
         if not most:
             return np.zeros((0, len(labels)), bool)
-        folds = max(2, min(max(self.folds, len(labels) // _HELD_OUT), most))
+        folds = max(2, min(max(self.folds, fewest), most))
         kind = StratifiedKFold if groups is None else StratifiedGroupKFold
         splitter = kind(folds, shuffle=True, random_state=self.seed)
-        wanted, masks = folds if in_turn and len(labels) < _CROSS_VALIDATED else 1, []
+        masks = []
         with warnings_filtered(("ignore", UserWarning, "The least populated class")):  # only some folds hold it out
             for _, rows in splitter.split(np.zeros(len(labels)), labels, groups):
                 mask = np.zeros(len(labels), bool)
                 mask[rows] = ~stands_alone[rows]
                 masks += [mask] if mask.any() else []
-                if len(masks) == wanted:
+                if len(masks) == (wanted or folds):
                     break
         return np.array(masks)
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from transferkit.evaluation.metrics import weighted_accuracy
-from transferkit.evaluation.report import evaluate_probabilities
+from transferkit.evaluation.report import EvaluationReport
 from transferkit.tasks.task import LOG_LOSS, Task
 
 
@@ -70,6 +70,6 @@ class Multiclass(Task):
         """Share of images whose class is right."""
         return weighted_accuracy(truth, probabilities, weights)
 
-    def report(self, truth, probabilities, thresholds, class_names):
+    def report(self, truth, probabilities, thresholds, class_names, **kept):
         """An `EvaluationReport`."""
-        return evaluate_probabilities(truth, probabilities, class_names)
+        return EvaluationReport(class_names, truth, probabilities, **kept)

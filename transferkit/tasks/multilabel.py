@@ -5,7 +5,7 @@ import numpy as np
 
 from transferkit._utils.text import natural_key
 from transferkit.evaluation.metrics import weighted_accuracy
-from transferkit.evaluation.multilabel import choose_thresholds, evaluate_labels
+from transferkit.evaluation.multilabel import MultilabelReport, choose_thresholds
 from transferkit.tasks.task import LOG_LOSS, Task
 
 
@@ -84,6 +84,6 @@ class Multilabel(Task):
         """Share of images whose labels are all right."""
         return weighted_accuracy(truth, probabilities, weights, thresholds)
 
-    def report(self, truth, probabilities, thresholds, class_names):
+    def report(self, truth, probabilities, thresholds, class_names, **kept):
         """A `MultilabelReport`."""
-        return evaluate_labels(truth, probabilities, thresholds, class_names)
+        return MultilabelReport(class_names, truth, probabilities, thresholds, **kept)

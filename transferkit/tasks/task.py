@@ -83,5 +83,7 @@ class Task(ABC):
         """Weighted share of images whose labels are all right."""
 
     @abstractmethod
-    def report(self, truth: np.ndarray, probabilities: np.ndarray, thresholds: Any, class_names: np.ndarray) -> Any:
-        """Everything that is to be said about predictions: a report of `transferkit.evaluation`."""
+    def report(
+        self, truth: np.ndarray, probabilities: np.ndarray, thresholds: Any, class_names: np.ndarray, **kept: Any
+    ) -> Any:
+        """A report of `transferkit.evaluation`, with what else it is to keep: `names`, `groups` and so on."""

@@ -3,23 +3,21 @@
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from io import BytesIO
 
 import numpy as np
 from PIL import Image
 
 from transferkit._utils import console
 from transferkit._utils.failures import reason_of
-from transferkit._utils.fingerprints import PRINT_BYTES, digest_file, digest_pixels
+from transferkit._utils.fingerprints import PRINT_BYTES, digest_pixels
 from transferkit._utils.text import plural
-from transferkit.data.decoder import RGB, Decoder, bombs_refused, size_of_file
+from transferkit.data.decoder import HELD_BYTES, RGB, Decoder, bombs_refused, opened_with_print, size_of_file
 from transferkit.exceptions import ImageReadError
 
 THUMBNAIL = 32
 """Width and height of thumbnails in pixels: what perceptual hashes are made of."""
 
 _CHUNK = 32  # images that one thread takes at a time
-_HELD_BYTES = 2**26
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +44,7 @@ class Inspection:
 
 
 def inspect_images(
-    source, decoder=RGB, advance=lambda count: None, *, has_prints=True, has_thumbnails=False, held_bytes=_HELD_BYTES
+    source, decoder=RGB, advance=lambda count: None, *, has_prints=True, has_thumbnails=False, held_bytes=HELD_BYTES
 ):
     """Reads every image of a source once, in parallel.
 
@@ -120,17 +118,12 @@ class _Glance:
         return digest_pixels(image if is_array else pixels) if self.has_prints else None, pixels.shape[:2], pixels
 
     def _at_file(self, path):
-        size = size_of_file(path)
-        with open(path, "rb") as file:
-            if not self.has_prints:
-                return None, *self._at_opened(file, path)
-            # Every thread holds the file that it looks at, so a large one is read twice instead.
-            if size > self.held_bytes:
-                digest = digest_file(file)
-                file.seek(0)
+        if self.has_prints:
+            with opened_with_print(path, self.held_bytes) as (file, digest):
                 return digest, *self._at_opened(file, path)
-            content = file.read()
-        return digest_file(content), *self._at_opened(BytesIO(content), path)
+        size_of_file(path)
+        with open(path, "rb") as file:
+            return None, *self._at_opened(file, path)
 
     def _at_opened(self, file, path):
         """Returns height and width of an image file and its pixels, at a fraction of the size if its format allows."""
