@@ -27,6 +27,7 @@ QUICK = {
     "forward_ratio": "--repeats 1 --counts 100",
     "reading": "--images 20 --repeats 1",
     "evaluation": "--per-class 20 --repeats 1 --image-size 64",
+    "report_page": "--per-class 20 --repeats 1 --image-size 32 --side 64",
     "quality": "--per-class 20 --repeats 1",
     "solver": "--per-class 20 --counts 5 10 --seeds 1 --repeats 1",
     "memory": "--counts 100 1000 --image-size 32",
@@ -39,8 +40,8 @@ OTHERS = {
     "augmentation": "--images 20 --epochs 2 --repeats 1",
     "resizing": "--per-class 20 --count 8 --seeds 1",
     "imbalance": "--per-class 20 --seeds 1 --image-size 32",
-    "explanations": "--per-class 20 --count 20 --shares 0.3",
     "label_errors": "--per-class 20 --seeds 1 --image-size 32",
+    "explanations": "--per-class 20 --count 20 --shares 0.3",
 }
 
 
