@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from transferkit.fitted import FittedClassifier
     from transferkit.frozen.compute import Compute
     from transferkit.inspection.explanations import Explanation, Explanations
+    from transferkit.inspection.maps import ImageMap
     from transferkit.inspection.predictions import FilePrediction
     from transferkit.models.heads import Head
     from transferkit.training.phases import Phase
@@ -54,6 +55,7 @@ __all__ = [
     "FittedClassifier",
     "Head",
     "ImageFormat",
+    "ImageMap",
     "ImageReadError",
     "LabelError",
     "LabelErrors",
@@ -97,6 +99,7 @@ _HOMES = {
     "FittedClassifier": "fitted",
     "Head": "models.heads",
     "ImageFormat": "data.resizing",
+    "ImageMap": "inspection.maps",
     "ImageReadError": "exceptions",
     "LabelError": "evaluation.label_errors",
     "LabelErrors": "evaluation.label_errors",

@@ -17,6 +17,7 @@ from transferkit.fitted import FittedClassifier
 from transferkit.frozen.compute import Compute
 from transferkit.inspection import explanations, features, predictions
 from transferkit.inspection.explanations import Explanations
+from transferkit.inspection.maps import ImageMap, MapMethod, map_images
 from transferkit.inspection.predictions import FilePrediction
 
 
@@ -138,6 +139,29 @@ class FittedVerbs:
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Returns a name for each column of `transform`, `(num_features,)`. `input_features` has no part in it."""
         return features.feature_names(self._fitted())
+
+    def map_images(
+        self, x: Any, labels: Any = None, *, method: MapMethod = "auto", steps: int | None = None
+    ) -> ImageMap:
+        """Places images in the plane by what the backbone makes of them: those that are alike lie near each other.
+
+        Args:
+            x: Images, as in `predict`.
+            labels: Labels to colour by, `(n,)`. Default: those that `x` brings, such as a class folder, or what is
+                predicted.
+            method: `"pca"`: principal components. `"umap"`: UMAP, an extra, which shows clusters more clearly but says
+                nothing by distances between them. `"auto"`: UMAP where it is installed, for 30 images and more.
+            steps: As in `predict`.
+
+        Returns:
+            An `ImageMap`, which a notebook shows; `plot()` draws it, with some of the images in their places.
+
+        Raises:
+            ImportError: If UMAP was asked for and is not installed.
+            ImageReadError: If any image cannot be read.
+        """
+        with self._speaking():
+            return map_images(self._fitted(), x, labels, method, batch_size=self.batch_size, steps=steps)
 
     def plot_history(self, metric: str = "loss", ax: Axes | None = None) -> Axes:
         """Draws a metric over the epochs, on training and validation images, with phases and the chosen epoch marked.
