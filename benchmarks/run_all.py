@@ -35,6 +35,7 @@ QUICK = {
     "views": "--per-class 30 --counts 100 --head-counts 100 --views 2 --seeds 1 --image-size 64",
 }
 OTHERS = {
+    "intervals": "--draws 4 --counts 100",
     "accuracy": "--per-class 20",
     "fine_tuning": "--per-class 20 --epochs 1 --seeds 1",
     "augmentation": "--images 20 --epochs 2 --repeats 1",

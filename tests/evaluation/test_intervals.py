@@ -1,3 +1,5 @@
+import inspect
+
 import numpy as np
 import pytest
 from scipy.stats import bootstrap
@@ -40,9 +42,9 @@ def test_draws_do_not_depend_on_how_many_fit_into_memory(monkeypatch):
 
 def test_the_interval_is_that_of_scipy_but_for_chance():
     values = np.random.default_rng(0).exponential(size=200)
-    expected = bootstrap(
-        (values,), np.mean, n_resamples=20_000, method="BCa", rng=np.random.default_rng(1), vectorized=True
-    ).confidence_interval
+    seed = "rng" if "rng" in inspect.signature(bootstrap).parameters else "random_state"  # SciPy before 1.15
+    options = {"n_resamples": 20_000, "method": "BCa", "vectorized": True, seed: np.random.default_rng(1)}
+    expected = bootstrap((values,), np.mean, **options).confidence_interval
     width = expected.high - expected.low
     found = mean_interval(values, count=20_000)
     assert found == pytest.approx((expected.low, expected.high), abs=0.04 * width)
