@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from transferkit.inspection.explanations import Explanation, Explanations
     from transferkit.inspection.maps import ImageMap
     from transferkit.inspection.predictions import FilePrediction
+    from transferkit.inspection.sets import PredictionSets
     from transferkit.models.heads import Head
     from transferkit.training.phases import Phase
     from transferkit.training.rate_finder import RateCurve
@@ -64,6 +65,7 @@ __all__ = [
     "MultilabelReport",
     "OneCycle",
     "Phase",
+    "PredictionSets",
     "RateCurve",
     "ReduceOnPlateau",
     "Split",
@@ -108,6 +110,7 @@ _HOMES = {
     "MultilabelReport": "evaluation.multilabel",
     "OneCycle": "training.rates",
     "Phase": "training.phases",
+    "PredictionSets": "inspection.sets",
     "RateCurve": "training.rate_finder",
     "ReduceOnPlateau": "training.rates",
     "Split": "data.splits",
