@@ -64,11 +64,14 @@ def write_crops(folder):
 
 
 def check_classifier():
-    """Fits on a class folder, predicts a file, and agrees with plain Keras in another process."""
+    """Fits on a class folder, predicts a file, writes a report, and agrees with plain Keras in another process."""
     write_crops(Path("photographs"))
     classifier = TransferClassifier("efficientnet_lite0").fit("photographs")
     path = Path("photographs", "flower", "0.png")
     assert list(classifier.predict(path)) == ["flower"]
+
+    classifier.evaluate("photographs").to_html("report.html")
+    assert Path("report.html").stat().st_size > 10_000
 
     classifier.save("photographs.keras")
     np.save("pixels.npy", np.asarray(Image.open(path))[np.newaxis])

@@ -27,6 +27,7 @@ QUICK = {
     "forward_ratio": "--repeats 1 --counts 100",
     "reading": "--images 20 --repeats 1",
     "evaluation": "--per-class 20 --repeats 1 --image-size 64",
+    "report_page": "--per-class 20 --repeats 1 --image-size 32 --side 64",
     "quality": "--per-class 20 --repeats 1",
     "solver": "--per-class 20 --counts 5 10 --seeds 1 --repeats 1",
     "memory": "--counts 100 1000 --image-size 32",
@@ -34,15 +35,16 @@ QUICK = {
     "views": "--per-class 30 --counts 100 --head-counts 100 --views 2 --seeds 1 --image-size 64",
 }
 OTHERS = {
+    "intervals": "--draws 4 --counts 100",
     "accuracy": "--per-class 20",
     "fine_tuning": "--per-class 20 --epochs 1 --seeds 1",
     "augmentation": "--images 20 --epochs 2 --repeats 1",
     "resizing": "--per-class 20 --count 8 --seeds 1",
     "imbalance": "--per-class 20 --seeds 1 --image-size 32",
     "calibration": "--per-class 100 --size 32 --train 200 --tune 100 --epochs 1 --views 20 --divisions 1",
-    "explanations": "--per-class 20 --count 20 --shares 0.3",
     "refusal": "--per-class 60 --sizes 32 --train 300 --held-out 100",
     "label_errors": "--per-class 20 --seeds 1 --image-size 32",
+    "explanations": "--per-class 20 --count 20 --shares 0.3",
 }
 
 

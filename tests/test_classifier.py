@@ -9,6 +9,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+import sklearn
 from PIL import Image
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -620,3 +621,21 @@ def test_what_scikit_learn_is_told_of_it_is_true(make):
     assert tags.input_tags.string
     assert not tags.input_tags.two_d_array
     assert tags.no_validation
+
+
+def test_a_notebook_shows_parameters_and_what_was_learnt(fitted_classifier, tiny_backbone):
+    shown = fitted_classifier.fitted_._repr_html_()
+    for html in (fitted_classifier._repr_mimebundle_()["text/html"], fitted_classifier._repr_html_()):
+        assert html.endswith(shown)
+        assert "TransferClassifier" in html
+    with sklearn.config_context(display="text"):
+        assert list(fitted_classifier._repr_mimebundle_()) == ["text/plain"]
+    assert "backbone</th>" not in TransferClassifier(tiny_backbone)._repr_html_()
+
+
+def test_the_history_can_be_drawn(fitted_classifier, tiny_backbone):
+    (*_, chosen) = fitted_classifier.plot_history("accuracy").lines
+    best = np.argmin(fitted_classifier.history_["val_loss"])
+    assert chosen.get_ydata().tolist() == [fitted_classifier.history_["val_accuracy"][best]]
+    with pytest.raises(NotFittedError):
+        TransferClassifier(tiny_backbone).plot_history()

@@ -1,5 +1,5 @@
 import pickle
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
@@ -54,3 +54,19 @@ def test_it_says_in_a_line_what_it_is(fitted_classifier):
     expected = "FittedClassifier(backbone='tiny', 16 x 16 px, 3 classes, task='multiclass', phases: linear)"
     assert repr(fitted_classifier.fitted_) == expected
     assert repr(fitted_classifier.fitted_.task) == "Multiclass()"
+
+
+def test_a_notebook_shows_what_was_learnt(fitted_classifier):
+    fitted = fitted_classifier.fitted_
+    html = fitted._repr_html_()
+    assert "tiny, 16 × 16 px" in html
+    assert "3: blue, green, red" in html
+    assert "24 images, chosen by cross-validation" in html
+    best = int(np.argmin(fitted.history["val_loss"]))
+    assert f"log loss {fitted.history['val_loss'][best]:.3f}" in html
+    assert "&lt;b&gt;" in replace(fitted, class_names=np.array(["<b>", "a"]))._repr_html_()
+
+
+def test_a_notebook_says_where_nothing_was_held_out(fitted_classifier):
+    history = {"l2": [1.0], "val_loss": [float("nan")], "val_accuracy": [float("nan")]}
+    assert "nothing could be held out" in replace(fitted_classifier.fitted_, history=history)._repr_html_()

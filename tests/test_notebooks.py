@@ -46,6 +46,9 @@ CELLS = {
         import numpy as np
         from transferkit.inspection.images import draw_grid
         draw_grid([np.zeros((2, 8, 8, 3))])""",
+    "axes": """
+        from transferkit.evaluation.report import EvaluationReport
+        EvaluationReport(np.array(["cat", "dog"]), np.array([0, 1]), np.eye(2)).plot_confusion_matrix()""",
     "explanation": """
         from transferkit import Explanations, ImageFormat
         from transferkit.data.inputs.convert import as_source
@@ -100,6 +103,10 @@ def test_a_step_that_showed_no_bar_leaves_its_line_as_well(below):
 @pytest.mark.parametrize("name", ["grid", "explanation"])
 def test_a_figure_shows_itself(below, name):
     assert below[name].value["image/png"]
+
+
+def test_axes_show_the_figure_that_they_are_in(below):
+    assert below["axes"].value["image/png"]
 
 
 @pytest.mark.parametrize("name", ["report", "multilabel report", "data report"])

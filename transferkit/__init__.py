@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from transferkit.data.quality.report import DataReport
     from transferkit.data.resizing import ImageFormat
     from transferkit.data.splits import Split
+    from transferkit.evaluation.comparison import Comparison, compare
     from transferkit.evaluation.label_errors import LabelError, LabelErrors
+    from transferkit.evaluation.learning import LearningCurve
     from transferkit.evaluation.multilabel import MultilabelReport
     from transferkit.evaluation.report import EvaluationReport
     from transferkit.exceptions import ArchiveError, ImageReadError, LeakError, WeightsUnavailableError
@@ -41,6 +43,7 @@ __all__ = [
     "Augmentation",
     "Backbone",
     "Checks",
+    "Comparison",
     "Compute",
     "Constant",
     "Cosine",
@@ -58,6 +61,7 @@ __all__ = [
     "LabelError",
     "LabelErrors",
     "LeakError",
+    "LearningCurve",
     "MultilabelReport",
     "OneCycle",
     "Phase",
@@ -73,6 +77,7 @@ __all__ = [
     "__version__",
     "backbone_from_model",
     "check_data",
+    "compare",
     "get_backbone",
     "list_backbones",
     "register_backbone",
@@ -83,6 +88,7 @@ _HOMES = {
     "Augmentation": "data.augmentation.augmentation",
     "Backbone": "backbones.backbone",
     "Checks": "data.checks",
+    "Comparison": "evaluation.comparison",
     "Compute": "frozen.compute",
     "Constant": "training.rates",
     "Cosine": "training.rates",
@@ -100,6 +106,7 @@ _HOMES = {
     "LabelError": "evaluation.label_errors",
     "LabelErrors": "evaluation.label_errors",
     "LeakError": "exceptions",
+    "LearningCurve": "evaluation.learning",
     "MultilabelReport": "evaluation.multilabel",
     "OneCycle": "training.rates",
     "Phase": "training.phases",
@@ -114,6 +121,7 @@ _HOMES = {
     "WeightsUnavailableError": "exceptions",
     "backbone_from_model": "backbones.custom",
     "check_data": "data.quality.check",
+    "compare": "evaluation.comparison",
     "get_backbone": "backbones.registry",
     "list_backbones": "backbones.registry",
     "register_backbone": "backbones.registry",

@@ -16,7 +16,8 @@ from transferkit.data.labels.targets import TaskName
 from transferkit.data.reader import ImageReader
 from transferkit.data.resizing import ImageFormat
 from transferkit.evaluation.label_errors import LabelErrors
-from transferkit.fitted import Learnt
+from transferkit.evaluation.learning import LearningCurve
+from transferkit.fitted import Learnt, html_of_learnt
 from transferkit.frozen.compute import Compute
 from transferkit.inspection.augmentation import draw_augmentation
 from transferkit.models.heads import Head
@@ -26,6 +27,7 @@ from transferkit.training.balance.methods import BalanceName
 from transferkit.training.callback_checks import check_callbacks
 from transferkit.training.fitting import find_learning_rate, fit_classifier
 from transferkit.training.label_errors import find_label_errors
+from transferkit.training.learning_curve import find_learning_curve
 from transferkit.training.phases import Phase, Recipe
 from transferkit.training.rate_finder import RateCurve, RateRange
 from transferkit.training.settings import Request
@@ -293,6 +295,40 @@ class TransferClassifier(FittedVerbs, ClassifierMixin, BaseEstimator):
         with self._speaking():
             return find_label_errors(self._request(), x, y, groups, steps)
 
+    def learning_curve(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        groups: Any = None,
+        sizes: int = 6,
+        folds: int = 5,
+        steps: int | None = None,
+    ) -> LearningCurve:
+        """Measures how accuracy grows with the number of training images, to see whether more of them would help.
+
+        It needs no `fit`, and leaves the classifier as it is. The features of the pretrained network are computed as by
+        `fit`, which finds them afterwards, or found from it. Then logistic heads are fitted to growing parts of the
+        images, and each is judged on images that were held out; what else the schedule would train has no part in it.
+
+        Args:
+            x: Images, as in `fit`. If they are divided, all parts are used.
+            y: Labels, as in `fit`.
+            groups: What each image belongs to, `(n,)`, as in `fit`: no group is on both sides.
+            sizes: Number of sizes. Each is twice the one before; the last is all that is not held out.
+            folds: Number of parts of the images, of which each is held out once.
+            steps: Number of batches to read from a stream.
+
+        Returns:
+            A `LearningCurve`: `sizes`, `scores`, `means`, and `plot()`.
+
+        Raises:
+            ValueError, TypeError: If parameters or data are not usable, as in `fit`.
+            ImageReadError: If images cannot be read. With `Checks(on_bad_image="skip")` they are passed over.
+        """
+        with self._speaking():
+            return find_learning_curve(self._request(), x, y, groups, sizes=sizes, folds=folds, steps=steps)
+
     def show_augmentation(self, x: Any, *, copies: int = 5) -> Figure:
         """Draws images as training sees them: each as it is, then augmented in several ways.
 
@@ -345,6 +381,17 @@ class TransferClassifier(FittedVerbs, ClassifierMixin, BaseEstimator):
         tags.classifier_tags.multi_label = True
         tags.no_validation = True  # whatever holds images is welcome
         return tags
+
+    # scikit-learn shows the parameters; what was learnt stands below them.
+
+    def _repr_html_inner(self) -> str:
+        return super()._repr_html_inner() + html_of_learnt(self)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        if "text/html" in bundle:
+            bundle["text/html"] += html_of_learnt(self)
+        return bundle
 
     def _request(self) -> Request:
         return check_parameters(self.get_params(deep=False))

@@ -72,4 +72,4 @@ class WeightsUnavailableError(OSError):
 
 
 class ArchiveError(ValueError):
-    """A file is not one that `TransferClassifier.save` wrote, is damaged, or comes from a newer version."""
+    """A file is not one that `save` of a classifier or a report wrote, is damaged, or comes from a newer version."""

@@ -8,6 +8,9 @@ from typing import Any, Generic, Self, TypeVar, overload
 import keras
 import numpy as np
 
+from transferkit._utils.html import html_facts
+from transferkit._utils.text import listing, plural
+from transferkit._utils.versions import describe_versions
 from transferkit.backbones.backbone import Backbone
 from transferkit.data.reader import ImageReader
 from transferkit.data.resizing import ImageFormat
@@ -76,9 +79,43 @@ class FittedClassifier:
         labels = f"{len(self.class_names)} classes, task={self.task.name!r}"
         return f"FittedClassifier(backbone={self.backbone.name!r}, {height} x {width} px, {labels}, phases: {phases})"
 
+    def _repr_html_(self) -> str:
+        return html_facts(self._facts())
+
+    def _facts(self) -> list[tuple[str, str]]:
+        """What a person wants to know about it first, as pairs of a name and a few words."""
+        height, width = self.image_format.image_size
+        many = self.task.name == "multilabel"
+        return [
+            ("backbone", f"{self.backbone.name}, {height} × {width} px"),
+            ("labels" if many else "classes", f"{len(self.class_names)}: {listing(self.class_names)}"),
+            ("phases", ", then ".join(phase.title for phase in self.phases)),
+            ("trained on", self._images_in_words()),
+            ("validation", self._validation_in_words()),
+            ("versions", describe_versions(self.versions)),
+        ]
+
+    def _images_in_words(self) -> str:
+        chosen = plural(len(self.split.validation), "image") if self.split.validation else "cross-validation"
+        return f"{plural(len(self.split.training), 'image')}, chosen by {chosen}"
+
+    def _validation_in_words(self) -> str:
+        """Accuracy and loss of the epoch, or strength, that was chosen."""
+        losses = np.array(self.history.get("val_loss", []), "float64")
+        if not np.isfinite(losses).any():
+            return "nothing could be held out"
+        best = int(np.nanargmin(np.where(np.isfinite(losses), losses, np.nan)))
+        return f"accuracy {self.history['val_accuracy'][best]:.3f}, log loss {losses[best]:.3f}"
+
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled: all but what predictions have compiled."""
         return {name: value for name, value in self.__dict__.items() if name != "predictor"}
+
+
+def html_of_learnt(estimator: Any) -> str:
+    """Returns what notebooks show of what an estimator has learnt: nothing before `fit`."""
+    fitted = vars(estimator).get("fitted_")
+    return "" if fitted is None else fitted._repr_html_()
 
 
 class Learnt(Generic[_Value]):

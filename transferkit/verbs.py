@@ -1,15 +1,18 @@
 """What can be done with a classifier once it is fitted."""
 
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Self
 
 import numpy as np
+from matplotlib.axes import Axes
 from sklearn.utils.validation import check_is_fitted
 
 from transferkit._utils.console import Console, speaking_to
 from transferkit.data.checks import Checks
 from transferkit.evaluation.conformal import SetMethod
 from transferkit.evaluation.multilabel import MultilabelReport
+from transferkit.evaluation.plots.history import draw_history
 from transferkit.evaluation.report import EvaluationReport
 from transferkit.fitted import FittedClassifier
 from transferkit.frozen.compute import Compute
@@ -180,22 +183,40 @@ class FittedVerbs:
         with self._speaking():
             return predictions.predict_files(self._fitted(), x, steps=steps, **self._reading())
 
-    def evaluate(self, x: Any, y: Any = None, *, steps: int | None = None) -> EvaluationReport | MultilabelReport:
+    def evaluate(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        groups: Any = None,
+        metrics: Mapping[str, Callable[..., float]] | None = None,
+        steps: int | None = None,
+    ) -> EvaluationReport | MultilabelReport:
         """Compares predictions with true labels.
 
         Args:
             x: Class folder, paths or images, as in `fit`. Where they are divided, the part to test on is taken.
             y: Labels, as in `fit`.
+            groups: What each image belongs to, such as a patient or a scene, `(n,)`, or `None`. Images of one group are
+                alike, so intervals are computed from groups then.
+            metrics: Dict of more metrics, such as `{"kappa": sklearn.metrics.cohen_kappa_score}`, or `None`. Each is a
+                function of labels and predictions, in this order, as scikit-learn's metrics are: arrays `(n,)` of your
+                labels or, where an image can have any number of them, `(n, num_classes)` of 0 and 1. It is called when
+                the report is first asked for its metrics, some 500 times for its interval. One that raises an error is
+                named with it, and the others stay.
             steps: As in `predict`.
 
         Returns:
-            An `EvaluationReport` or, where an image can have any number of labels, a `MultilabelReport`.
+            An `EvaluationReport` or, where an image can have any number of labels, a `MultilabelReport`. It holds on to
+            the images, so that it can show them.
 
         Raises:
-            ValueError: If a label is not among the classes of the training data.
+            ValueError: If a label is not among the classes of the training data, or a name in `metrics` is taken.
+            TypeError: If `metrics` is no dict of functions.
         """
         with self._speaking():
-            return predictions.evaluate(self._fitted(), x, y, steps=steps, **self._reading())
+            given = {"groups": groups, "metrics": metrics, "steps": steps}
+            return predictions.evaluate(self._fitted(), x, y, **given, **self._reading())
 
     def score(self, x: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Returns the accuracy, as scikit-learn expects it: the share of images of which all labels are right.
@@ -203,33 +224,6 @@ class FittedVerbs:
         For `x` and `y` see `evaluate`; `sample_weight` `(n,)` is what each image counts, at least 0.
         """
         return predictions.score(self._fitted(), x, y, sample_weight=sample_weight, **self._reading())
-
-    def explain(
-        self, x: Any, *, classes: Any = None, stage: str | None = None, steps: int | None = None
-    ) -> Explanations:
-        """Shows which parts of images speak for a class, by Grad-CAM (Selvaraju et al., ICCV 2017, arXiv:1610.02391).
-
-        The map is as coarse as the features of the backbone, and tells what the network uses, not why.
-
-        Args:
-            x: Images, as in `predict`.
-            classes: The class to explain, or one for each image, `(n,)`. Default: the most probable one of each.
-            stage: Stage of the backbone at whose end the map is taken, as `backbone_.stages` names them. An earlier one
-                gives a finer map of what is less specific to the class. Default: the last one, which the head sees.
-            steps: As in `predict`.
-
-        Returns:
-            `Explanations`, a sequence with an `Explanation` for each image: a heat map as large as the image, the class
-            and its probability. A notebook shows it as a picture.
-
-        Raises:
-            NotFittedError: If `fit` was not called yet.
-            ValueError: If there is no such class or stage, or the features there are no map, as after pooling.
-            ImageReadError: If any image cannot be read.
-        """
-        options = {"classes": classes, "stage": stage, "batch_size": self.batch_size, "steps": steps}
-        with self._speaking():
-            return explanations.explain(self._fitted(), x, **options)
 
     def embed(self, x: Any, *, steps: int | None = None) -> np.ndarray:
         """Returns the features of each image, `(n, num_features)` float32, in the order given.
@@ -273,6 +267,51 @@ class FittedVerbs:
         """
         with self._speaking():
             return map_images(self._fitted(), x, labels, method, batch_size=self.batch_size, steps=steps)
+
+    def plot_history(self, metric: str = "loss", ax: Axes | None = None) -> Axes:
+        """Draws a metric over the epochs, on training and validation images, with phases and the chosen epoch marked.
+
+        Where the logistic head alone was fitted, there are no epochs: its path over the L2 strengths is drawn.
+
+        Args:
+            metric: `"loss"`, `"accuracy"`, or another column of `history_` that has one with `val_` before its name.
+            ax: Matplotlib axes; default: new ones, which a notebook shows.
+
+        Returns:
+            The axes; `.figure` is their figure.
+
+        Raises:
+            NotFittedError: If `fit` was not called yet.
+            ValueError: If there is no such metric.
+        """
+        return draw_history(self._fitted().history, metric, ax=ax)
+
+    def explain(
+        self, x: Any, *, classes: Any = None, stage: str | None = None, steps: int | None = None
+    ) -> Explanations:
+        """Shows which parts of images speak for a class, by Grad-CAM (Selvaraju et al., ICCV 2017, arXiv:1610.02391).
+
+        The map is as coarse as the features of the backbone, and tells what the network uses, not why.
+
+        Args:
+            x: Images, as in `predict`.
+            classes: The class to explain, or one for each image, `(n,)`. Default: the most probable one of each.
+            stage: Stage of the backbone at whose end the map is taken, as `backbone_.stages` names them. An earlier one
+                gives a finer map of what is less specific to the class. Default: the last one, which the head sees.
+            steps: As in `predict`.
+
+        Returns:
+            `Explanations`, a sequence with an `Explanation` for each image: a heat map as large as the image, the class
+            and its probability. A notebook shows it as a picture.
+
+        Raises:
+            NotFittedError: If `fit` was not called yet.
+            ValueError: If there is no such class or stage, or the features there are no map, as after pooling.
+            ImageReadError: If any image cannot be read.
+        """
+        options = {"classes": classes, "stage": stage, "batch_size": self.batch_size, "steps": steps}
+        with self._speaking():
+            return explanations.explain(self._fitted(), x, **options)
 
     def _fitted(self) -> FittedClassifier:
         check_is_fitted(self, "fitted_")

@@ -65,11 +65,25 @@ def test_it_prints_as_a_table():
         "num_images=4, num_classes=2)"
     )
     assert str(report) == (
-        "micro F1 0.750, macro F1 0.733, mAP 1.000, all labels right 0.500, 4 images\n"
+        "4 images, 2 labels; 95 % intervals over images\n"
+        "\n"
+        "all labels right             0.500  0.150 to 0.850\n"
+        "micro F1                     0.750  0.000 to 1.000\n"
+        "macro F1                     0.733  0.000 to 1.000\n"
+        "weighted F1                  0.733  0.000 to 1.000\n"
+        "ROC-AUC                      1.000\n"
+        "mean average precision       1.000\n"
+        "log loss                     0.356  0.105 to 0.636\n"
+        "Brier score                  0.114  0.010 to 0.225\n"
+        "calibration error (15 bins)  0.263  0.263 to 0.446\n"
         "\n"
         "label  precision  recall     F1     AP  images  threshold\n"
         "cat        1.000   0.500  0.667  1.000       2      0.500\n"
-        "dog        0.667   1.000  0.800  1.000       2      0.500"
+        "dog        0.667   1.000  0.800  1.000       2      0.500\n"
+        "\n"
+        "worst mistakes:\n"
+        "  image 2: predicted dog (0.600), is cat + dog\n"
+        "  image 3: predicted dog (0.600), is no label"
     )
 
 

@@ -39,8 +39,18 @@ def test_it_prints_as_tables():
     probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.1, 0.9]])
     report = EvaluationReport(np.array(["cat", "dog"]), np.array([0, 0, 1, 1]), probabilities)
     assert str(report) == (
-        "accuracy 0.750 (95 % interval 0.301 to 0.954), macro F1 0.733, 4 images\n"
-        "balanced accuracy 0.750, worst class cat with a recall of 0.500\n"
+        "4 images, 2 classes; 95 % intervals over images\n"
+        "worst class: cat, with a recall of 0.500\n"
+        "\n"
+        "accuracy                     0.750  0.301 to 0.954\n"
+        "balanced accuracy            0.750  0.000 to 1.000\n"
+        "macro F1                     0.733  0.000 to 1.000\n"
+        "weighted F1                  0.733  0.000 to 1.000\n"
+        "ROC-AUC                      0.750  0.000 to 1.000\n"
+        "mean average precision       0.833  0.500 to 1.000\n"
+        "log loss                     0.544  0.105 to 1.609\n"
+        "Brier score                  0.375  0.020 to 1.280\n"
+        "calibration error (15 bins)  0.325  0.325 to 0.598\n"
         "\n"
         "class  precision  recall     F1  images\n"
         "cat        1.000   0.500  0.667       2\n"
@@ -48,7 +58,12 @@ def test_it_prints_as_tables():
         "\n"
         "true \\ predicted cat dog\n"
         "cat                1   1\n"
-        "dog                .   2"
+        "dog                .   2\n"
+        "\n"
+        "most frequent mistakes:\n"
+        "  cat taken for dog: 1\n"
+        "worst mistakes:\n"
+        "  image 1: predicted dog (0.800), is cat"
     )
     assert repr(report) == (
         "EvaluationReport(accuracy=0.750, accuracy_interval=(0.301, 0.954), balanced_accuracy=0.750, macro_f1=0.733, "
@@ -58,17 +73,17 @@ def test_it_prints_as_tables():
 
 def test_a_notebook_gets_the_same_tables():
     html = random_report(3)[0]._repr_html_()
-    assert html.count("<table>") == 2
-    assert html.count("<tr>") == 8
+    assert html.count("<table>") == 3
+    assert html.count("<tr>") == 8 + 1 + len(random_report(3)[0].metrics)
     many = random_report(60, 600)[0]._repr_html_()
-    assert many.count("<table>") == 1
+    assert many.count("<table>") == 2
     assert "<p>most frequent mistakes:</p>" in many
 
 
 def test_many_classes_print_the_worst_ones_and_the_most_frequent_mistakes():
     report, *_ = random_report(60, 600)
     text = str(report)
-    assert "the 40 classes with the lowest F1, of 60" in text
+    assert "the 30 classes with the lowest F1, of 60" in text
     assert "most frequent mistakes:" in text
     assert len(text.splitlines()) < 60
 

@@ -10,6 +10,13 @@ def html_table(header, rows):
     return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
 
 
+def html_facts(pairs):
+    """Returns a table in HTML of names and what is known of each, both as text that may take several lines."""
+    style = 'style="text-align: left; vertical-align: top; white-space: normal"'
+    rows = [f"<th {style}>{escape(str(name))}</th><td {style}>{escape(str(value))}</td>" for name, value in pairs]
+    return "<table>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"
+
+
 def html_text(text):
     """Returns text in HTML, line for line and as wide as it is."""
     return f"<pre>{escape(text)}</pre>"

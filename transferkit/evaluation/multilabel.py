@@ -133,6 +133,7 @@ class MultilabelReport(Report):
             "micro_f1": self.micro_f1,
             "macro_f1": self.macro_f1,
             "mean_average_precision": self.mean_average_precision,
+            "metrics": self._metrics_dict(),
             "classes": [
                 {name: None if value != value else value for name, value in zip(names, row, strict=True)}
                 for row in rows
@@ -153,15 +154,17 @@ class MultilabelReport(Report):
             f"{name:<{width}}  {precision:>9}  {recall:>6}  {f1:>5}  {mean:>5}  {support:>6}  {threshold:>9}"
             for name, precision, recall, f1, mean, support, threshold in [header, *rows]
         ]
-        return "\n".join([self._headline(), "", *table])
+        parts = ([self._headline()], self._metric_lines(), table, self._mistakes_in_words())
+        return "\n\n".join("\n".join(part) for part in parts)
 
     def _repr_html_(self):
-        return html_paragraphs([self._headline()]) + html_table(*self._label_rows())
-
-    def _headline(self):
-        return (
-            f"micro F1 {self.micro_f1:.3f}, macro F1 {self.macro_f1:.3f}, mAP {self.mean_average_precision:.3f}, "
-            f"all labels right {self.accuracy:.3f}, {self.num_images:,} images"
+        return "".join(
+            [
+                html_paragraphs([self._headline()]),
+                html_table(("", "value", "95 % interval"), self._metric_rows()),
+                html_table(*self._label_rows()),
+                html_paragraphs(self._mistakes_in_words()),
+            ]
         )
 
     def _label_rows(self):
@@ -172,9 +175,6 @@ class MultilabelReport(Report):
             for i, name in enumerate(self.class_names)
         ]
         return ("label", "precision", "recall", "F1", "AP", "images", "threshold"), rows
-
-    def _confidences(self):
-        return self.probabilities.ravel(), self._targets.ravel() > 0
 
     def _confusions(self):
         missed, wrong = (self._targets > self.predictions), (self._targets < self.predictions)

@@ -5,12 +5,14 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from transferkit._utils.html import html_paragraphs, html_table
 from transferkit.evaluation.base import Report
 from transferkit.evaluation.metrics import accuracy_interval, class_metrics
+from transferkit.evaluation.plots.confusion import draw_confusion_matrix
 
-_MAX_ROWS = 40
+_MAX_ROWS = 30
 _MAX_MATRIX = 16
 _MAX_CELL = 10
 _CORNER = "true \\ predicted"
@@ -96,6 +98,19 @@ class EvaluationReport(Report):
         code = int(np.where(self.support > 0, self.recall, np.inf).argmin())
         return self.class_names.tolist()[code], float(self.recall[code])
 
+    def plot_confusion_matrix(self, ax: Axes | None = None) -> Axes:
+        """Draws how often each class was taken for which: right predictions in blue, mistakes in orange.
+
+        The colour of a cell says which share of the images of the true class it has.
+
+        Args:
+            ax: Matplotlib axes; default: new ones.
+
+        Returns:
+            The axes; `.figure` is their figure.
+        """
+        return draw_confusion_matrix(self.confusion_matrix, self.class_names, ax=ax)
+
     def to_dict(self) -> dict[str, Any]:
         """Returns everything as plain Python numbers, strings, lists and dicts, ready for JSON."""
         names = self.class_names.tolist()
@@ -107,6 +122,7 @@ class EvaluationReport(Report):
             "balanced_accuracy": self.balanced_accuracy,
             "worst_class": dict(zip(("name", "recall"), self.worst_class, strict=True)),
             "macro_f1": self.macro_f1,
+            "metrics": self._metrics_dict(),
             "classes": [
                 {"name": name, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(s)}
                 for name, p, r, f, s in rows
@@ -123,30 +139,31 @@ class EvaluationReport(Report):
         )
 
     def __str__(self):
-        mistakes = self._matrix_table() if self._has_matrix else self._most_confused()
-        return "\n".join([*self._headlines(), "", *self._class_table(), "", *mistakes])
+        matrix = self._matrix_table() if self._has_matrix else []
+        parts = (self._headlines(), self._metric_lines(), self._class_table(), matrix, self._mistakes_in_words())
+        return "\n\n".join("\n".join(part) for part in parts if part)
 
     def _repr_html_(self):
         header, rows, note = self._class_rows()
-        tables = html_table(header, rows) + html_paragraphs(note)
-        if not self._has_matrix:
-            return html_paragraphs(self._headlines()) + tables + html_paragraphs(self._most_confused())
         names = self.class_names.tolist()
         counts = [[name, *row] for name, row in zip(names, self.confusion_matrix.tolist(), strict=True)]
-        return html_paragraphs(self._headlines()) + tables + html_table([_CORNER, *names], counts)
+        return "".join(
+            [
+                html_paragraphs(self._headlines()),
+                html_table(("", "value", "95 % interval"), self._metric_rows()),
+                html_table(header, rows) + html_paragraphs(note),
+                html_table([_CORNER, *names], counts) if self._has_matrix else "",
+                html_paragraphs(self._mistakes_in_words()),
+            ]
+        )
 
     @property
     def _has_matrix(self):
         return len(self.class_names) <= _MAX_MATRIX
 
     def _headlines(self):
-        low, high = self.accuracy_interval
-        return [
-            f"accuracy {self.accuracy:.3f} (95 % interval {low:.3f} to {high:.3f}), macro F1 {self.macro_f1:.3f}, "
-            f"{self.num_images:,} images",
-            f"balanced accuracy {self.balanced_accuracy:.3f}, worst class {self.worst_class[0]!s} with a recall of "
-            f"{self.worst_class[1]:.3f}",
-        ]
+        name, recall = self.worst_class
+        return [self._headline(), f"worst class: {name!s}, with a recall of {recall:.3f}"]
 
     def _class_rows(self):
         """Returns header, rows and a note of what is missing, for the classes that are shown."""
@@ -180,13 +197,6 @@ class EvaluationReport(Report):
         ]
         return [header, *rows]
 
-    def _most_confused(self, most=10):
-        rows = [f"  {pair.true} taken for {pair.predicted}: {pair.count}" for pair in self.confused_pairs[:most]]
-        return ["most frequent mistakes:", *rows] if rows else ["no mistakes"]
-
-    def _confidences(self):
-        return self.probabilities.max(axis=1), self.predictions == self.labels
-
     def _confusions(self):
         return self.confusion_matrix - np.diag(np.diag(self.confusion_matrix))
 
@@ -194,7 +204,7 @@ class EvaluationReport(Report):
         return self.support
 
     def _mistakes(self):
-        confidences, is_right = self._confidences()
+        confidences, is_right = self.probabilities.max(axis=1), self.predictions == self.labels
         return np.where(is_right, -1, confidences), confidences
 
     def _doubts(self):

@@ -1,19 +1,26 @@
 """Predictions of a fitted classifier, and how good they are."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from transferkit._utils import console
+from transferkit._utils.versions import package_versions
 from transferkit.data.checks import OnBadImage
 from transferkit.data.inputs.streams import Steps
 from transferkit.data.intake import Intake
 from transferkit.data.quality.inspection import refuse_unreadable
 from transferkit.data.source import Source
+from transferkit.evaluation.headline import check_functions
 from transferkit.fitted import FittedClassifier
 from transferkit.inspection.familiarity import check_reject_below, compute_features
 from transferkit.inspection.views import sources_of_view, views_of
+
+_SHOWN_PIXELS = 320  # along the longer side of an image in a report
+_OF_THE_MACHINE = ("backbone", "compute", "verbose")  # the first has a place of its own
 
 
 class FilePrediction(NamedTuple):
@@ -119,6 +126,8 @@ def evaluate(
     x: Any,
     y: Any = None,
     *,
+    groups: Any = None,
+    metrics: Mapping[str, Callable[..., float]] | None = None,
     batch_size: int = 32,
     steps: int | None = None,
     on_bad_image: OnBadImage = "raise",
@@ -129,18 +138,77 @@ def evaluate(
         fitted: A `FittedClassifier`.
         x: Images; see `as_source`. Where they are divided, the part to test on is taken.
         y: Labels, or `None` for what brings its own.
+        groups: What each image belongs to, `(n,)`, or `None`: intervals are those of other groups then, not of other
+            images of the same.
+        metrics: Dict of functions of labels and predictions, or `None`; see `TransferClassifier.evaluate`.
         batch_size: Images a step.
         steps: Number of batches to read from a stream. Default: all, if it has an end.
         on_bad_image: `"raise"` or `"skip"`.
 
     Returns:
-        The report of the task: an `EvaluationReport` or a `MultilabelReport`.
+        The report of the task: an `EvaluationReport` or a `MultilabelReport`. It holds on to the images, so that they
+        can be shown.
 
     Raises:
         ValueError: If a label is not among the classes of the training data.
+        TypeError: If `metrics` is no dict of functions.
     """
-    source, probabilities = _judge(fitted, x, y, batch_size, on_bad_image, steps=steps)
-    return fitted.task.report(source.truth, probabilities, fitted.thresholds, fitted.class_names)
+    functions = check_functions(metrics)
+    source, probabilities = _judge(fitted, x, y, batch_size, on_bad_image, steps=steps, groups=groups)
+    return fitted.task.report(
+        source.truth,
+        probabilities,
+        fitted.thresholds,
+        fitted.class_names,
+        names=tuple(map(source.name, range(len(source)))),
+        groups=source.groups,
+        context=context_of(fitted),
+        functions=functions,
+        images=partial(fitted.reader.thumbnails, source, size=_SHOWN_PIXELS),
+    )
+
+
+def context_of(fitted: FittedClassifier) -> dict[str, Any]:
+    """Returns what a report keeps of the classifier, ready for JSON: how it was trained, on what, and with what.
+
+    Args:
+        fitted: A `FittedClassifier`.
+
+    Returns:
+        Dict of `backbone`, `image_size`, `phases` in words, `settings`, `history`, numbers of images in `data`, and
+        `versions` that have trained and evaluated it. What says how to work on this machine is not in it, nor is the
+        folder of a weights file.
+    """
+    ours = {name: value for name, value in fitted.parameters.items() if name not in _OF_THE_MACHINE}
+    if isinstance(ours.get("weights"), str | os.PathLike):
+        ours["weights"] = os.path.basename(ours["weights"])
+    split = fitted.split
+    return {
+        "backbone": fitted.backbone.name,
+        "image_size": list(fitted.image_format.image_size),
+        "phases": [phase.title for phase in fitted.phases],
+        "settings": {name: _plain(value) for name, value in ours.items()},  # `None` says something, too
+        "history": {name: [_plain(value) for value in column] for name, column in fitted.history.items()},
+        "data": {"images_trained_on": len(split.training), "images_chosen_by": len(split.validation)},
+        "trained_with": dict(fitted.versions),
+        "versions": package_versions(),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """A value that JSON can hold: itself, or what it is in words."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    words = repr(value)
+    return f"{type(value).__name__}(…)" if " at 0x" in words else words
 
 
 def score(
@@ -165,6 +233,7 @@ def _judge(
     on_bad_image: OnBadImage,
     steps: int | None = None,
     sample_weight: Any = None,
+    groups: Any = None,
 ) -> tuple[Source, np.ndarray]:
     """Returns labelled images that can be read, as a `Source`, and their probabilities."""
     source = Intake(fitted.reader).labelled(
@@ -175,6 +244,7 @@ def _judge(
         task=fitted.task.name,
         steps=Steps(steps, "steps"),
         sample_weight=sample_weight,
+        groups=groups,
     )
     probabilities, failures = _probabilities(fitted, source, batch_size, on_bad_image)
     refuse_unreadable(failures, len(source), on_bad_image)
