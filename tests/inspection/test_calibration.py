@@ -94,6 +94,13 @@ def test_images_that_only_chose_the_epoch_are_no_training_images(tiny_backbone, 
     assert len(classifier.fitted_.training_prints) == 24 - len(held_out)
 
 
+def test_the_warning_points_at_the_line_of_the_user(tiny_backbone, images, labels):
+    classifier = TransferClassifier(tiny_backbone, verbose=0).fit(images, labels)
+    with pytest.warns(UserWarning, match="were trained on") as caught:
+        classifier.calibrate(images, labels)
+    assert caught[0].filename == __file__
+
+
 def test_without_prints_nobody_is_warned(fitted, images, labels):
     calibrate(replace(fitted, training_prints=None), images, labels)
 

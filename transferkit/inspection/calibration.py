@@ -88,7 +88,7 @@ def _warn_of_known(fitted: FittedClassifier, source: Source) -> None:
             f"{count:,} of {plural(len(source), 'image')} to calibrate on were trained on, as their content tells. The "
             "classifier is surer of these than of others, so its probabilities will be too high and its sets of "
             "classes too small. Calibrate on images that were set aside before `fit`.",
-            stacklevel=5,
+            stacklevel=4,
         )
 
 
