@@ -49,6 +49,8 @@ class MetricDifference:
         return self.low > 0 or self.high < 0
 
     def __str__(self):
+        if self.difference == 0 and not self.is_certain:
+            return "no difference"
         scale, digits, unit = (100, 1, " points") if self.is_share else (1, 3, "")
         is_b_better = self.difference <= 0 if self.is_loss else self.difference >= 0
         # So that numbers above 0 speak for the better one.
