@@ -49,14 +49,12 @@ class MetricDifference:
         return self.low > 0 or self.high < 0
 
     def __str__(self):
-        if self.difference == 0 and not self.is_certain:
-            return "no difference"
         scale, digits, unit = (100, 1, " points") if self.is_share else (1, 3, "")
         is_b_better = self.difference <= 0 if self.is_loss else self.difference >= 0
         # So that numbers above 0 speak for the better one.
         sign = 1 if is_b_better != self.is_loss else -1
         size, low, high = (scale * sign * value for value in (self.difference, *(self.low, self.high)[::sign]))
-        text = f"{'B' if is_b_better else 'A'} is better by {size:.{digits}f}{unit}"
+        text = f"{'B' if is_b_better else 'A'} is better by {size:.{digits}f}{unit}" if size else "equal"
         if np.isfinite(low) and np.isfinite(high):
             text += f", {low:.{digits}f} to {high:.{digits}f}"
         return text if self.is_certain else f"{text}: no clear difference"
