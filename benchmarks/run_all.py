@@ -41,8 +41,10 @@ OTHERS = {
     "augmentation": "--images 20 --epochs 2 --repeats 1",
     "resizing": "--per-class 20 --count 8 --seeds 1",
     "imbalance": "--per-class 20 --seeds 1 --image-size 32",
-    "label_errors": "--per-class 20 --seeds 1 --image-size 32",
+    "calibration": "--per-class 100 --size 32 --train 200 --tune 100 --epochs 1 --views 20 --divisions 1",
     "explanations": "--per-class 20 --count 20 --shares 0.3",
+    "refusal": "--per-class 60 --sizes 32 --train 300 --held-out 100",
+    "label_errors": "--per-class 20 --seeds 1 --image-size 32",
 }
 
 

@@ -145,6 +145,7 @@ def readers_names(readers_files):
         "list_of_pil_images": pil_images,
         "labels": labels,
         "paths": paths,
+        "patients": np.arange(len(paths)) // 2,
         "dataset": tf.data.Dataset.from_tensor_slices((images, codes)).batch(8),
         "my_keras_model": network,
         "my_model": network,

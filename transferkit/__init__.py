@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from transferkit.fitted import FittedClassifier
     from transferkit.frozen.compute import Compute
     from transferkit.inspection.explanations import Explanation, Explanations
+    from transferkit.inspection.maps import ImageMap
     from transferkit.inspection.predictions import FilePrediction
+    from transferkit.inspection.sets import PredictionSets
     from transferkit.models.heads import Head
     from transferkit.training.phases import Phase
     from transferkit.training.rate_finder import RateCurve
@@ -54,6 +56,7 @@ __all__ = [
     "FittedClassifier",
     "Head",
     "ImageFormat",
+    "ImageMap",
     "ImageReadError",
     "LabelError",
     "LabelErrors",
@@ -62,6 +65,7 @@ __all__ = [
     "MultilabelReport",
     "OneCycle",
     "Phase",
+    "PredictionSets",
     "RateCurve",
     "ReduceOnPlateau",
     "Split",
@@ -97,6 +101,7 @@ _HOMES = {
     "FittedClassifier": "fitted",
     "Head": "models.heads",
     "ImageFormat": "data.resizing",
+    "ImageMap": "inspection.maps",
     "ImageReadError": "exceptions",
     "LabelError": "evaluation.label_errors",
     "LabelErrors": "evaluation.label_errors",
@@ -105,6 +110,7 @@ _HOMES = {
     "MultilabelReport": "evaluation.multilabel",
     "OneCycle": "training.rates",
     "Phase": "training.phases",
+    "PredictionSets": "inspection.sets",
     "RateCurve": "training.rate_finder",
     "ReduceOnPlateau": "training.rates",
     "Split": "data.splits",

@@ -15,6 +15,8 @@ from transferkit.backbones.backbone import Backbone
 from transferkit.data.reader import ImageReader
 from transferkit.data.resizing import ImageFormat
 from transferkit.data.splits import Split
+from transferkit.evaluation.conformal import Conformal
+from transferkit.evaluation.familiarity import Familiarity
 from transferkit.frozen.prediction import Predictor
 from transferkit.tasks.task import Task
 
@@ -37,6 +39,11 @@ class FittedClassifier:
         split: The `Split`: what was trained on and what chosen on.
         parameters: Arguments of the `TransferClassifier` when it was trained, its seed among them.
         versions: Version of each package that computes, by its name, when it was trained.
+        temperature: What `calibrate` has divided the logits by; 1 before.
+        conformal: `Conformal`, what sets of classes are calibrated on, or `None`.
+        familiarity: `Familiarity`, what familiar images look like to the network, or `None`.
+        mirrors: Whether mirror images are as good as others: whether augmentation has them, or would have them.
+        training_prints: Prints of the training images as of `compact_prints`, `(m,)` uint64, or `None`.
     """
 
     model: keras.Model
@@ -50,6 +57,11 @@ class FittedClassifier:
     split: Split
     parameters: Mapping[str, Any]
     versions: Mapping[str, str]
+    temperature: float = 1.0
+    conformal: Conformal | None = None
+    familiarity: Familiarity | None = None
+    mirrors: bool = False
+    training_prints: np.ndarray | None = None
 
     @cached_property
     def predictor(self) -> Predictor:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,14 +10,17 @@ from sklearn.utils.validation import check_is_fitted
 
 from transferkit._utils.console import Console, speaking_to
 from transferkit.data.checks import Checks
+from transferkit.evaluation.conformal import SetMethod
 from transferkit.evaluation.multilabel import MultilabelReport
 from transferkit.evaluation.plots.history import draw_history
 from transferkit.evaluation.report import EvaluationReport
 from transferkit.fitted import FittedClassifier
 from transferkit.frozen.compute import Compute
-from transferkit.inspection import explanations, features, predictions
+from transferkit.inspection import calibration, explanations, familiarity, features, predictions, sets
 from transferkit.inspection.explanations import Explanations
+from transferkit.inspection.maps import ImageMap, MapMethod, map_images
 from transferkit.inspection.predictions import FilePrediction
+from transferkit.inspection.sets import PredictionSets
 
 
 class FittedVerbs:
@@ -37,7 +40,9 @@ class FittedVerbs:
     compute: Compute | None
     verbose: Any
 
-    def predict(self, x: Any, *, steps: int | None = None) -> np.ndarray:
+    def predict(
+        self, x: Any, *, steps: int | None = None, views: int = 1, reject_below: float | None = None
+    ) -> np.ndarray:
         """Returns the most probable label of each image, `(n,)`, in the order given, as the labels were given.
 
         Where an image can have any number of labels: a tuple of them for each image.
@@ -45,22 +50,123 @@ class FittedVerbs:
         Args:
             x: Images as in `fit`, without labels. One path or image gives one label; those of a folder go by name.
             steps: Number of batches to read from a stream. Default: all, if it has an end.
+            views: Number of views of each image whose probabilities are averaged, from 1 to 10: the image, its mirror
+                image if `augmentation` allows that, and both moved by a sixteenth of their sides (test-time
+                augmentation). It takes as many times as long.
+            reject_below: Gives images that are unlike those of the training data the label `None`: all whose
+                `familiarity` is below this. 0.01 refuses about one in a hundred images that are not unlike at all.
 
         Raises:
             NotFittedError: If `fit` was not called yet.
+            ValueError: If `reject_below` is given and nobody knows what familiar images look like; see `calibrate`.
             ImageReadError: If any image cannot be read, whatever `checks` say, so that no row is out of place;
                 `predict_files` can skip.
         """
         with self._speaking():
-            return predictions.predict_labels(self._fitted(), x, batch_size=self.batch_size, steps=steps)
+            options: dict[str, Any] = {"steps": steps, "views": views, "reject_below": reject_below}
+            return predictions.predict_labels(self._fitted(), x, batch_size=self.batch_size, **options)
 
-    def predict_proba(self, x: Any, *, steps: int | None = None) -> np.ndarray:
+    def predict_proba(self, x: Any, *, steps: int | None = None, views: int = 1) -> np.ndarray:
         """Returns the probability of each class, `(n, num_classes)` float32, classes in the order of `classes_`.
 
         For arguments and errors see `predict`.
         """
         with self._speaking():
-            return predictions.predict_probabilities(self._fitted(), x, batch_size=self.batch_size, steps=steps)
+            options: dict[str, Any] = {"batch_size": self.batch_size, "steps": steps, "views": views}
+            return predictions.predict_probabilities(self._fitted(), x, **options)
+
+    def calibrate(self, x: Any, y: Any = None, *, steps: int | None = None) -> Self:
+        """Learns from images that were not trained on how much the classifier may be believed.
+
+        Three things: one number, the temperature, that makes its probabilities true (Guo et al., ICML 2017), and that
+        becomes part of the model and every export of it; how large sets of classes must be (`predict_set`); and what
+        familiar images look like (`reject_below`). No prediction changes. A few images are better than none, a
+        few hundred are enough. The default classifier, a logistic head on a frozen backbone, is calibrated by `fit`:
+        its probabilities stay unless the images contradict them beyond chance.
+
+        `model_` and `fitted_` are others afterwards; what had been there before is unchanged.
+
+        Args:
+            x: Images as in `fit`, set aside before it. Where they are divided, the part to validate on is taken.
+            y: Labels, as in `fit`.
+            steps: As in `predict`.
+
+        Returns:
+            The classifier itself.
+
+        Raises:
+            ValueError: If a label is not among the classes of the training data.
+            ImageReadError: If images cannot be read.
+
+        Warns:
+            UserWarning: If images are given that were trained on, as the content of files or arrays tells. (A file and
+                an array of its pixels are two contents.)
+        """
+        with self._speaking():
+            self.fitted_ = calibration.calibrate(self._fitted(), x, y, steps=steps, **self._reading())
+        return self
+
+    def predict_set(
+        self,
+        x: Any,
+        coverage: float = 0.9,
+        *,
+        per_class: bool = False,
+        method: SetMethod = "raps",
+        randomised: bool = False,
+        steps: int | None = None,
+    ) -> PredictionSets:
+        """Returns for each image a set of classes that holds the right one with a chosen probability.
+
+        The promise is kept whatever the model (conformal prediction), as long as images are like those that it was
+        calibrated on: the held-out images of `calibrate`, or those that `fit` has cross-validated a logistic head on.
+        How sure the classifier is of an image shows in the size of its set.
+
+        Args:
+            x: Images, as in `predict`.
+            coverage: Probability that the right class is in the set, between 0 and 1. Where the classifier is right
+                more often than that, sets are of one class and hold it as often.
+            per_class: Whether the promise is for the images of each class, and not only for all together. Sets are
+                larger then. Classes of few calibration images are in every set.
+            method: `"raps"` (Angelopoulos et al., ICLR 2021): classes by their probability, until enough is together;
+                `"lac"`: all classes above one probability, the smallest sets on average at the price of hard images;
+                `"aps"`: RAPS without its penalty for sets of many classes.
+            randomised: Whether sets depend on draws as in the paper of RAPS, from a seed that is always the same.
+            steps: As in `predict`.
+
+        Returns:
+            A `PredictionSets`: a sequence of tuples of classes, the most probable first. `print` shows it.
+
+        Raises:
+            ValueError: If the classifier knows no held-out images, or too few for this coverage; if an image can have
+                any number of labels.
+
+        Example:
+            >>> clf.predict_set("photos", coverage=0.95)[0]  # doctest: +SKIP
+            ('cat', 'dog')
+        """
+        with self._speaking():
+            options: dict[str, Any] = {
+                "per_class": per_class,
+                "method": method,
+                "randomised": randomised,
+            }
+            return sets.predict_sets(self._fitted(), x, coverage, batch_size=self.batch_size, steps=steps, **options)
+
+    def familiarity(self, x: Any, *, steps: int | None = None) -> np.ndarray:
+        """Returns how much images are like those of the training data, float32 `(n,)` in `(0, 1]`.
+
+        It is the share of familiar images that are no more familiar: 0.5 is as usual as can be, and of images like
+        those of the training data one in a hundred has 0.01 or less. `predict(x, reject_below=0.01)` refuses
+        these. What is compared are features, by the angle to their nearest neighbours (Sun et al., ICML 2022).
+
+        For arguments see `predict`.
+
+        Raises:
+            ValueError: If nobody knows what familiar images look like; see `calibrate`.
+        """
+        with self._speaking():
+            return familiarity.familiarity(self._fitted(), x, batch_size=self.batch_size, steps=steps)
 
     def predict_files(self, x: Any, *, steps: int | None = None) -> list[FilePrediction]:
         """Predicts folders or paths and keeps path, label and probability together.
@@ -138,6 +244,29 @@ class FittedVerbs:
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Returns a name for each column of `transform`, `(num_features,)`. `input_features` has no part in it."""
         return features.feature_names(self._fitted())
+
+    def map_images(
+        self, x: Any, labels: Any = None, *, method: MapMethod = "auto", steps: int | None = None
+    ) -> ImageMap:
+        """Places images in the plane by what the backbone makes of them: those that are alike lie near each other.
+
+        Args:
+            x: Images, as in `predict`.
+            labels: Labels to colour by, `(n,)`. Default: those that `x` brings, such as a class folder, or what is
+                predicted.
+            method: `"pca"`: principal components. `"umap"`: UMAP, an extra, which shows clusters more clearly but says
+                nothing by distances between them. `"auto"`: UMAP where it is installed, for 30 images and more.
+            steps: As in `predict`.
+
+        Returns:
+            An `ImageMap`, which a notebook shows; `plot()` draws it, with some of the images in their places.
+
+        Raises:
+            ImportError: If UMAP was asked for and is not installed.
+            ImageReadError: If any image cannot be read.
+        """
+        with self._speaking():
+            return map_images(self._fitted(), x, labels, method, batch_size=self.batch_size, steps=steps)
 
     def plot_history(self, metric: str = "loss", ax: Axes | None = None) -> Axes:
         """Draws a metric over the epochs, on training and validation images, with phases and the chosen epoch marked.

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transferkit._utils.fingerprints import fingerprint, fingerprint_images
+from transferkit._utils.fingerprints import are_among, compact_prints, fingerprint, fingerprint_images
 from transferkit.exceptions import ImageReadError
 
 DIFFERENT = [
@@ -148,3 +148,12 @@ def test_every_image_is_printed_once_and_the_progress_adds_up(count):
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path, image_paths):
     with pytest.raises(ImageReadError, match=r"(?s)1 of .*nowhere.*: no such file"):
         fingerprint_images([*image_paths, tmp_path / "nowhere.png"], read=None)
+
+
+def test_compact_prints_tell_which_images_are_among_them():
+    images = np.random.default_rng(0).integers(0, 256, (9, 4, 4, 3), dtype="uint8")
+    prints = fingerprint_images(images, None)
+    compact = compact_prints(np.concatenate([prints[:5], prints[:2]]))
+    assert (compact.dtype, compact.shape) == (np.dtype("uint64"), (5,))
+    assert are_among(prints, compact).tolist() == [True] * 5 + [False] * 4
+    assert are_among(prints, compact_prints(prints[:0])).sum() == 0

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from transferkit.evaluation.calibration import judge_at_best_temperature
+from transferkit.evaluation.calibration import fit_temperature, judge_at_best_temperature, log_loss
 
 
 @pytest.fixture
@@ -138,3 +138,45 @@ def test_logits_are_not_changed(data):
     before = logits.copy()
     judge_at_best_temperature(logits, labels)
     assert np.array_equal(logits, before)
+
+
+def test_the_most_probable_temperature_is_what_trying_all_finds(data):
+    logits, labels = data[0] * np.float32(4), data[1]
+    candidates = np.exp(np.linspace(-2, 3, 5001))
+    losses = [len(labels) * log_loss(logits.astype("float64") / t, labels) + 2 * np.log(t) ** 2 for t in candidates]
+    assert fit_temperature(logits, labels) == pytest.approx(candidates[np.argmin(losses)], rel=2e-3)
+    assert fit_temperature(logits, labels) > 2
+
+
+def test_few_images_move_the_temperature_a_little(data):
+    logits, labels = data
+    margins = logits[np.arange(300), labels] - logits.max(axis=1)
+    right, wrong = np.flatnonzero(margins == 0), [margins.argmin()]
+    assert 0.7 < fit_temperature(logits[right[:1]], labels[right[:1]]) < 1
+    assert 1 < fit_temperature(logits[wrong], labels[wrong]) < 2
+    # Images that are all right would have a temperature of 0 without what is known beforehand.
+    assert 0.1 < fit_temperature(logits[right], labels[right]) < 0.5
+
+
+def test_a_class_that_is_missing_or_small_does_not_make_it_doubt(data):
+    logits, labels = (part[data[1] != 3] for part in data)
+    wide = np.hstack([logits, np.full((len(labels), 96), -9, "float32")])
+    assert fit_temperature(wide, labels) == pytest.approx(fit_temperature(logits, labels), rel=0.02)
+
+
+def test_each_of_any_number_of_labels_counts():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(400, 3)).astype("float32")
+    labels = (rng.random((400, 3)) < 1 / (1 + np.exp(-logits))).astype("float32")
+    assert fit_temperature(3 * logits, labels) == pytest.approx(3, rel=0.2)
+    assert fit_temperature(logits, labels) == pytest.approx(1, rel=0.2)
+
+
+def test_a_temperature_that_was_fitted_stays_unless_images_contradict_it(data):
+    logits, labels = data
+    best = np.float32(fit_temperature(logits, labels))
+    for sharpness, stays in ((1.1, True), (0.9, True), (2.5, False), (0.3, False)):
+        given = logits / best * np.float32(sharpness)
+        assert (fit_temperature(given, labels, is_fitted=True) == 1) == stays
+        if not stays:
+            assert fit_temperature(given, labels, is_fitted=True) == fit_temperature(given, labels)

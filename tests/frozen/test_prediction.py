@@ -198,6 +198,19 @@ def test_memory_is_bounded_and_results_are_right_all_the_same(fitted_classifier,
     assert sum(computed) > 24
 
 
+def test_features_that_are_gone_are_computed_though_probabilities_are_there(fitted_classifier, images, computed):
+    clf = fitted_classifier
+    predictor = Predictor(clf.model_, clf.backbone_, clf.image_format_, max_bytes=(1000, 100_000))
+    features, probabilities = predictor.features_and_probabilities(as_source(images), 8)
+    again = predictor.features_and_probabilities(as_source(images), 8)
+    assert again[0] == pytest.approx(features, abs=1e-5)
+    assert again[1] == pytest.approx(probabilities, abs=1e-6)
+    assert 24 < sum(computed) < 48
+    computed.clear()
+    assert np.array_equal(predictor.predict(as_source(images), 8), again[1])
+    assert not computed
+
+
 def test_nothing_is_kept_where_the_cache_is_off(tiny_backbone, images, labels, computed):
     clf = TransferClassifier(tiny_backbone, compute=Compute(cache=False), verbose=0).fit(images, labels)
     computed.clear()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from transferkit.exceptions import ArchiveError
-from transferkit.saving.archive import FORMAT, MEMBER, read_archive, write_archive
+from transferkit.saving.archive import ARRAYS, FORMAT, MEMBER, read_archive, write_archive
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,8 @@ def rewrite(path, **changes):
 
 
 def test_what_was_written_is_read(model, path):
-    loaded, settings = read_archive(path)
+    loaded, settings, arrays = read_archive(path)
+    assert arrays == {}
     assert settings["class_names"] == ["é", 1, "ros\udce9"]
     assert set(settings["versions"]) == {"transferkit", "keras", "tensorflow", "numpy"}
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), loaded.get_weights(), strict=True))
@@ -45,6 +46,28 @@ def test_names_that_are_not_utf_8_are_kept(model, tmp_path):
     assert read_archive(tmp_path / "model.keras")[1]["class_names"] == names
     with zipfile.ZipFile(tmp_path / "model.keras") as archive:
         assert "日" in archive.read(MEMBER).decode("utf-8")
+
+
+def test_arrays_are_kept_beside_it(model, tmp_path):
+    arrays = {"prints": np.arange(5, dtype="uint64"), "rows": np.eye(3, dtype="float16")}
+    path = tmp_path / "model.keras"
+    write_archive(path, model, {}, arrays)
+    read = read_archive(path)[2]
+    assert list(read) == list(arrays)
+    assert all(np.array_equal(read[name], arrays[name]) and read[name].dtype == arrays[name].dtype for name in arrays)
+    keras.saving.load_model(path, safe_mode=True)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data[: len(data) // 2] if name == ARRAYS else data)
+    with pytest.raises(ArchiveError, match="damaged: its transferkit.npz cannot be read"):
+        read_archive(path)
+
+
+def test_an_older_format_is_read(model, path):
+    rewrite(path, format=2)
+    assert read_archive(path)[2] == {}
 
 
 def test_plain_keras_opens_it(model, path):

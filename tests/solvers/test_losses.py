@@ -51,7 +51,6 @@ def test_what_logits_are_judged_by():
     examples = Examples(None, CODES, ONE_HOT.T)
     assert LOSSES["softmax"]().judged_labels(examples) is CODES
     assert LOSSES["sigmoid"]().judged_labels(examples) is examples.targets
-    assert [LOSSES[name]().needs_thresholds for name in ("softmax", "sigmoid")] == [False, True]
 
 
 def test_the_focal_loss_and_its_slope_are_right():

@@ -107,3 +107,16 @@ def test_labels_that_are_independent_have_no_sizes_to_be_balanced(options):
     MULTILABEL.check_balancing(None, "focal")
     with pytest.raises(ValueError, match="classes have no sizes to be balanced"):
         MULTILABEL.check_balancing(*options)
+
+
+def test_logits_become_probabilities_as_in_the_model():
+    logits = np.array([[1.0, -2, 0.5]], "float32")
+    assert MULTICLASS.probabilities(logits) == pytest.approx(np.array(keras.ops.softmax(logits)))
+    assert MULTILABEL.probabilities(logits) == pytest.approx(np.array(keras.ops.sigmoid(logits)))
+
+
+def test_thresholds_decide_alike_once_logits_are_divided():
+    assert MULTICLASS.divided_thresholds(None, 2.0) is None
+    divided = MULTILABEL.divided_thresholds(THRESHOLDS, 2.0)
+    assert divided == pytest.approx([0.5, 0.5, 1 / (1 + np.sqrt(3 / 7))])
+    assert divided.dtype == "float32"

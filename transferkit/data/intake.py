@@ -136,7 +136,8 @@ class Intake:
             name: source.take(rows[name]) if len(rows[name]) < len(source) else source
             for name, source in sources.items()
         }
-        training = taken["training"]
+        prints = inspected["training"].inspection.prints
+        taken["training"] = training = replace(taken["training"], prints=prints[rows["training"]])
         # In one group, duplicates stay on one side of every split and fold.
         duplicates = without_large_groups(report.groups["training"][rows["training"]])
         if duplicates is not None:

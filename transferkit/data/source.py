@@ -92,6 +92,7 @@ class Source:
             different sides of a split. `None`: each image is a group of its own.
         subsets: `(n,)` of `"training"`, `"validation"` and `"test"`, or `None`: how the user has divided the images.
         places: `(n,)` where each image was in what the user gave, or `None`: all are where they were.
+        prints: `(n, 16)` uint8, what names each image by its content, or `None`: nobody has looked yet.
         notes: What was ignored on the way, in words, for the user to see.
         augmentation: An `ImageDataGenerator` that the images came with, or `None`.
     """
@@ -105,6 +106,7 @@ class Source:
     groups: np.ndarray | None = field(default=None, repr=False)
     subsets: np.ndarray | None = field(default=None, repr=False)
     places: np.ndarray | None = field(default=None, repr=False)
+    prints: np.ndarray | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
     augmentation: Any = None
 
@@ -147,7 +149,8 @@ class Source:
             images = self.images.take(indices)
         else:
             images = [self.images[i] for i in indices]
-        columns = {name: getattr(self, name) for name in ("labels", "targets", "weights", "groups", "subsets")}
+        names = ("labels", "targets", "weights", "groups", "subsets", "prints")
+        columns = {name: getattr(self, name) for name in names}
         taken = {name: None if column is None else column[indices] for name, column in columns.items()}
         # Messages name images by their place in what the user gave, however often that was divided.
         places = indices if self.places is None else self.places[indices]

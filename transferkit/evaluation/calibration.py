@@ -11,6 +11,8 @@ _LOG_SHARPNESS = (-2.0, 4.0)  # range of the logarithm of 1 / temperature
 _TINY = 1e-30
 _MOST_STEPS = 5
 _CLOSE = 1e-6  # relative step that is the last one: float32 does not know better
+_SPREAD = 0.5  # standard deviation of the logarithm of temperatures, before any image was seen
+_BY_CHANCE = 6.63  # twice the gain in log likelihood that a temperature has by chance in one of 100 cases
 _FLAT = 1e-6  # second derivative by the logarithm of the sharpness, in nats, below which there is no minimum to find
 
 
@@ -39,6 +41,36 @@ def accuracy_of(logits, labels, weights=None):
     """Returns the share of right predictions: of images or, where there are many labels for each, of labels."""
     right = (logits > 0) == (labels > 0) if labels.ndim == 2 else logits.argmax(axis=1) == labels
     return float(np.average(right.mean(axis=1) if right.ndim == 2 else right, weights=weights))
+
+
+def fit_temperature(logits, labels, is_fitted=False):
+    """Returns the most probable temperature, which logits are to be divided by (Guo et al., ICML 2017).
+
+    A temperature is taken to be near 1 unless images say otherwise: its logarithm is normal around 0 with a standard
+    deviation of 0.5. So ten images move it a little, and a thousand where they want. Platt's targets, which
+    `judge_at_best_temperature` has, would make a classifier of many classes underconfident until each has hundreds of
+    images (`benchmarks/calibration.py`).
+
+    Args:
+        logits: `(n, num_classes)`, up to a constant in each row for codes.
+        labels: `(n,)` integer codes, or `(n, num_classes)`.
+        is_fitted: Whether 1 is the temperature that was fitted to other images. It stays then, unless these contradict
+            it beyond chance: by a likelihood-ratio test at 1 %.
+    """
+    logits, count = logits.astype("float64"), labels.size
+
+    def loss(log_sharpness):
+        return count * log_loss(logits * np.exp(log_sharpness), labels)
+
+    found = minimize_scalar(
+        lambda log_sharpness: loss(log_sharpness) + (log_sharpness / _SPREAD) ** 2 / 2,
+        bounds=_LOG_SHARPNESS,
+        method="bounded",
+        options={"xatol": 1e-6},
+    )
+    if is_fitted and 2 * (loss(0.0) - loss(found.x)) < _BY_CHANCE:
+        return 1.0
+    return float(np.exp(-found.x))
 
 
 def judge_at_best_temperature(logits, labels, weights=None, is_judged=None):

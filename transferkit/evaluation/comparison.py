@@ -54,7 +54,7 @@ class MetricDifference:
         # So that numbers above 0 speak for the better one.
         sign = 1 if is_b_better != self.is_loss else -1
         size, low, high = (scale * sign * value for value in (self.difference, *(self.low, self.high)[::sign]))
-        text = f"{'B' if is_b_better else 'A'} is better by {size:.{digits}f}{unit}"
+        text = f"{'B' if is_b_better else 'A'} is better by {size:.{digits}f}{unit}" if size else "equal"
         if np.isfinite(low) and np.isfinite(high):
             text += f", {low:.{digits}f} to {high:.{digits}f}"
         return text if self.is_certain else f"{text}: no clear difference"

@@ -23,7 +23,8 @@ class Compute:
             `"auto"`: the faster one of those that are installed.
         cache: Where the output of the frozen part is kept, which is computed once for each image: `"memory"`, until
             the end of `fit`; `"disk"`, for later runs on the same images as well, in little memory; `"auto"`: chosen
-            from what there is to keep, and explained; `False`: nowhere, it is computed in every epoch.
+            from what there is to keep, and explained; `False`: nowhere, it is computed in every epoch. What predictions
+            compute is kept in memory, in a bounded number of bytes, unless this is `False`.
         cache_dir: Folder for `"disk"`. Default: `$TRANSFERKIT_CACHE_DIR`, otherwise the user's cache folder.
         strategy: A `tf.distribute.Strategy` for training on several devices, or `None`.
 

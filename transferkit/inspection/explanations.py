@@ -247,7 +247,7 @@ def _features(fitted: FittedClassifier, front: keras.Model, source: Source, batc
     is_many = len(source) >= batch_size
     model = compile_front((preprocessing, front), batch_size=batch_size) if is_many else compute
     # After the first image that cannot be read, the others are only read, so that the error can name all of them.
-    yield from iterate_model(model, (batch for batch in stream if not stream.failures))
+    yield from iterate_model(model, (images for _, images in stream if not stream.failures))
     if stream.failures:
         raise ImageReadError(stream.failures, len(source))
 

@@ -16,6 +16,8 @@ from transferkit.data.quality.inspection import refuse_unreadable
 from transferkit.data.source import Source
 from transferkit.evaluation.headline import check_functions
 from transferkit.fitted import FittedClassifier
+from transferkit.inspection.familiarity import check_reject_below, compute_features
+from transferkit.inspection.views import sources_of_view, views_of
 
 _SHOWN_PIXELS = 320  # along the longer side of an image in a report
 _OF_THE_MACHINE = ("backbone", "compute", "verbose")  # the first has a place of its own
@@ -30,7 +32,7 @@ class FilePrediction(NamedTuple):
 
 
 def predict_probabilities(
-    fitted: FittedClassifier, x: Any, *, batch_size: int = 32, steps: int | None = None
+    fitted: FittedClassifier, x: Any, *, batch_size: int = 32, steps: int | None = None, views: int = 1
 ) -> np.ndarray:
     """Returns the probability of each class, `(n, num_classes)` float32, in the order of the images.
 
@@ -39,18 +41,55 @@ def predict_probabilities(
         x: Images; see `as_source`.
         batch_size: Images a step.
         steps: Number of batches to read from a stream. Default: all, if it has an end.
+        views: Number of views of each image to average over; see `views_of`.
 
     Raises:
         ImageReadError: If any image cannot be read, so that no row is out of place.
     """
     source = fitted.reader.source(x, steps=Steps(steps, "steps"))
-    return _probabilities(fitted, source, batch_size, "raise")[0]
+    return predict_source(fitted, source, batch_size, views)
 
 
-def predict_labels(fitted: FittedClassifier, x: Any, *, batch_size: int = 32, steps: int | None = None) -> np.ndarray:
-    """Returns what is predicted for each image, `(n,)`, in the labels of the user; see `predict_probabilities`."""
-    probabilities = predict_probabilities(fitted, x, batch_size=batch_size, steps=steps)
-    return fitted.task.labels(probabilities, fitted.class_names, fitted.thresholds)
+def predict_source(fitted: FittedClassifier, source: Source, batch_size: int, views: int = 1) -> np.ndarray:
+    """Returns the probabilities of a `Source`, `(n, num_classes)`; see `predict_probabilities`."""
+    total: Any = 0
+    for view in views_of(fitted, views):
+        parts = sources_of_view(source, view, fitted.reader)
+        total += np.concatenate([_probabilities(fitted, part, batch_size, "raise")[0] for part in parts])
+    return total / np.float32(views)
+
+
+def predict_labels(
+    fitted: FittedClassifier,
+    x: Any,
+    *,
+    batch_size: int = 32,
+    steps: int | None = None,
+    views: int = 1,
+    reject_below: float | None = None,
+) -> np.ndarray:
+    """Returns what is predicted for each image, `(n,)`, in the labels of the user; see `predict_probabilities`.
+
+    Args:
+        fitted: A `FittedClassifier`.
+        x: Images; see `as_source`.
+        batch_size: Images a step.
+        steps: Number of batches to read from a stream. Default: all, if it has an end.
+        views: Number of views of each image to average over; see `views_of`.
+        reject_below: The label is `None` for images that are less familiar than all but this share of familiar ones;
+            see `familiarity`. `None`: every image has a label.
+    """
+    source = fitted.reader.source(x, steps=Steps(steps, "steps"))
+    if reject_below is None:
+        probabilities = predict_source(fitted, source, batch_size, views)
+        return fitted.task.labels(probabilities, fitted.class_names, fitted.thresholds)
+    known = check_reject_below(fitted, reject_below)
+    features, probabilities, _ = compute_features(fitted, source, batch_size)
+    if views != 1:
+        probabilities = predict_source(fitted, source, batch_size, views)
+    labels = fitted.task.labels(probabilities, fitted.class_names, fitted.thresholds).astype(object)
+    labels[known.shares(features) < reject_below] = None
+    return labels
 
 
 def predict_files(

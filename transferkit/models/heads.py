@@ -126,23 +126,6 @@ def build_head(pooling: keras.Model, dense: keras.Model) -> keras.Model:
     return keras.Model(features, x, name="head")
 
 
-def build_head_with_features(head: keras.Model) -> keras.Model:
-    """Builds the model from features to pooled features and probabilities, side by side.
-
-    Args:
-        head: What `build_head` gave. Its weights are shared.
-
-    Returns:
-        A `keras.Model`: to `(batch, num_features + num_classes)` float32.
-    """
-    pool, *dense_layers = head.layers[1:]
-    features = keras.Input(head.input_shape[1:], name="features")
-    x = pooled = pool(features)
-    for layer in dense_layers:
-        x = layer(x)
-    return keras.Model(features, layers.Concatenate(dtype="float32")([pooled, x]), name="head_with_features")
-
-
 def build_logits(head: keras.Model) -> keras.Model:
     """Builds the model from features to what the softmax or sigmoid of a head sees, with the weights of the head.
 
@@ -158,6 +141,23 @@ def build_logits(head: keras.Model) -> keras.Model:
         x = layer(x)
     x = keras.ops.cast(x, "float32")
     return keras.Model(features, keras.ops.matmul(x, last.kernel) + last.bias, name="logits")
+
+
+def build_head_with_features(head: keras.Model) -> keras.Model:
+    """Builds the model from features to pooled features and probabilities, side by side.
+
+    Args:
+        head: What `build_head` gave. Its weights are shared.
+
+    Returns:
+        A `keras.Model`: to `(batch, num_features + num_classes)` float32.
+    """
+    pool, *dense_layers = head.layers[1:]
+    features = keras.Input(head.input_shape[1:], name="features")
+    x = pooled = pool(features)
+    for layer in dense_layers:
+        x = layer(x)
+    return keras.Model(features, layers.Concatenate(dtype="float32")([pooled, x]), name="head_with_features")
 
 
 def shift_logits(head: keras.Model, shift: np.ndarray) -> None:

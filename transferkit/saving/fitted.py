@@ -8,6 +8,8 @@ from transferkit._utils.random import python_random_kept
 from transferkit.backbones.registry import get_backbone
 from transferkit.data.resizing import ImageFormat
 from transferkit.data.splits import Split
+from transferkit.evaluation.conformal import Conformal, Ranking
+from transferkit.evaluation.familiarity import Familiarity
 from transferkit.fitted import FittedClassifier
 from transferkit.models.assembly import components_of
 from transferkit.saving.archive import read_archive, write_archive
@@ -40,8 +42,11 @@ def save_fitted(fitted, path):
         "split": dataclasses.asdict(fitted.split.without_root()),
         "task": fitted.task.name,
         "thresholds": None if fitted.thresholds is None else fitted.thresholds.tolist(),
+        "temperature": fitted.temperature,
+        "mirrors": fitted.mirrors,
+        "conformal_origin": None if fitted.conformal is None else fitted.conformal.origin,
     }
-    write_archive(path, fitted.model, settings)
+    write_archive(path, fitted.model, settings, _arrays_of(fitted))
 
 
 def load_fitted(path):
@@ -59,7 +64,7 @@ def load_fitted(path):
         ArchiveError: If it is damaged, was not written by `save_fitted`, or comes from a newer version.
     """
     with python_random_kept():
-        model, settings = read_archive(path)
+        model, settings, arrays = read_archive(path)
     _, network, _ = components_of(model)
     phases = tuple(from_json(settings["phases"]))
     backbone = backbone_from_json(settings["backbone"], network, phases)
@@ -76,7 +81,38 @@ def load_fitted(path):
         Split(**{name: tuple(names) for name, names in settings["split"].items()}),
         {"backbone": backbone, **parameters_from_json(settings["parameters"])},
         settings["trained_with"],
+        settings.get("temperature", 1.0),  # format 2 has none, nor any arrays
+        _conformal_from(arrays, settings),
+        _familiarity_from(arrays),
+        settings.get("mirrors", False),
+        arrays.get("training_prints"),
     )
+
+
+def _arrays_of(fitted):
+    """What is learnt from held-out images, and prints of the others, as a dict of arrays."""
+    arrays = {}
+    if fitted.training_prints is not None:
+        arrays["training_prints"] = fitted.training_prints
+    if fitted.familiarity is not None:
+        arrays |= {f"familiarity_{name}": value for name, value in vars(fitted.familiarity).items()}
+    if fitted.conformal is not None:
+        arrays["conformal_labels"] = fitted.conformal.labels
+        arrays |= {f"conformal_{name}": value for name, value in fitted.conformal.ranking._asdict().items()}
+    return arrays
+
+
+def _conformal_from(arrays, settings):
+    if "conformal_labels" not in arrays:
+        return None
+    ranking = Ranking(*(arrays[f"conformal_{name}"] for name in Ranking._fields))
+    return Conformal(arrays["conformal_labels"], ranking, len(settings["class_names"]), settings["conformal_origin"])
+
+
+def _familiarity_from(arrays):
+    if "familiarity_references" not in arrays:
+        return None
+    return Familiarity(arrays["familiarity_references"], arrays["familiarity_usual"])
 
 
 def _format_to_json(image_format):

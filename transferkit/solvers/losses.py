@@ -1,7 +1,6 @@
 """What the activation of the last layer means to a solver: how logits are compared with labels, and judged by them."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -12,12 +11,9 @@ class SoftmaxLoss:
 
     Attributes:
         focus: Exponent of the focal loss, 0 for the log loss.
-        needs_thresholds: Whether predictions need thresholds, which are chosen on images that were not fitted to.
     """
 
     focus: float = 0.0
-
-    needs_thresholds: ClassVar[bool] = False
 
     def compare(self, logits, wanted, shares):
         """Loss of logits `(problems, classes, rows)`, which are overwritten, and its derivatives by them.
@@ -55,8 +51,6 @@ class SigmoidLoss:
     """The same for independent binary labels: the losses of the classes are added."""
 
     focus: float = 0.0
-
-    needs_thresholds: ClassVar[bool] = True
 
     def compare(self, logits, wanted, shares):
         """The same, with `wanted` `(classes, rows)` of 0 and 1."""

@@ -54,9 +54,9 @@ class LogisticPath:
             (see `judge_at_best_temperature`).
         val_accuracy: Held-out accuracy of each.
         temperature: What the logits of each are divided by; that of the chosen one is part of `kernel` and `bias`.
-        judged: For independent binary labels, `(rows, logits)`: indices of the images that the chosen
-            strength was judged on, among those of `validation` if there are such, and logits `(m, num_classes)` of
-            weights that were not fitted to them. Otherwise `None`.
+        judged: `(rows, logits)`: indices of the images that the chosen strength was judged on, among those of
+            `validation` if there are such, and logits `(m, num_classes)` of weights that were not fitted to them.
+            Both are empty if no image could be held out.
     """
 
     kernel: np.ndarray
@@ -66,7 +66,7 @@ class LogisticPath:
     val_loss: tuple[float, ...]
     val_accuracy: tuple[float, ...]
     temperature: tuple[float, ...]
-    judged: tuple[np.ndarray, np.ndarray] | None
+    judged: tuple[np.ndarray, np.ndarray]
 
     @property
     def history(self):
@@ -165,7 +165,7 @@ def _fit_weighted(problem, search, on_strength):
     """Fits to those images that have a weight."""
     kept = np.flatnonzero(problem.examples.weights)
     path = fit_logistic_path(replace(problem, examples=problem.examples.take(kept)), search, on_strength)
-    if path.judged is None or search.validation is not None:
+    if search.validation is not None:
         return path
     rows, logits = path.judged
     return replace(path, judged=(kept[rows], logits))
@@ -331,14 +331,11 @@ def _finish(choice, beginning, tried):
     everything = np.ones((1, len(images.labels)), bool)
     solution = solve(problem, everything, best.weights, best.strength, _EXACT)
     kernel, bias = images.rows.unscale(problem.design.standardised(solution[0] / temperature))
-    judged = None
-    if problem.loss.needs_thresholds:
-        rows, logits = choice.judged(problem, beginning.held_out, best.fold_weights)
-        judged = rows, logits / temperature
+    rows, logits = choice.judged(problem, beginning.held_out, best.fold_weights)
     names = ("val_loss", "val_accuracy", "temperature")
     columns = {name: tuple(getattr(trial, name) for trial in tried) for name in names}
     strengths = tuple(trial.strength for trial in tried)
-    return LogisticPath(kernel, bias, best.strength, strengths, **columns, judged=judged)
+    return LogisticPath(kernel, bias, best.strength, strengths, **columns, judged=(rows, logits / temperature))
 
 
 def _best(tried):

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+from scipy.special import softmax
 
 from transferkit.evaluation.metrics import weighted_accuracy
 from transferkit.evaluation.report import EvaluationReport
@@ -53,6 +54,14 @@ class Multiclass(Task):
         """The share of the largest class."""
         weights = np.ones(len(targets.codes)) if targets.weights is None else targets.weights
         return float(np.bincount(targets.codes, weights).max() / weights.sum())
+
+    def probabilities(self, logits):
+        """By the softmax."""
+        return softmax(logits, axis=1)
+
+    def divided_thresholds(self, thresholds, temperature):
+        """There are none."""
+        return
 
     def choose_thresholds(self, truth, probabilities, weights=None):
         """There are none."""

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+from scipy.special import expit, logit
 
 from transferkit._utils.text import natural_key
 from transferkit.evaluation.metrics import weighted_accuracy
@@ -63,6 +64,14 @@ class Multilabel(Task):
         weights = np.ones(len(targets.codes)) if targets.weights is None else targets.weights
         shares = np.average(targets.matrix, axis=0, weights=weights)
         return float(np.maximum(shares, 1 - shares).mean())
+
+    def probabilities(self, logits):
+        """By the logistic function."""
+        return expit(logits)
+
+    def divided_thresholds(self, thresholds, temperature):
+        """Those whose logits are divided, too."""
+        return expit(logit(thresholds.astype("float64")) / temperature).astype("float32")
 
     def choose_thresholds(self, truth, probabilities, weights=None):
         """Those with the best F1 of each label."""

@@ -67,6 +67,14 @@ class Task(ABC):
         """Accuracy of a baseline that knows the label frequencies in `Targets` but not the images."""
 
     @abstractmethod
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """What `activation` makes of logits `(n, num_classes)`."""
+
+    @abstractmethod
+    def divided_thresholds(self, thresholds: Any, temperature: float) -> np.ndarray | None:
+        """The thresholds that decide in the same way once logits are divided by a temperature."""
+
+    @abstractmethod
     def choose_thresholds(self, truth: np.ndarray, probabilities: np.ndarray, weights: Any = None) -> np.ndarray | None:
         """Chooses the decision threshold of each label, `(num_classes,)`; `None`: the most probable class wins."""
 

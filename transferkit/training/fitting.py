@@ -8,14 +8,18 @@ import keras
 import numpy as np
 
 from transferkit._utils import console
+from transferkit._utils.fingerprints import compact_prints
 from transferkit._utils.numbers import is_whole
 from transferkit._utils.random import python_random_seeded
 from transferkit._utils.text import plural
 from transferkit._utils.versions import package_versions
+from transferkit.data.augmentation.augmentation import mirrors_images
 from transferkit.data.checks import check_classes
 from transferkit.data.intake import Intake
 from transferkit.data.reader import ImageReader
 from transferkit.data.splits import Split, stratified_split
+from transferkit.evaluation.conformal import Conformal
+from transferkit.evaluation.familiarity import Familiarity
 from transferkit.fitted import FittedClassifier
 from transferkit.frozen.features import FrozenFeatures
 from transferkit.models.assembly import build_components
@@ -37,12 +41,18 @@ class Outcome(NamedTuple):
         split: The `Split`.
         thresholds: `(num_classes,)` probability from which on a label is given, or `None`: each image has one label.
         was_interrupted: Whether a `KeyboardInterrupt` ended training, and the best weights until then were kept.
+        mirrors: Whether augmentation has mirror images, or would have them.
+        conformal: `Conformal` of the logistic head on a frozen network, or `None`.
+        familiarity: `Familiarity` of the training images to a frozen network, or `None`.
     """
 
     history: dict
     split: Split
     thresholds: np.ndarray | None
     was_interrupted: bool = False
+    mirrors: bool = False
+    conformal: Conformal | None = None
+    familiarity: Familiarity | None = None
 
 
 def fit_classifier(request, source, validation, callbacks=()):
@@ -85,6 +95,10 @@ def fit_classifier(request, source, validation, callbacks=()):
         outcome.split,
         dict(request.parameters),
         package_versions(),
+        conformal=outcome.conformal,
+        familiarity=outcome.familiarity,
+        mirrors=outcome.mirrors,
+        training_prints=_prints_of_training(source, outcome.split),
     )
     return fitted, outcome.was_interrupted
 
@@ -146,7 +160,9 @@ def _solve(trainer):
             "The logistic head is solved, not trained: `callbacks` have no part in it, nor has `augmentation` "
             "without a number of `views` in its Phase."
         )
-    return Outcome(trainer.solve_head(), _split(trainer.source, trainer.validation), trainer.thresholds())
+    history, split = trainer.solve_head(), _split(trainer.source, trainer.validation)
+    learnt = trainer.conformal(), trainer.familiarity()
+    return Outcome(history, split, trainer.thresholds(), False, mirrors_images(settings.augmenter), *learnt)
 
 
 def _train(on_all, schedule):
@@ -168,7 +184,9 @@ def _train(on_all, schedule):
         restore(trainer.components.models, record.best_weights)
         console.note(_describe_interruption(record))
         record.was_interrupted = True
-    return Outcome(record.history, split, trainer.thresholds(), record.was_interrupted)
+    learnt = (trainer.conformal(), trainer.familiarity()) if record.best_epoch == 0 else ()
+    mirrors = mirrors_images(trainer.settings.augmenter)  # if the check has left them
+    return Outcome(record.history, split, trainer.thresholds(), record.was_interrupted, mirrors, *learnt)
 
 
 def _with_validation(trainer):
@@ -179,6 +197,17 @@ def _with_validation(trainer):
     rows, held_out = stratified_split(source.labels, settings.validation_split, settings.seed, source.groups)
     divided = replace(trainer, source=source.take(rows), validation=source.take(held_out))
     return divided, Split(_names(source, rows), _names(source, held_out))
+
+
+def _prints_of_training(source, split):
+    """Prints of the images that were trained on, which may be a part of a `Source`; see `compact_prints`."""
+    if source.prints is None:
+        return None
+    rows = np.arange(len(source))
+    if len(split.training) < len(source):
+        names = set(split.training)
+        rows = [row for row in rows if source.name(row) in names]
+    return compact_prints(source.prints[rows])
 
 
 def _keep_solved_head(trainer, on_all, split):

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import numpy as np
-from scipy.special import expit
 
 from transferkit._utils import console
 from transferkit._utils.memory import free_memory
@@ -13,11 +12,14 @@ from transferkit.data.class_weights import weigh, weights_of_classes
 from transferkit.data.datasets import validation_batches
 from transferkit.data.reader import ImageReader
 from transferkit.data.source import Source
+from transferkit.evaluation.conformal import Conformal
+from transferkit.evaluation.familiarity import Familiarity
 from transferkit.frozen.features import FrozenFeatures
 from transferkit.frozen.forward import predict_batches
 from transferkit.frozen.precision import choose_precision, computing_in
 from transferkit.models.assembly import Components
 from transferkit.models.weights import capture
+from transferkit.solvers.axes import Taken
 from transferkit.solvers.examples import Examples, rows_of
 from transferkit.solvers.path import Search, can_hold_out
 from transferkit.training.callbacks import Record
@@ -57,6 +59,7 @@ class Trainer:
     solved: Phase | None = None
 
     _is_trained = False  # by an optimizer
+    _judged = None
 
     @cached_property
     def features(self):
@@ -118,10 +121,10 @@ class Trainer:
         return path.history
 
     def _keep_judged(self, path, source):
-        """Keeps the probabilities of held-out images, on which thresholds are chosen."""
-        if path.judged is not None:
-            rows, logits = path.judged
-            self._judged = source.truth[rows], expit(logits), None if source.weights is None else source.weights[rows]
+        """Keeps the probabilities of held-out images, which thresholds and sets of classes are calibrated on."""
+        rows, logits = path.judged
+        probabilities = source.task.probabilities(logits)
+        self._judged = source.truth[rows], probabilities, None if source.weights is None else source.weights[rows]
 
     def thresholds(self):
         """Chooses the probabilities from which on labels are given, on images that were not trained on, or `None`."""
@@ -130,6 +133,27 @@ class Trainer:
         if self._is_trained:
             self._judged = self.validation.truth, self._probabilities(), self.validation.weights
         return self.source.task.choose_thresholds(*self._judged)
+
+    def conformal(self):
+        """Makes the `Conformal` of the solved head, from images that it was chosen on, or `None`.
+
+        Whoever balances classes changes how probable each is, which held-out scores must not be mixed with.
+        """
+        settings, task = self.settings, self.source.task
+        is_balanced = settings.class_weight is not None or settings.balance.name is not None
+        if self._judged is None or is_balanced or task.has_thresholds or not len(self._judged[0]):
+            return None
+        truth, probabilities, _ = self._judged
+        origin = "cross-validated training images" if self.validation is None else "validation images"
+        return Conformal.of(probabilities, truth, origin)
+
+    def familiarity(self):
+        """Makes the `Familiarity` of the training images, whose features a frozen network has not learnt."""
+        features, source = self.features[0], self.source
+        if len(source) < 2:
+            return None
+        # Of several views the first are the images as they are.
+        return Familiarity.of(Taken(features, np.arange(len(source))), source.groups, self.settings.seed)
 
     def _probabilities(self):
         """Probabilities of the validation images."""

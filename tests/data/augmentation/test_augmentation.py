@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from transferkit.data.augmentation.augmentation import STRENGTHS, Augmentation, as_augmentation
+from transferkit.data.augmentation.augmentation import STRENGTHS, Augmentation, as_augmentation, mirrors_images
 
 HEIGHT, WIDTH = 21, 31
 
@@ -194,3 +194,18 @@ def test_the_static_shape_is_kept_whatever_sizes_came_before(pixels):
         augmentation.augment(pixels[:, :size, :size], [0, 0])
     images = tf.data.Dataset.from_tensor_slices(pixels).batch(3)
     assert images.map(lambda batch: augmentation.augment(batch, [0, 0])).element_spec.shape == (None, 12, 14, 3)
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "expected"),
+    [
+        (None, False),
+        ("light", True),
+        (Augmentation(rotation=5, vertical_flip=True), False),
+        (Augmentation(horizontal_flip=True), True),
+        ([keras.layers.RandomFlip("horizontal")], True),
+        ([keras.layers.RandomFlip("vertical"), keras.layers.RandomRotation(0.1)], False),
+    ],
+)
+def test_it_is_known_what_has_mirror_images(augmentation, expected):
+    assert mirrors_images(as_augmentation(augmentation)[0]) is expected

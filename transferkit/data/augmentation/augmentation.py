@@ -268,6 +268,13 @@ def as_augmentation(value, seed=0, channels=3):
     return augmenter, notes
 
 
+def mirrors_images(augmenter):
+    """Whether what `as_augmentation` gave has left and right change places."""
+    if isinstance(augmenter, KerasLayers):
+        return any("horizontal" in str(getattr(layer, "mode", "")) for layer in augmenter.layers)
+    return augmenter is not None and bool(augmenter.horizontal_flip)
+
+
 def _of_strength(name, is_rgb):
     if name not in STRENGTHS:
         names = ", ".join(map(repr, STRENGTHS))

@@ -51,6 +51,9 @@ def svg_of(draw, label, key, size):
         mpl.rcParams.update(_THEME | {"svg.hashsalt": key})
         ax = new_axes(*size)
         draw(ax=ax)
+        # Once here, or Matplotlib would draw everything once more to see what it has to lay out.
+        ax.figure.get_layout_engine().execute(ax.figure)
+        ax.figure.set_layout_engine(None)
         ax.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]

@@ -1,6 +1,7 @@
 """What happened while a classifier was trained."""
 
 import numpy as np
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from transferkit.evaluation.plots.style import (
     BLUE,
@@ -52,6 +53,8 @@ def draw_history(history, metric="loss", ax=None):
         ax.xaxis.get_major_locator().set_params(integer=True)
     else:
         ax.set(xscale="log", xlabel=_LABELS["l2"])
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.xaxis.set_minor_formatter(NullFormatter())
         ax.invert_xaxis()  # as it was solved, from strong to weak
     _draw_lines(ax, x, history, metric)
     ax.set_ylabel(_LABELS.get(metric, metric))
