@@ -95,7 +95,14 @@ def test_a_calibration_error_that_chance_explains_may_be_0():
 
 
 def test_bins_without_a_mistake_vary_as_their_probabilities_say():
-    gaps, still = np.full(15, 0.001), np.zeros((15, 1000))
+    gaps, still = np.full(15, 0.002), np.zeros((15, 1000))
     low, high = distance_interval(gaps, still, np.full((15, len(STRETCHES)), 0.002))
     assert low == 0
-    assert high > 0.015
+    assert high > 0.035
+    assert distance_interval(gaps, still, np.zeros((15, len(STRETCHES)))) == pytest.approx((0.03, 0.03), rel=0.05)
+
+
+def test_the_error_that_was_found_lies_in_its_interval():
+    noise = np.random.default_rng(0).normal(0, 0.01, (15, 1000))
+    low, high = distance_interval(np.full(15, 1e-6), noise, np.zeros((15, len(STRETCHES))))  # less than chance makes
+    assert low <= 15e-6 <= high

@@ -149,5 +149,5 @@ def distance_interval(gaps, deviations, expected_error):
     # Gaps that were found are more uneven than true ones, which makes the upper end too low by as much as the usual
     # interval, which knows nothing of what chance adds, is too high; the middle of the two is right most often.
     usual = found + ndtri(_TAILS[1]) * (np.sign(gaps) @ deviations).std()
-    high = max(high, (high + usual) / 2)
+    high = max(found, high, (high + usual) / 2)
     return float(min(low, found)), float(min(1, high))
