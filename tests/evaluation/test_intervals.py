@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap
 
-from transferkit.evaluation.intervals import Resampling, bca_interval, distance_interval, num_resamples, resample
+from transferkit.evaluation.intervals import (
+    STRETCHES,
+    Resampling,
+    bca_interval,
+    distance_interval,
+    num_resamples,
+    resample,
+)
 
 
 def mean_interval(values, groups=None, count=1000):
@@ -78,10 +85,24 @@ def test_many_images_and_classes_are_resampled_less_often():
 
 
 def test_a_calibration_error_that_chance_explains_may_be_0():
-    rng = np.random.default_rng(0)
-    deviations, sizes = rng.normal(0, 0.05, (15, 1000)), np.full(15, 100)
-    low, high = distance_interval(deviations[:, 0], sizes, deviations)
+    deviations = np.random.default_rng(0).normal(0, 0.05 / 15, (15, 1000))
+    nothing_more = np.zeros((15, len(STRETCHES)))
+    low, high = distance_interval(deviations[:, 0], deviations, nothing_more)
     assert low == 0
     assert high < 0.1
-    low, high = distance_interval(np.full(15, 0.3), sizes, deviations)
-    assert 0.26 < low < 0.3 < high < 0.34
+    low, high = distance_interval(np.full(15, 0.02), deviations, nothing_more)
+    assert (low, high) == pytest.approx((0.3 - 1.96 * 0.05 / 15**0.5, 0.3 + 1.96 * 0.05 / 15**0.5), abs=0.003)
+
+
+def test_bins_without_a_mistake_vary_as_their_probabilities_say():
+    gaps, still = np.full(15, 0.002), np.zeros((15, 1000))
+    low, high = distance_interval(gaps, still, np.full((15, len(STRETCHES)), 0.002))
+    assert low == 0
+    assert high > 0.035
+    assert distance_interval(gaps, still, np.zeros((15, len(STRETCHES)))) == pytest.approx((0.03, 0.03), rel=0.05)
+
+
+def test_the_error_that_was_found_lies_in_its_interval():
+    noise = np.random.default_rng(0).normal(0, 0.01, (15, 1000))
+    low, high = distance_interval(np.full(15, 1e-6), noise, np.zeros((15, len(STRETCHES))))  # less than chance makes
+    assert low <= 15e-6 <= high

@@ -75,7 +75,7 @@ def test_it_prints_as_a_table():
         "mean average precision       1.000\n"
         "log loss                     0.356  0.105 to 0.636\n"
         "Brier score                  0.114  0.010 to 0.225\n"
-        "calibration error (15 bins)  0.263  0.263 to 0.446\n"
+        "calibration error (15 bins)  0.263  0.000 to 0.383\n"
         "\n"
         "label  precision  recall     F1     AP  images  threshold\n"
         "cat        1.000   0.500  0.667  1.000       2      0.500\n"

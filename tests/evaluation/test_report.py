@@ -50,7 +50,7 @@ def test_it_prints_as_tables():
         "mean average precision       0.833  0.500 to 1.000\n"
         "log loss                     0.544  0.105 to 1.609\n"
         "Brier score                  0.375  0.020 to 1.280\n"
-        "calibration error (15 bins)  0.325  0.325 to 0.598\n"
+        "calibration error (15 bins)  0.325  0.000 to 0.557\n"
         "\n"
         "class  precision  recall     F1  images\n"
         "cat        1.000   0.500  0.667       2\n"

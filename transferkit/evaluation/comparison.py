@@ -129,7 +129,7 @@ def compare(report_a: Report, report_b: Report) -> Comparison:
     """Compares two classifiers on the same images.
 
     Both reports must be of the same images with the same labels: most of what makes two accuracies vary then is the
-    same for both, so much smaller differences can be told than from two intervals. The accuracies are compared by
+    same for both, so much smaller differences can be told than from two intervals. Accuracies are compared by
     McNemar's exact test (1947), and their difference has the interval of Bonett and Price (2012); all else, and all
     where images belong to groups, by drawing images, or groups, for both together.
 
@@ -168,9 +168,13 @@ def compare(report_a: Report, report_b: Report) -> Comparison:
         metric.name: _difference(metric, a, b, numbers, resampling)
         for metric, numbers in zip(metrics, drawn, strict=True)
     }
-    only_a, only_b = int((a.is_right & ~b.is_right).sum()), int((b.is_right & ~a.is_right).sum())
     if report_a.groups is None:
-        found["accuracy"] = _paired_accuracy(found["accuracy"], only_a, only_b, len(a.labels))
+        found |= {
+            metric.name: _paired_proportions(found[metric.name], metric.counts(a), metric.counts(b))
+            for metric in metrics
+            if metric.is_proportion
+        }
+    only_a, only_b = int((a.is_right & ~b.is_right).sum()), int((b.is_right & ~a.is_right).sum())
     return Comparison(len(a.labels), found, only_a, only_b, tuple(notes))
 
 
@@ -191,8 +195,9 @@ def _p_value(difference, resampled):
     return float((is_far.sum() + 1) / (len(known) + 1))
 
 
-def _paired_accuracy(found, only_a, only_b, num_images):
-    """The same with McNemar's exact test and the interval of Bonett and Price."""
+def _paired_proportions(found, a, b):
+    """The same with McNemar's exact test and the interval of Bonett and Price, of what each image counts."""
+    only_a, only_b, num_images = int((a > b).sum()), int((b > a).sum()), len(a)
     total = num_images + 2
     shares = np.array([only_a + 1, only_b + 1]) / total
     middle = shares[1] - shares[0]

@@ -3,8 +3,16 @@
 import numpy as np
 
 from transferkit._utils.quiet import warnings_filtered
-from transferkit.evaluation.intervals import Resampling, bca_interval, distance_interval, num_resamples, resample
+from transferkit.evaluation.intervals import (
+    STRETCHES,
+    Resampling,
+    bca_interval,
+    distance_interval,
+    num_resamples,
+    resample,
+)
 from transferkit.evaluation.metrics import METRICS, MetricValue, accuracy_interval, metrics_of, weighted_gaps
+from transferkit.evaluation.reliability import reliability_of
 
 _USER_RESAMPLES = 400  # functions of the user are called once for each
 
@@ -55,9 +63,15 @@ def _intervals(metrics, values, sample, groups):
 
 
 def _calibration_interval(sample, resampling, count):
-    gaps, sizes = weighted_gaps(sample, np.ones((len(sample.labels), 1)))
-    drawn = np.concatenate([weighted_gaps(sample, weights)[0] for weights in resampling.draws(count)], axis=1)
-    return distance_interval(gaps[:, 0], sizes[:, 0], drawn - gaps)
+    num_images = len(sample.labels)
+    gaps, sizes = (column[:, 0] for column in weighted_gaps(sample, np.ones((num_images, 1))))
+    total, bins = sizes.sum(), reliability_of(*sample.confidences)
+    drawn = [np.multiply(*weighted_gaps(sample, weights)) for weights in resampling.draws(count)]
+    deviations = np.concatenate(drawn, axis=1) / total - (gaps * sizes / total)[:, None]
+    deviations *= np.sqrt(sizes / np.maximum(sizes - 1, 1))[:, None]  # resamples of few vary too little
+    accuracy = np.clip(bins.confidence[:, None] + gaps[:, None] * STRETCHES, 0, 1)
+    expected_error = np.sqrt(accuracy * (1 - accuracy) * sizes[:, None]) / total
+    return distance_interval(gaps * sizes / total, deviations, expected_error)
 
 
 def check_functions(functions):

@@ -18,7 +18,7 @@ _MOST_WORK = 4e8  # images * classes * resamples; above it, there are fewer of t
 _MOST_WEIGHTS = 4_000_000  # weights in memory at a time
 _SEED = 0
 _TAILS = np.array([0.025, 0.975])
-_STRETCHES = np.linspace(0, 2, 101)  # true gaps that are tried, as multiples of those found
+STRETCHES = np.linspace(0, 2, 51)  # true gaps that are tried, as multiples of those found
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,8 +119,8 @@ def bca_interval(value, resampled, left_out, num_units):
     return float(min(low, value)), float(max(high, value))
 
 
-def distance_interval(gaps, sizes, deviations):
-    """Computes the interval of a mean distance, which chance alone makes larger than it is.
+def distance_interval(gaps, deviations, expected_error):
+    """Computes the interval of a sum of distances, which chance alone makes larger than it is.
 
     Around a true gap of 0 every found one is a distance, so an expected calibration error is too large on average, and
     its resamples are even larger. The interval therefore holds those true errors under which the one that was found is
@@ -128,19 +128,26 @@ def distance_interval(gaps, sizes, deviations):
     number.
 
     Args:
-        gaps: Gap found in each bin, `(b,)`.
-        sizes: Number of predictions in each bin, `(b,)`.
-        deviations: `(b, r)`: what chance adds to the gaps, by resampling.
+        gaps: Gap found in each bin, times its share of the predictions, `(b,)`.
+        deviations: `(b, r)`: what chance adds to them, by resampling.
+        expected_error: `(b, s)`: standard error of each that is to be expected if the true gaps are those found, times
+            each of `STRETCHES`. A few predictions that are all right do not vary, but others would have.
 
     Returns:
-        `(low, high)`, or two NaN where resamples do not tell.
+        `(low, high)`.
     """
-    shares = sizes / sizes.sum()
-    found = np.abs(gaps) @ shares
-    if np.ptp(deviations) <= 1e-12:
-        return np.nan, np.nan
-    deviations = deviations * np.sqrt(sizes / np.maximum(sizes - 1, 1))[:, None]  # as of a variance of few
-    reached = [(shares @ np.abs(stretch * gaps[:, None] + deviations) >= found).mean() for stretch in _STRETCHES]
-    is_possible = (np.array(reached) > _TAILS[0]) & (np.array(reached) < _TAILS[1])
-    possible = _STRETCHES[is_possible] * found if is_possible.any() else np.array([found])
-    return float(min(possible.min(), found)), float(min(1, max(possible.max(), found)))
+    found = np.abs(gaps).sum()
+    noise = np.random.default_rng(_SEED).normal(size=deviations.shape)
+    variances = deviations.var(axis=1)
+    reached = []
+    for stretch, errors in zip(STRETCHES, expected_error.T, strict=True):
+        missing = np.sqrt(np.maximum(np.square(errors) - variances, 0))
+        drawn = np.abs(stretch * gaps[:, None] + deviations + missing[:, None] * noise).sum(axis=0)
+        reached.append((drawn >= found).mean())
+    low, high = found * np.interp(_TAILS, np.maximum.accumulate(reached), STRETCHES)
+    low = 0.0 if reached[0] > _TAILS[0] else low
+    # Gaps that were found are more uneven than true ones, which makes the upper end too low by as much as the usual
+    # interval, which knows nothing of what chance adds, is too high; the middle of the two is right most often.
+    usual = found + ndtri(_TAILS[1]) * (np.sign(gaps) @ deviations).std()
+    high = max(found, high, (high + usual) / 2)
+    return float(min(low, found)), float(min(1, high))

@@ -65,6 +65,7 @@ class Metric:
         kinds: Kinds of labels it is for: `"multiclass"`, `"multilabel"` or both.
         needs: Function of a `Sample` that says in words why the number cannot be had, or gives `None`.
         is_applicable: Function of a `Sample`: whether it belongs into its report at all.
+        counts: Function of a `Sample` that gives what each image counts, `(n,)`, where the number is the mean of that.
         is_proportion: Whether it is the share of images for which something is so, and has Wilson's interval.
         is_share: Whether it is a share, of which a hundredth is a point.
         is_loss: Whether less is better.
@@ -77,6 +78,7 @@ class Metric:
     kinds: tuple[str, ...] = ("multiclass", "multilabel")
     needs: Callable[[Sample], str | None] = lambda sample: None
     is_applicable: Callable[[Sample], bool] = lambda sample: True
+    counts: Callable[[Sample], np.ndarray] | None = None
     is_proportion: bool = False
     is_share: bool = True
     is_loss: bool = False
@@ -261,7 +263,7 @@ def _no_labels(sample):
 
 
 def _mean_metric(name, title, values, **options):
-    return Metric(name, title, lambda sample: values(sample).mean(), weighted.mean_of(values), **options)
+    return Metric(name, title, lambda sample: values(sample).mean(), weighted.mean_of(values), counts=values, **options)
 
 
 METRICS = (
