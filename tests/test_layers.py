@@ -72,6 +72,8 @@ TESTED_ELSEWHERE = {
     "tasks/task.py": "tests/tasks/test_find.py, for each kind",
     "tasks/multiclass.py": "tests/tasks/test_find.py",
     "tasks/multilabel.py": "tests/tasks/test_find.py",
+    "inspection/running.py": "tests/inspection/test_predictions.py and test_familiarity.py: all that uses it",
+    "training/on_features.py": "tests/training/test_label_errors.py and test_learning_curve.py: all that uses it",
     "training/trainer.py": "tests/training/test_fitting.py and tests/training/balance: whole trainings",
     "data/inputs/arrays.py": "tests/data/inputs/test_convert.py, as what users give",
     "data/inputs/raw_data.py": "fields and a table of words",

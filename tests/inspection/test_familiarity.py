@@ -5,8 +5,9 @@ import pytest
 
 from transferkit import TransferClassifier
 from transferkit.evaluation.familiarity import Familiarity
-from transferkit.inspection.familiarity import check_reject_below, compute_features, familiarity
+from transferkit.inspection.familiarity import check_reject_below, familiarity
 from transferkit.inspection.predictions import predict_labels
+from transferkit.inspection.running import compute_features
 
 
 @pytest.fixture

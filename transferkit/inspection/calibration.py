@@ -17,7 +17,7 @@ from transferkit.evaluation.calibration import fit_temperature, log_loss, logits
 from transferkit.evaluation.conformal import Conformal
 from transferkit.evaluation.familiarity import Familiarity
 from transferkit.fitted import FittedClassifier
-from transferkit.inspection.familiarity import compute_features
+from transferkit.inspection.running import compute_features
 from transferkit.models.calibration import with_temperature
 
 

@@ -4,14 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from transferkit._utils import console
 from transferkit._utils.text import plural
-from transferkit.data.checks import OnBadImage
 from transferkit.data.inputs.streams import Steps
-from transferkit.data.quality.inspection import refuse_unreadable
-from transferkit.data.source import Source
 from transferkit.evaluation.familiarity import Familiarity
 from transferkit.fitted import FittedClassifier
+from transferkit.inspection.running import compute_features
 
 
 def familiarity(fitted: FittedClassifier, x: Any, *, batch_size: int = 32, steps: int | None = None) -> np.ndarray:
@@ -65,28 +62,3 @@ def _known(fitted: FittedClassifier, wanted: str) -> Familiarity:
             "images that it was not trained on first. (A logistic head on a frozen backbone learns it in `fit`.)"
         )
     return fitted.familiarity
-
-
-def compute_features(
-    fitted: FittedClassifier, source: Source, batch_size: int, on_bad_image: OnBadImage = "raise"
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Computes features and probabilities in one pass.
-
-    Args:
-        fitted: A `FittedClassifier`.
-        source: A `Source`.
-        batch_size: Images a step.
-        on_bad_image: `"raise"`, or `"skip"` to go on without those that cannot be read.
-
-    Returns:
-        `(features, probabilities, readable)`: float32 `(m, num_features)` and `(m, num_classes)`, and the indices
-        `(m,)` of the images that can be read.
-
-    Raises:
-        ImageReadError: If images cannot be read, for `"raise"` or if none can.
-    """
-    with console.step("Predicting", len(source)) as advance:
-        run = fitted.predictor.readable_features_and_probabilities
-        features, probabilities, failures = run(source, batch_size, advance)
-    refuse_unreadable(failures, len(source), on_bad_image)
-    return features, probabilities, np.setdiff1d(np.arange(len(source)), [index for index, _, _ in failures])

@@ -1,13 +1,12 @@
 """Predictions of a fitted classifier, and how good they are."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from transferkit._utils import console
 from transferkit._utils.versions import package_versions
 from transferkit.data.checks import OnBadImage
 from transferkit.data.inputs.streams import Steps
@@ -16,7 +15,8 @@ from transferkit.data.quality.inspection import refuse_unreadable
 from transferkit.data.source import Source
 from transferkit.evaluation.headline import check_functions
 from transferkit.fitted import FittedClassifier
-from transferkit.inspection.familiarity import check_reject_below, compute_features
+from transferkit.inspection.familiarity import check_reject_below
+from transferkit.inspection.running import compute_features, compute_probabilities, readable_rows
 from transferkit.inspection.views import sources_of_view, views_of
 
 _SHOWN_PIXELS = 320  # along the longer side of an image in a report
@@ -55,7 +55,7 @@ def predict_source(fitted: FittedClassifier, source: Source, batch_size: int, vi
     total: Any = 0
     for view in views_of(fitted, views):
         parts = sources_of_view(source, view, fitted.reader)
-        total += np.concatenate([_probabilities(fitted, part, batch_size, "raise")[0] for part in parts])
+        total += np.concatenate([compute_probabilities(fitted, part, batch_size, "raise")[0] for part in parts])
     return total / np.float32(views)
 
 
@@ -113,9 +113,9 @@ def predict_files(
         ImageReadError: If images cannot be read, for `"raise"` or if none can.
     """
     source = fitted.reader.source(x, steps=Steps(steps, "steps"))
-    probabilities, failures = _probabilities(fitted, source, batch_size, on_bad_image)
+    probabilities, failures = compute_probabilities(fitted, source, batch_size, on_bad_image)
     result = [FilePrediction(path, None, float("nan")) for path in source.paths]
-    for index, row in zip(_readable(source, failures), probabilities, strict=True):
+    for index, row in zip(readable_rows(source, failures), probabilities, strict=True):
         predicted = fitted.task.label_and_probability(row, fitted.class_names, fitted.thresholds)
         result[index] = FilePrediction(result[index].path, *predicted)
     return result
@@ -154,7 +154,7 @@ def evaluate(
         TypeError: If `metrics` is no dict of functions.
     """
     functions = check_functions(metrics)
-    source, probabilities = _judge(fitted, x, y, batch_size, on_bad_image, steps=steps, groups=groups)
+    source, probabilities = _judge(fitted, x, y, batch_size, on_bad_image, steps=Steps(steps, "steps"), groups=groups)
     return fitted.task.report(
         source.truth,
         probabilities,
@@ -226,41 +226,11 @@ def score(
 
 
 def _judge(
-    fitted: FittedClassifier,
-    x: Any,
-    y: Any,
-    batch_size: int,
-    on_bad_image: OnBadImage,
-    steps: int | None = None,
-    sample_weight: Any = None,
-    groups: Any = None,
+    fitted: FittedClassifier, x: Any, y: Any, batch_size: int, on_bad_image: OnBadImage, **columns: Any
 ) -> tuple[Source, np.ndarray]:
-    """Returns labelled images that can be read, as a `Source`, and their probabilities."""
-    source = Intake(fitted.reader).labelled(
-        x,
-        y,
-        "test",
-        class_names=fitted.class_names,
-        task=fitted.task.name,
-        steps=Steps(steps, "steps"),
-        sample_weight=sample_weight,
-        groups=groups,
-    )
-    probabilities, failures = _probabilities(fitted, source, batch_size, on_bad_image)
+    """Returns labelled images that can be read, as a `Source`, and their probabilities; for columns see `Intake`."""
+    kind = {"class_names": fitted.class_names, "task": fitted.task.name}
+    source = Intake(fitted.reader).labelled(x, y, "test", **kind, **columns)
+    probabilities, failures = compute_probabilities(fitted, source, batch_size, on_bad_image)
     refuse_unreadable(failures, len(source), on_bad_image)
-    return source.take(_readable(source, failures)) if failures else source, probabilities
-
-
-def _probabilities(
-    fitted: FittedClassifier, source: Source, batch_size: int, on_bad_image: OnBadImage
-) -> tuple[np.ndarray, Sequence[tuple[int, str, str]]]:
-    """Returns the probabilities of the images that can be read, and `(index, name, reason)` of the others."""
-    with console.step("Predicting", len(source)) as advance:
-        if on_bad_image == "skip":
-            return fitted.predictor.predict_readable(source, batch_size, advance)
-        return fitted.predictor.predict(source, batch_size, advance), ()
-
-
-def _readable(source: Source, failures: Sequence[tuple[int, str, str]]) -> np.ndarray:
-    """Indices of the images that can be read."""
-    return np.setdiff1d(np.arange(len(source)), [index for index, _, _ in failures])
+    return source.take(readable_rows(source, failures)) if failures else source, probabilities

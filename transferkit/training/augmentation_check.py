@@ -12,6 +12,7 @@ harmless. They are weakened where they cost it much of what it knows.
 
 import warnings
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import keras
 import numpy as np
@@ -23,7 +24,7 @@ from transferkit.data.augmentation.parts import Part, parts_of
 from transferkit.data.epochs import Epochs
 from transferkit.data.reader import ImageReader
 from transferkit.evaluation.calibration import losses_of
-from transferkit.frozen.forward import predict_batches
+from transferkit.frozen.forward import run_model
 from transferkit.solvers.examples import Examples
 from transferkit.solvers.path import LogisticProblem, Search, fit_logistic_path
 
@@ -72,8 +73,10 @@ class Judge:
     guessing: float
     seed: int
 
-    def __post_init__(self):
-        object.__setattr__(self, "before", self._judge(self.images))
+    @cached_property
+    def before(self):
+        """Losses and correctness of the images as they are."""
+        return self._judge(self.images)
 
     def _judge(self, images, rows=slice(None)):
         """Returns losses and correctness of every image."""
@@ -211,11 +214,11 @@ def make_judge(trainer, num_fitted, num_held_out):
 
     def features_of(images):
         starts = range(0, len(images), settings.batch_size)
-        return predict_batches(model, (images[start : start + settings.batch_size] for start in starts))
+        return run_model(model, (images[start : start + settings.batch_size] for start in starts), len(images))
 
-    kernel, bias = _fit(features_of(reader.resized(training)), training, settings.seed)
+    kernel, bias = _fit(features_of(reader.load(training, settings.batch_size).images), training, settings.seed)
     guessing = training.task.guessing_accuracy(trainer.training_data().targets())
-    images = reader.resized(validation)
+    images = reader.load(validation, settings.batch_size).images
     return Judge(lambda images: features_of(images) @ kernel + bias, images, validation.truth, guessing, settings.seed)
 
 

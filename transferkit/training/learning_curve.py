@@ -1,24 +1,15 @@
 """How much more images would help: held-out accuracy of the logistic head on growing parts of the images."""
 
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
-from scipy.special import expit, softmax
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from transferkit._utils import console
 from transferkit._utils.quiet import warnings_filtered
-from transferkit._utils.random import python_random_seeded
-from transferkit.data.inputs.streams import Steps
-from transferkit.data.intake import Intake
-from transferkit.data.reader import ImageReader
 from transferkit.evaluation.learning import LearningCurve
-from transferkit.frozen.features import FrozenFeatures
 from transferkit.solvers.path import LogisticProblem, Search, fit_logistic_path
-from transferkit.training.fitting import build_new
-from transferkit.training.settings import make_settings
-from transferkit.training.trainer import examples_of
+from transferkit.training.on_features import work_on_features
 
 _FEWEST = 2  # images of a class, where it has as many
 _HALF = 0.5  # threshold where an image can have any number of labels
@@ -46,23 +37,11 @@ def find_learning_curve(request, x, y=None, groups=None, *, sizes=6, folds=5, st
     """
     if sizes < 1 or folds < 2:
         raise ValueError(f"`sizes` must be at least 1 and `folds` at least 2. Received: {sizes=}, {folds=}.")
-    request.backbone.check_is_fresh()
-    request = replace(
-        request, parameters={**request.parameters, "head": "logistic", "class_weight": None, "balance": None}
-    )
-    reader = ImageReader(request.image_format)
-    task = request.parameters["task"]
-    source = Intake(reader, request.checks).whole(x, y, groups=groups, task=task, steps=Steps(steps, "steps"))
-    measure = partial(_measure, request, sizes, folds)
-    return reader.without_broken(measure, (source,), request.checks.on_bad_image)
+    return work_on_features(partial(_measure, sizes, folds), request, x, y, groups, steps)
 
 
-def _measure(request, sizes, folds, source):
+def _measure(sizes, folds, request, source, examples):
     parts = _divide(source, folds, request.seed)
-    with python_random_seeded(request.seed):
-        components = build_new(request, source)
-    fronts = FrozenFeatures(components, make_settings(request, source), len(source))
-    examples = examples_of(fronts.features(source, "Computing features"), source)
     shares = 0.5 ** np.arange(sizes)[::-1]
     counts, scores = np.zeros((sizes, len(parts))), np.zeros((sizes, len(parts)))
     with console.step("Fitting to growing parts", scores.size, "part") as advance:
@@ -103,15 +82,12 @@ def _growing(source, rows, shares, seed):
 
 def _score(source, examples, subset, held_out, seed):
     """Accuracy on the held-out images of the head that is fitted to a part."""
-    activation = source.task.activation
-    path = fit_logistic_path(
-        LogisticProblem(examples.take(subset), len(source.class_names), activation), Search(seed=seed)
-    )
+    problem = LogisticProblem(examples.take(subset), len(source.class_names), source.task.activation)
+    path = fit_logistic_path(problem, Search(seed=seed))
     logits = examples.features[held_out] @ path.kernel + path.bias
-    probabilities = expit(logits) if activation == "sigmoid" else softmax(logits, axis=1)
     weights = None if source.weights is None else source.weights[held_out]
     thresholds = np.full(len(source.class_names), _HALF)
-    return source.task.accuracy(source.truth[held_out], probabilities, thresholds, weights)
+    return source.task.accuracy(source.truth[held_out], source.task.probabilities(logits), thresholds, weights)
 
 
 def _without_repeats(sizes, scores):
